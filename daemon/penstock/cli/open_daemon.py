@@ -88,7 +88,7 @@ def _answer_here(
     ours, theirs = socket.socketpair()
     try:
         daemon.do(daemon.opened.own.take, asked, theirs)
-    except (trio.RunFinishedError, trio.Cancelled):
+    except (trio.RunFinishedError, trio.Cancelled):  # noqa: ASYNC104 (of the other thread)
         ours.close()
         theirs.close()
         raise not_there(address) from None

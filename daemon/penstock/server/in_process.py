@@ -134,7 +134,7 @@ async def open_in_process(
     )
     answering = trio.CancelScope(shield=True)
 
-    async def answer(*, task_status: trio.TaskStatus[InProcess]) -> None:
+    async def serve(*, task_status: trio.TaskStatus[InProcess]) -> None:  # noqa: ASYNC128
         with answering:
             async with trio.open_nursery() as answers_nursery:
                 own = InProcess(app, answers_nursery)
@@ -142,7 +142,7 @@ async def open_in_process(
                 await own.wait_closed()
 
     async with trio.open_nursery() as nursery:
-        own = await nursery.start(answer)
+        own = await nursery.start(serve)
         try:
             yield own
         finally:
@@ -178,6 +178,7 @@ def _make_rest(core: Core) -> ASGI:
 
 async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
     """Streams are not sent this way."""
+    await trio.lowlevel.checkpoint()
     raise NotImplementedError
 
 

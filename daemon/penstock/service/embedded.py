@@ -126,7 +126,7 @@ async def _open_late_server(
     before = trio.CancelScope()
     failed = DeferredFailure()
 
-    async def serve() -> None:
+    async def serve_others() -> None:
         with failed:
             await serve_late()
         if failed.error is not None:
@@ -144,7 +144,7 @@ async def _open_late_server(
             await over.wait()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
+        nursery.start_soon(serve_others)
         try:
             yield
         finally:
