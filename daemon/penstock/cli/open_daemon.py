@@ -88,10 +88,11 @@ def _answer_here(
     ours, theirs = socket.socketpair()
     try:
         daemon.do(daemon.opened.own.take, asked, theirs)
-    except (trio.RunFinishedError, trio.Cancelled):  # noqa: ASYNC104 (of the other thread)
+    except (trio.RunFinishedError, trio.Cancelled):
         ours.close()
         theirs.close()
-        raise not_there(address) from None
+        # The cancel is that of the other thread.
+        raise not_there(address) from None  # noqa: ASYNC104
     return ours
 
 
