@@ -7,10 +7,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from penstock.words.address import Address
-from penstock.words.api import MOST_DISMISSED_AT_ONCE
 from penstock.words.errors import PenstockError, RunNotFound
 from penstock.words.lifecycle import FAILED
 from penstock.words.recorded import Recorded
+from penstock.words.run_id import MOST_DISMISSED_AT_ONCE
 from penstock_tui.heading import place_of, top_line
 from penstock_tui.replay import Replay
 from penstock_tui.session import LiveSession

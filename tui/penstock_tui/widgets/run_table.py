@@ -62,14 +62,25 @@ class RunList(ScrollView, can_focus=True):
         self.title = ""
         #: Titles of columns that are left out now.
         self.hidden: frozenset[str] = frozenset()
-        #: What is said while there is no row.
-        self.empty = ""
+        self._empty = ""
         self._strips: dict[tuple[Row, int], Strip] = {}
         self._shown: list[tuple[int, int]] = []
         self._tones: Tones | None = None
         self._width = 0
         #: Where somebody put the cursor. Until then it stays at the top, on whatever needs attention.
         self._chosen: str | None = None
+
+    @property
+    def empty(self) -> str:
+        """What is said while there is no row."""
+        return self._empty
+
+    @empty.setter
+    def empty(self, text: str) -> None:
+        if text != self._empty:
+            self._empty = text
+            if not self.rows:
+                self.refresh()
 
     @property
     def selected(self) -> str | None:
@@ -99,7 +110,7 @@ class RunList(ScrollView, can_focus=True):
         rows = self.rows
         if len(rows) != len(before):
             self.virtual_size = Size(0, len(rows) + 1)
-        if not before or not rows:
+        if bool(before) != bool(rows):
             self.refresh()
         top = int(self.scroll_offset.y)
         for index in range(
