@@ -946,6 +946,36 @@ TESTED_MUTANTS = (
         "kinds/test_command.py::test_a_run_whose_input_a_restart_lost_is_not_repeated_silently",
     ),
     TestedMutant(
+        "a last word that nobody read counts as heard",
+        "Supervisor.run",
+        """
+            if proven and folder and not (said and self.wait_heard()):
+                keep_proof(folder, boot_id(), self.main, self.start_time)
+        """,
+        """
+            if proven and folder and not said:
+                keep_proof(folder, boot_id(), self.main, self.start_time)
+        """,
+        "processes/test_testimony.py::test_a_last_word_that_was_left_unread_is_kept_as_a_proof",
+    ),
+    TestedMutant(
+        "a run that is lost waits for what cannot come",
+        "RunTable._claimed",
+        """
+            for run_id in result.lost:
+                self._give_up(run_id)
+        """,
+        "",
+        "log/test_lost_runs.py::test_a_run_that_is_lost_while_it_waits_for_an_answer_is_ended",
+    ),
+    TestedMutant(
+        "the write-ahead log may fill the disk",
+        "log/sqlite/room:must_fold",
+        "return log > max(free, SMALL_LOG)",
+        "return False",
+        "log/test_sqlite.py::test_a_log_never_takes_more_room_than_it_leaves_free",
+    ),
+    TestedMutant(
         "a run that is to be repeated waits in line for something else to happen",
         "RunTable.claim",
         "wanted = bool(self.queue.queued or self.unparking) or any(isinstance(d, _BRINGS_WORK) for d in batch)",
@@ -2061,5 +2091,47 @@ TESTED_MUTANTS = (
         "    await self._try_key(names)",
         "",
         "llm/test_probing.py::test_a_wrong_key_is_found_though_the_list_is_open",
+    ),
+    TestedMutant(
+        "what is known of sessions that clients ended has no bound",
+        "LastingSessions._end",
+        "_trim(self._ended, self._most)",
+        "",
+        "server/mcp/test_mcp_lasting.py::test_what_is_kept_of_sessions_is_bounded",
+    ),
+    TestedMutant(
+        "a retry is in no trace",
+        "Submitter.retry",
+        "traced = request.in_trace(traceparent)",
+        "traced = request",
+        "cli/test_runs.py::test_a_retry_is_in_the_trace_of_who_asks_for_it",
+    ),
+    TestedMutant(
+        "a receipt forgets that a model server still works",
+        "Execution.end",
+        "own = replace(end_of_proofs(self.proofs, over_at), model_slot=slot)",
+        "own = end_of_proofs(self.proofs, over_at)",
+        "llm/test_away.py::test_a_receipt_says_whether_the_slot_is_free",
+    ),
+    TestedMutant(
+        "a request that was cut off before its first word costs nothing",
+        "Attempt._cost",
+        "if reply is None and (not self._sent):\n    return Spent(seconds=seconds)",
+        "if reply is None and (not self._parts):\n    return Spent(seconds=seconds)",
+        "llm/test_away.py::test_a_receipt_says_whether_the_slot_is_free",
+    ),
+    TestedMutant(
+        "models are told of everything that was recorded",
+        "is_told",
+        "return fact.type in TOLD_TYPES or (steps and fact.type == STEPS)",
+        "return True",
+        "kinds/test_loop_model.py::test_successive_prompts_begin_alike",
+    ),
+    TestedMutant(
+        "the history of a run stands before what never changes",
+        "_with_layers",
+        "if LAYERS_HERE not in message.content:\n    return _before(message, told)",
+        "return _before(message, told)",
+        "kinds/test_loop_model.py::test_successive_prompts_begin_alike",
     ),
 )

@@ -119,6 +119,40 @@ def test_blocks_are_the_same_whatever_the_pieces(places: list[int]) -> None:
         assert "".join(piece for field, piece in added if field == name) == text
 
 
+ONE_FENCE = "```python\n# code\ndef f(): ...\n\n# tests\ndef test_f():\n    f()\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (ONE_FENCE, {"code": "def f(): ...", "tests": "def test_f():\n    f()"}),
+        (ONE_FENCE.replace("# tests", "# `Tests`:"), {"code": "def f(): ...", "tests": "def test_f():\n    f()"}),
+        ("```\ndef f(): ...\n# tests\n```\n", {"code": "def f(): ...", "tests": ""}),
+        (ONE_FENCE + "And:\n```\nimport f\n```\n", {"code": "def f(): ...", "tests": "import f"}),
+        ("```\na\n# tests follow\nb\n```\n", {"code": "a\n# tests follow\nb"}),
+        ("```\na\n# code\nb\n```\n", {"code": "a\n# code\nb"}),
+    ],
+    ids=["both", "named otherwise", "nothing behind", "a fence after all", "prose", "own name"],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_all_in_one_fence_is_taken_apart(
+    text: str, values: dict[str, str], size: int
+) -> None:
+    """DS-05: as a 1.5B model answered; whatever the pieces, they join to the final text."""
+    splitter = BlockSplitter(["code", "tests"])
+    heard: list[tuple[str, str]] = []
+    restarts = 0
+    for start in range(0, len(text), size):
+        added = splitter.feed(text[start : start + size])
+        if splitter.restarts > restarts:
+            heard, restarts = [], splitter.restarts
+        heard += added
+    heard += splitter.close()
+    assert splitter.values == values
+    for name, value in values.items():
+        assert "".join(piece for field, piece in heard if field == name) == value
+
+
 def test_a_header_says_whose_the_next_block_is() -> None:
     splitter = BlockSplitter(["code", "tests"])
     splitter.feed("[[ ## tests ## ]]\n```\nimport f\n```\n")

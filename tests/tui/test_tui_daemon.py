@@ -22,7 +22,9 @@ from fakes.tui_processes import cut_wire
 from penstock.client.sync import SyncClient
 from penstock.words.address import Address, socket_address
 from penstock.words.events import Progress
+from penstock_tui.app import Dashboard
 from penstock_tui.screens.overview import Overview
+from penstock_tui.screens.run import RunScreen
 
 pytestmark = pytest.mark.sockets
 
@@ -210,3 +212,23 @@ async def test_runs_that_come_later_get_their_numbers_too(tmp_path: Path) -> Non
             house.submit("sleep", labels={"name": "later"}, stashed=True)
             await shows(app, "2 later")
             assert not app.model.unnumbered
+
+
+def has_told(app: Dashboard) -> bool:
+    """Whether the screen of a run is open and has all of it."""
+    screen = app.screen
+    return isinstance(screen, RunScreen) and screen.told
+
+
+@aio
+async def test_a_run_that_is_named_at_the_start_is_opened(tmp_path: Path) -> None:
+    """TU-02: by its number too, and once there is a daemon; of one that nobody knows it is said."""
+    with open_house_beside(tmp_path / "s") as house:
+        run_id = house.submit("sleep", run_id="wanted", stashed=True)
+        for word in (run_id, "1"):
+            address = socket_address(tmp_path / "s")
+            async with dashboard(address, opens=word) as (app, _):
+                await until(lambda: app.current_run() == run_id, app)
+                await until(partial(has_told, app), app)
+        async with dashboard(address, opens="nobody") as (app, _):
+            await shows(app, "there is no run 'nobody'")

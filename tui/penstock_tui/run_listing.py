@@ -13,8 +13,7 @@ from datetime import date, datetime
 from functools import partial
 from heapq import nsmallest
 
-from penstock.log.filters import matches
-from penstock.log.writes import RunFilter
+from penstock.log.filters import RunFilter, matches
 from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
 from penstock_tui import standing
 from penstock_tui.rows import ALONE, COLUMNS, Around, heading_row, row_of, tally

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from penstock.llm.chat import RequestRefused, StreamBroken
+from penstock.llm.chat import ModelStopped, RequestRefused, StreamBroken
 from penstock.words.backoff import backoff
 from penstock.words.errors import ModelFailed, ModelUnreachable
 
@@ -32,6 +32,8 @@ def is_away(error: ModelFailed, longest_pause: float) -> bool:
     if isinstance(error, RequestRefused):
         asked = error.retry_after
         return error.status in AWAY and (asked is None or asked <= longest_pause)
+    if isinstance(error, ModelStopped):
+        return False
     return isinstance(error, ModelUnreachable | StreamBroken)
 
 

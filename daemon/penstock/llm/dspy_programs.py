@@ -414,7 +414,10 @@ def _describe_blocks(signature: type[dspy.Signature]) -> str:
         f"{number}. `{name}`: {info.json_schema_extra['desc']}"
         for number, (name, info) in enumerate(signature.output_fields.items(), 1)
     ]
-    return f"{signature.instructions}\n\n{ASKS_BLOCKS}:\n" + "\n".join(wanted)
+    # An example says it better than words: else small models put everything into one block.
+    form = "\n\n".join(f"```\n({name})\n```" for name in signature.output_fields)
+    told = "\n".join(wanted)
+    return f"{signature.instructions}\n\n{ASKS_BLOCKS}:\n{told}\n\nLike this:\n\n{form}"
 
 
 def _describe_inputs(signature: type[dspy.Signature], inputs: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from textual.strip import Strip
 
 from penstock_tui.theme import Tones, tones_of
 from penstock_tui.widgets.lazy_rows import HEADING, LazyRows, Row, TableColumn
+from penstock_tui.wording import wrapped_line
 
 #: Strips kept beyond the screen, so that scrolling back is cheap.
 MOST_STRIPS = 1000
@@ -61,14 +62,25 @@ class RunList(ScrollView, can_focus=True):
         self.title = ""
         #: Titles of columns that are left out now.
         self.hidden: frozenset[str] = frozenset()
-        #: What is said while there is no row.
-        self.empty = ""
+        self._empty = ""
         self._strips: dict[tuple[Row, int], Strip] = {}
         self._shown: list[tuple[int, int]] = []
         self._tones: Tones | None = None
         self._width = 0
         #: Where somebody put the cursor. Until then it stays at the top, on whatever needs attention.
         self._chosen: str | None = None
+
+    @property
+    def empty(self) -> str:
+        """What is said while there is no row."""
+        return self._empty
+
+    @empty.setter
+    def empty(self, text: str) -> None:
+        if text != self._empty:
+            self._empty = text
+            if not self.rows:
+                self.refresh()
 
     @property
     def selected(self) -> str | None:
@@ -98,7 +110,7 @@ class RunList(ScrollView, can_focus=True):
         rows = self.rows
         if len(rows) != len(before):
             self.virtual_size = Size(0, len(rows) + 1)
-        if not before or not rows:
+        if bool(before) != bool(rows):
             self.refresh()
         top = int(self.scroll_offset.y)
         for index in range(
@@ -163,7 +175,9 @@ class RunList(ScrollView, can_focus=True):
             return _line(f" {title}", width, tones.header)
         index = y - 1 + int(self.scroll_offset.y)
         if index >= len(self.rows):
-            said = f"  {self.empty}" if y == 2 and not self.rows else ""
+            said = (
+                "" if self.rows else f"  {wrapped_line(self.empty, y - 2, width - 4)}"
+            )
             return Strip([Segment(set_cell_size(said, width), tones["dim"])], width)
         row = self.rows[index]
         if row.heading:
