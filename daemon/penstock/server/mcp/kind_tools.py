@@ -29,6 +29,8 @@ LONGEST_TOOL_NAME = 40
 #: Inputs that no tool can go on with: nothing here types, or tells streams apart later.
 HIDDEN: Mapping[str, frozenset[str]] = {
     "command": frozenset({"stdin", "tty", "stderr"}),
+    # For limits and for CI; `start_run` takes both.
+    "llms-txt": frozenset({"max_tokens", "check"}),
 }
 
 
