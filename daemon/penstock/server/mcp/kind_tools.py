@@ -26,11 +26,12 @@ ALL_SCHEMAS = 4_000
 #: Characters of a name: hosts put their own before it, and models' makers take 64.
 LONGEST_TOOL_NAME = 40
 
-#: Inputs that no tool can go on with: nothing here types, or tells streams apart later.
+#: Inputs that flat tools leave out. Those of a command none could go on with: nothing here types, or tells
+#: streams apart later.
 HIDDEN: Mapping[str, frozenset[str]] = {
     "command": frozenset({"stdin", "tty", "stderr"}),
-    # For limits and for CI; `start_run` takes both.
-    "llms-txt": frozenset({"max_tokens", "check"}),
+    # Few agents want them, and together they cost the next kind its tool; `start_run` takes them.
+    "llms-txt": frozenset({"max_tokens", "ctx", "update", "check"}),
 }
 
 
