@@ -31,7 +31,10 @@ LONGEST_TOOL_NAME = 40
 HIDDEN: Mapping[str, frozenset[str]] = {
     "command": frozenset({"stdin", "tty", "stderr"}),
     "llms-txt": frozenset(
-        {"section_links", "max_files", "max_file_bytes", "model_files"}
+        {
+            "section_links", "max_files", "max_file_bytes", "model_files", "max_tokens", "ctx", "update",
+            "check",
+        }
     ),
     "loop": frozenset({"turn_timeout", "max_cost"}),
 }
