@@ -224,14 +224,14 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
                 if unusable >= TRIES_OF_ONE:
                     question.escalate()
             except ModelTruncated as error:
-                await question.settle(str(error))
+                await question.settle(str(error))  # noqa: ASYNC120 - a cancel ends the run in any case
                 # A larger model may say it in fewer words, or has a larger window.
                 if not question.escalate():
                     raise
                 problem = Unusable(next(iter(signature.output_fields)), str(error))
                 unusable += 1
             except ModelFailed as error:
-                await question.settle(str(error))
+                await question.settle(str(error))  # noqa: ASYNC120 - as above
                 raise
             kept |= problem.kept
             for name in problem.kept:

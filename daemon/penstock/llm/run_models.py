@@ -340,7 +340,7 @@ class RunModels:
                 # What was handed over cannot be taken back, so it must not be said twice.
                 if cut and patience is None:
                     raise
-                await self._wait_server(error, waits)
+                await self._wait_server(error, waits)  # noqa: ASYNC120 - a cancel ends the run in any case
                 if cut:
                     raise AnswerCut(str(error)) from None
             else:
