@@ -32,7 +32,13 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "command": frozenset({"stdin", "tty", "stderr"}),
     "llms-txt": frozenset(
         {
-            "section_links", "max_files", "max_file_bytes", "model_files", "max_tokens", "ctx", "update",
+            "section_links",
+            "max_files",
+            "max_file_bytes",
+            "model_files",
+            "max_tokens",
+            "ctx",
+            "update",
             "check",
         }
     ),
