@@ -44,6 +44,7 @@ MAY_SLEEP = {
     ("client/bridge.py", "_post_patiently"): "the pause before connecting again",
     ("client/stream.py", "_pump"): "the pause before connecting again",
     ("llm/activity.py", "_tell"): "between two facts of what a model does",
+    ("llm/chain.py", "_slot_of"): "between two looks at the slots of a server",
     ("llm/run_models.py", "_wait_server"): "between two looks at a server that is away",
     ("log/put_back.py", "follow"): "the least time between two writes of the mark",
     ("log/put_back.py", "_watch_files"): "between two looks at the files of the log",

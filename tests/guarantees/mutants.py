@@ -1673,8 +1673,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a daemon is asked without a pause why a run waits",
         "Telling.tell",
-        "self._pause = min(2 * self._pause, longest)",
-        "self._pause = TOLD_AFTER_SECONDS",
+        "pause = backoff(self._looks + 1, self._first, longest)",
+        "pause = TOLD_AFTER_SECONDS",
         "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
     ),
     TestedMutant(
@@ -1859,7 +1859,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the time of day is read once",
-        "Alarm.watch",
+        "wait_moment",
         "scope.deadline = trio.current_time() + min(left, LOOK_SECONDS)",
         "scope.deadline = trio.current_time() + left",
         "runs/test_delays.py::test_a_clock_that_is_set_forwards_is_noticed",
@@ -2091,5 +2091,47 @@ TESTED_MUTANTS = (
         "    await self._try_key(names)",
         "",
         "llm/test_probing.py::test_a_wrong_key_is_found_though_the_list_is_open",
+    ),
+    TestedMutant(
+        "what is known of sessions that clients ended has no bound",
+        "LastingSessions._end",
+        "_trim(self._ended, self._most)",
+        "",
+        "server/mcp/test_mcp_lasting.py::test_what_is_kept_of_sessions_is_bounded",
+    ),
+    TestedMutant(
+        "a retry is in no trace",
+        "Submitter.retry",
+        "traced = request.in_trace(traceparent)",
+        "traced = request",
+        "cli/test_runs.py::test_a_retry_is_in_the_trace_of_who_asks_for_it",
+    ),
+    TestedMutant(
+        "a receipt forgets that a model server still works",
+        "Execution.end",
+        "own = replace(end_of_proofs(self.proofs, over_at), model_slot=slot)",
+        "own = end_of_proofs(self.proofs, over_at)",
+        "llm/test_away.py::test_a_receipt_says_whether_the_slot_is_free",
+    ),
+    TestedMutant(
+        "a request that was cut off before its first word costs nothing",
+        "Attempt._cost",
+        "if reply is None and (not self._sent):\n    return Spent(seconds=seconds)",
+        "if reply is None and (not self._parts):\n    return Spent(seconds=seconds)",
+        "llm/test_away.py::test_a_receipt_says_whether_the_slot_is_free",
+    ),
+    TestedMutant(
+        "models are told of everything that was recorded",
+        "is_told",
+        "return fact.type in TOLD_TYPES or (steps and fact.type == STEPS)",
+        "return True",
+        "kinds/test_loop_model.py::test_successive_prompts_begin_alike",
+    ),
+    TestedMutant(
+        "the history of a run stands before what never changes",
+        "_with_layers",
+        "if LAYERS_HERE not in message.content:\n    return _before(message, told)",
+        "return _before(message, told)",
+        "kinds/test_loop_model.py::test_successive_prompts_begin_alike",
     ),
 )

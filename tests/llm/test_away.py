@@ -29,6 +29,7 @@ from penstock.llm.chat import (
     ChatRequest,
     Heard,
     Message,
+    ModelStopped,
     OnHeard,
     Reply,
     RequestRefused,
@@ -40,6 +41,7 @@ from penstock.llm.model_client import ModelClient
 from penstock.llm.models import make_daemon_models
 from penstock.pipeline import Run
 from penstock.runs.core import Core
+from penstock.words.cancel_receipt import receipt_line
 from penstock.words.config import Models
 from penstock.words.errors import ModelFailed, ModelUnreachable
 
@@ -128,7 +130,7 @@ async def ended(core: Core, run_id: str) -> str:
 async def test_a_run_waits_without_a_slot_until_its_server_is_back(
     autojump_clock: Clock, away: ModelFailed
 ) -> None:
-    """ER-01: others run meanwhile, `why` tells, and it goes on by itself."""
+    """SM-04 ER-01: others run meanwhile, `why` tells, and it goes on by itself."""
     engine = ComesAndGoes(away, until=trio.current_time() + 120)
     async with core_with(engine) as core:
         await core.submitter.submit(request("ask", "r"))
@@ -161,7 +163,7 @@ async def test_it_is_looked_at_with_growing_pauses_and_asked_once_it_is_back(
 
 
 async def test_patience_has_an_end(autojump_clock: Clock) -> None:
-    """ER-01: then the run fails, with the address and what to set."""
+    """SM-04 ER-01: then the run fails, with the address and what to set."""
     engine = ComesAndGoes(NOBODY, until=float("inf"))
     async with core_with(engine, patience=100.0) as core:
         began = trio.current_time()
@@ -190,8 +192,9 @@ async def test_a_cancel_ends_the_wait(autojump_clock: Clock) -> None:
         RequestRefused("no such model", status=404),
         RequestRefused("wrong key", status=401),
         RequestRefused("come in an hour", status=429, retry_after=3600.0),
+        ModelStopped("the model stopped: its output does not match"),
     ],
-    ids=["unknown", "key", "an hour"],
+    ids=["unknown", "key", "an hour", "says why"],
 )
 async def test_what_waiting_does_not_mend_fails_at_once(
     autojump_clock: Clock, error: ModelFailed
@@ -241,6 +244,62 @@ async def test_waiting_inside_the_server_is_no_timeout_of_ours(
     async with core_with(Busy(NOBODY, until=0), first_word_timeout=60.0) as core:
         await core.submitter.submit(request("ask", "r"))
         assert "(models.first_word_timeout)" in await ended(core, "r")
+
+
+@dataclass
+class Reads(ComesAndGoes):
+    """Does not notice for so many seconds that nobody wants its answer any more, as while it reads."""
+
+    works_on: float = 0.0
+    _until: float = 0.0
+
+    async def chat(self, _request: ChatRequest, _on_heard: OnHeard) -> Reply:
+        self.asked.append(trio.current_time())
+        self._until = float("inf")
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._until = trio.current_time() + self.works_on
+
+    async def probe(self, _names: Sequence[str]) -> ServerFacts:
+        await trio.lowlevel.checkpoint()
+        return ServerFacts(slots=1, llama_cpp=True)
+
+    async def busy_slots(self) -> int | None:
+        await trio.lowlevel.checkpoint()
+        return int(trio.current_time() < self._until)
+
+
+@pytest.mark.parametrize(("works_on", "slot"), [(0.3, "free"), (61.0, "busy")])
+async def test_a_receipt_says_whether_the_slot_is_free(
+    autojump_clock: Clock, works_on: float, slot: str
+) -> None:
+    """CN-04: the socket is closed at once, but a server in the midst of a prompt may go on; the cancel is
+    answered in time all the same, and what was sent is paid for."""
+    async with core_with(Reads(NOBODY, until=0, works_on=works_on)) as core:
+        await core.submitter.submit(request("ask", "r"))
+        await trio.sleep(10)
+        began = trio.current_time()
+        receipt = await core.control.cancel("r", "by a person", wait=True)
+        assert trio.current_time() - began < 3
+        assert receipt.model_slot == slot
+        assert receipt.proves_end
+        again = await core.control.cancel("r", "once more", wait=True)
+        assert again.model_slot == slot
+        view = await core.reader.view("r")
+    assert view.tokens_in > 0
+    said = receipt_line(receipt.model_dump(mode="json"))
+    assert ("still works on it" in said) == (slot == "busy")
+
+
+async def test_a_receipt_says_nothing_of_slots_that_are_not_told(
+    autojump_clock: Clock,
+) -> None:
+    async with core_with(ComesAndGoes(NOBODY, until=float("inf"))) as core:
+        await core.submitter.submit(request("ask", "r"))
+        await trio.sleep(10)
+        receipt = await core.control.cancel("r", "by a person", wait=True)
+    assert receipt.model_slot is None
 
 
 def test_patience_is_one_over_all_waits_of_a_question() -> None:

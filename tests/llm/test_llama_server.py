@@ -119,7 +119,7 @@ async def test_its_own_word_on_its_window_holds(server: str) -> None:
     """CX-04: each letter is a token to this one, so our estimate is far too small."""
     text = "word " * (WINDOW // 3)
     async with open_chain(server) as chain:
-        with pytest.raises(ContextTooLarge, match="context"):
+        with pytest.raises(ContextTooLarge, match=f"window of {WINDOW}"):
             await chain.complete(
                 [Message("user", text)], ignore, account=lambda *_: None
             )

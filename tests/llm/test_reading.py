@@ -64,7 +64,7 @@ def usable(signature: Any, form: Any, text: str) -> bool:
 
 
 def test_recorded_plans_are_read() -> None:
-    """DS-05: 0 of 14 were usable. What is left names no file of code at all, or is no list."""
+    """SM-02 DS-05: 0 of 14 were usable. What is left names no file of code at all, or is no list."""
     in_sections = [usable(OldPlan, "sections", text) for text in said("P1")]
     in_json = [usable(MakePlanAsking, "json", text) for text in said("P4")]
     assert (sum(in_sections), len(in_sections)) == (5, 9)
@@ -72,7 +72,7 @@ def test_recorded_plans_are_read() -> None:
 
 
 def test_recorded_code_is_read() -> None:
-    """DS-05: the first two fences are the module and its tests; one answer left the tests out."""
+    """SM-02 DS-05: the first two fences are the module and its tests; one answer left the tests out."""
     found = []
     for text in said("W1"):
         splitter = BlockSplitter(["code", "tests"])
@@ -119,6 +119,40 @@ def test_blocks_are_the_same_whatever_the_pieces(places: list[int]) -> None:
         assert "".join(piece for field, piece in added if field == name) == text
 
 
+ONE_FENCE = "```python\n# code\ndef f(): ...\n\n# tests\ndef test_f():\n    f()\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (ONE_FENCE, {"code": "def f(): ...", "tests": "def test_f():\n    f()"}),
+        (ONE_FENCE.replace("# tests", "# `Tests`:"), {"code": "def f(): ...", "tests": "def test_f():\n    f()"}),
+        ("```\ndef f(): ...\n# tests\n```\n", {"code": "def f(): ...", "tests": ""}),
+        (ONE_FENCE + "And:\n```\nimport f\n```\n", {"code": "def f(): ...", "tests": "import f"}),
+        ("```\na\n# tests follow\nb\n```\n", {"code": "a\n# tests follow\nb"}),
+        ("```\na\n# code\nb\n```\n", {"code": "a\n# code\nb"}),
+    ],
+    ids=["both", "named otherwise", "nothing behind", "a fence after all", "prose", "own name"],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_all_in_one_fence_is_taken_apart(
+    text: str, values: dict[str, str], size: int
+) -> None:
+    """DS-05: as a 1.5B model answered; whatever the pieces, they join to the final text."""
+    splitter = BlockSplitter(["code", "tests"])
+    heard: list[tuple[str, str]] = []
+    restarts = 0
+    for start in range(0, len(text), size):
+        added = splitter.feed(text[start : start + size])
+        if splitter.restarts > restarts:
+            heard, restarts = [], splitter.restarts
+        heard += added
+    heard += splitter.close()
+    assert splitter.values == values
+    for name, value in values.items():
+        assert "".join(piece for field, piece in heard if field == name) == value
+
+
 def test_a_header_says_whose_the_next_block_is() -> None:
     splitter = BlockSplitter(["code", "tests"])
     splitter.feed("[[ ## tests ## ]]\n```\nimport f\n```\n")
@@ -140,6 +174,7 @@ def test_a_header_says_whose_the_next_block_is() -> None:
     ],
 )
 def test_lists_come_in_many_forms(text: str, items: list[Any]) -> None:
+    """SM-02"""
     assert read_list(text) == items
 
 
@@ -167,7 +202,7 @@ THOUGHTS = [
 
 @pytest.mark.parametrize(("text", "rest"), THOUGHTS)
 def test_thoughts_are_no_part_of_the_answer(text: str, rest: str) -> None:
-    """DS-03: inline thoughts rehearse the form."""
+    """SM-02 DS-03: inline thoughts rehearse the form."""
     assert without_thoughts(text) == rest
     if not text.startswith("thought"):
         for size in (1, 3, 100):

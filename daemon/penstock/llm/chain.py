@@ -15,6 +15,7 @@ from penstock.llm.away import PASSING, is_away
 from penstock.llm.budget import Spent
 from penstock.llm.chat import (
     ChatRequest,
+    Engine,
     Message,
     OnHeard,
     Reply,
@@ -30,17 +31,28 @@ from penstock.llm.model_client import (
 from penstock.llm.probing import look_at
 from penstock.llm.routing import ContextWindow, choose
 from penstock.llm.token_estimate import PER_MESSAGE, estimate_messages
+from penstock.runs.receipts import ModelSlot
+from penstock.words.backoff import backoff
 from penstock.words.config import Models, Role
 from penstock.words.errors import ContextTooLarge, ModelFailed
 
 #: As all are asked who say nothing of a role.
 ANY_ROLE = Role()
 
+#: Told whether the slot of a request that was cut off is free.
+OnCut = Callable[[ModelSlot], None]
+
+#: Seconds that a server has to free the slot of such a request: a part of a cancel's time.
+SLOT_SECONDS = 1.5
+_SLOT_PAUSE = 0.05
+
 #: Percent of a window from which on a prompt is counted by the server: below it the estimate will do.
 COUNTED_FROM = 40
 
 #: Seconds before the second try; doubled for each further one.
 FIRST_PAUSE = 0.5
+#: Seconds to which that grows: nobody waits so long, and what is longer than he does is no try.
+LONGEST_PAUSE = 86_400.0
 
 
 def pause_before_retry(
@@ -53,7 +65,7 @@ def pause_before_retry(
     """
     if failed > retries:
         return None
-    pause = FIRST_PAUSE * 2 ** (failed - 1)
+    pause = backoff(failed, FIRST_PAUSE, LONGEST_PAUSE)
     if isinstance(error, RequestRefused):
         if error.status not in PASSING:
             return None
@@ -139,10 +151,12 @@ class Chain:
         schema: Mapping[str, Any] | None = None,
         above: str = "",
         role: Role = ANY_ROLE,
+        on_cut: OnCut | None = None,
     ) -> Completion:
         """Ask the smallest model that has room for the prompt; one larger than `above`, if there is one.
 
-        Only models of the `role` are asked, and as it says.
+        Only models of the `role` are asked, and as it says. `on_cut` is told what becomes of a request
+        that is cancelled, where its server tells its slots.
 
         `account` is told what each try cost, an unfinished one by our estimate. ContextTooLarge if
         no model has room; ModelUnreachable, RequestRefused, StreamBroken, ModelFailed when the
@@ -169,7 +183,7 @@ class Chain:
             )
             try:
                 return await self._persist(
-                    model_client, request, estimated, on_heard, account
+                    model_client, request, estimated, on_heard, account, on_cut
                 )
             except RequestRefused as error:
                 if refuses_schema(error, request):
@@ -182,6 +196,28 @@ class Chain:
                 windows = windows[windows.index(window) + 1 :]
                 if not windows:
                     raise ContextTooLarge(str(error), model=model_client.name) from None
+
+    async def _slot_of(self, engine: Engine) -> ModelSlot | None:
+        """Whether a server works no more on a request that was cut off, as far as its slots tell."""
+        give_up = trio.current_time() + SLOT_SECONDS
+        while True:
+            try:
+                busy = await engine.busy_slots()
+            except ModelFailed:
+                return None
+            if busy is None:
+                return None
+            # Others of ours that it works on.
+            others = sum(
+                one.limiter.borrowed_tokens
+                for one in self.model_clients.values()
+                if one.engine.url == engine.url
+            )
+            if busy <= others:
+                return "free"
+            if trio.current_time() >= give_up:
+                return "busy"
+            await trio.sleep(_SLOT_PAUSE)
 
     async def _count(
         self, model: str, messages: Sequence[Message], estimated: int
@@ -216,6 +252,7 @@ class Chain:
         estimated: int,
         on_heard: OnHeard,
         account: Callable[[str, Spent], None],
+        on_cut: OnCut | None,
     ) -> Completion:
         """Try until an answer comes, or the tries are used up."""
         for failed in count(1):
@@ -241,6 +278,13 @@ class Chain:
                 # What was handed over cannot be taken back, so it must not be said twice.
                 if pause is None or attempt.heard:
                     raise
+            except trio.Cancelled:
+                if on_cut is not None and model_client.facts.llama_cpp:
+                    with trio.move_on_after(SLOT_SECONDS + 1, shield=True):
+                        slot = await self._slot_of(model_client.engine)
+                        if slot is not None:
+                            on_cut(slot)
+                raise
             finally:
                 if attempt.spent.tokens or attempt.spent.seconds:
                     account(model_client.name, attempt.spent)

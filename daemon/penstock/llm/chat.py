@@ -134,6 +134,10 @@ class StreamBroken(ModelFailed):
     """The model server broke off before its answer was complete."""
 
 
+class ModelStopped(StreamBroken):
+    """The server broke an answer off and says why: it is there, and to wait for it would not help."""
+
+
 class AnswerCut(StreamBroken):
     """The answer broke off after its first words; it has been waited until it can be asked again."""
 

@@ -29,7 +29,7 @@ from penstock.concurrency.threads import run_in_thread
 from penstock.llm.chat import AnswerCut, Message
 from penstock.llm.context import LAYERS_HERE
 from penstock.llm.fields import FieldSplitter
-from penstock.llm.grammar_schema import plain_schema
+from penstock.llm.grammar_schema import grammar_schema
 from penstock.llm.http import quote
 from penstock.llm.reading import (
     BlockSplitter,
@@ -224,14 +224,14 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
                 if unusable >= TRIES_OF_ONE:
                     question.escalate()
             except ModelTruncated as error:
-                await question.settle(str(error))
+                await question.settle(str(error))  # noqa: ASYNC120 - a cancel ends the run in any case
                 # A larger model may say it in fewer words, or has a larger window.
                 if not question.escalate():
                     raise
                 problem = Unusable(next(iter(signature.output_fields)), str(error))
                 unusable += 1
             except ModelFailed as error:
-                await question.settle(str(error))
+                await question.settle(str(error))  # noqa: ASYNC120 - as above
                 raise
             kept |= problem.kept
             for name in problem.kept:
@@ -391,7 +391,7 @@ def make_schema(signature: type[dspy.Signature]) -> dict[str, Any]:
         bounds = {key: extra[key] for key in _BOUNDS if key in extra}
         field = PydanticField(description=extra["desc"], json_schema_extra=bounds)
         fields[name] = (info.annotation, field)
-    return plain_schema(create_model("Answer", **fields).model_json_schema())
+    return grammar_schema(create_model("Answer", **fields).model_json_schema())
 
 
 def _describe_json(signature: type[dspy.Signature]) -> str:
@@ -414,7 +414,10 @@ def _describe_blocks(signature: type[dspy.Signature]) -> str:
         f"{number}. `{name}`: {info.json_schema_extra['desc']}"
         for number, (name, info) in enumerate(signature.output_fields.items(), 1)
     ]
-    return f"{signature.instructions}\n\n{ASKS_BLOCKS}:\n" + "\n".join(wanted)
+    # An example says it better than words: else small models put everything into one block.
+    form = "\n\n".join(f"```\n({name})\n```" for name in signature.output_fields)
+    told = "\n".join(wanted)
+    return f"{signature.instructions}\n\n{ASKS_BLOCKS}:\n{told}\n\nLike this:\n\n{form}"
 
 
 def _describe_inputs(signature: type[dspy.Signature], inputs: Mapping[str, Any]) -> str:

@@ -290,10 +290,15 @@ class Api:
         url = f"{self.url}{path}"
         if path.startswith("../"):
             url = f"{self.url.removesuffix('/v1')}{path[2:]}"
-        async with open_response(
-            self._client, method, url, body=body, headers=self._headers
-        ) as response:
-            return parse_value(decode(await read_bounded(response, LARGEST_BODY)))
+        try:
+            async with open_response(
+                self._client, method, url, body=body, headers=self._headers
+            ) as response:
+                return parse_value(decode(await read_bounded(response, LARGEST_BODY)))
+        except ModelUnreachable as error:
+            # People know the server by the address that they configured.
+            said = str(error).replace(url, self.url)
+            raise ModelUnreachable(said, address=self.url) from None
 
 
 def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

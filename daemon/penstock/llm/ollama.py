@@ -15,6 +15,7 @@ from penstock.llm.chat import (
     NOTHING_HEARD,
     ChatRequest,
     Heard,
+    ModelStopped,
     OnHeard,
     Reply,
     RequestRefused,
@@ -103,7 +104,7 @@ class _OllamaAnswer:
             return NOTHING_HEARD
         record = parse_object(line)
         if "error" in record:
-            raise StreamBroken(f"the model stopped: {quote(str(record['error']))}")
+            raise ModelStopped(f"the model stopped: {quote(str(record['error']))}")
         text, thought = _text(record, "content"), _text(record, "thinking")
         self._parts.append(text)
         self._thoughts.append(thought)

@@ -16,6 +16,7 @@ from penstock.llm.chat import (
     NOTHING_HEARD,
     ChatRequest,
     Heard,
+    ModelStopped,
     OnHeard,
     Reply,
     RequestRefused,
@@ -155,7 +156,7 @@ class _OpenAIAnswer:
     def _take_chunk(self, chunk: dict[str, Any]) -> Heard:
         if error := chunk.get("error"):
             words = error.get("message", error) if isinstance(error, dict) else error
-            raise StreamBroken(f"the model stopped: {quote(str(words))}")
+            raise ModelStopped(f"the model stopped: {quote(str(words))}")
         if isinstance(usage := chunk.get("usage"), dict):
             self._usage = Usage(
                 count(usage.get("prompt_tokens")),

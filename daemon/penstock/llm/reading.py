@@ -21,6 +21,7 @@ _FENCE = re.compile(
 )
 _BULLET = re.compile(r"^\s*(?:[-*\u2022]|\d+[.)])\s+")
 _NOTHING = frozenset({"", "none", "none.", "(none)", "n/a", "null", "[]"})
+_NAME_IN_COMMENT = re.compile(r"^\s*(?:#+|//|--)\s*`?(\w+)`?:?\s*$")
 _HEADER = re.compile(r"^[ \t]*\[\[ ## (\w+) ## \]\]")
 
 
@@ -116,7 +117,8 @@ def _read_objects(text: str) -> list[Any]:
 class BlockSplitter:
     """Cuts one answer into its fenced blocks: the first is that of the first field, and so on.
 
-    Prose around the fences belongs to no field, and a header says which field the next fence is of.
+    Prose around the fences belongs to no field, and a header says which field the next fence is of. In
+    a fence a comment that only names the next field begins that, unless a fence of its own follows.
     An answer without any fence is read by its headers, once it is whole.
     """
 
@@ -129,8 +131,10 @@ class BlockSplitter:
         self._line = ""
         #: Ends of lines that are part of the text only if more text follows.
         self._ends = ""
-        #: None: the first fence counts.
+        #: How often a text that a comment began was taken back, since a fence of its own followed.
         self.restarts = 0
+        #: The field that a comment in the fence before it began.
+        self._by_comment: str | None = None
 
     @property
     def values(self) -> dict[str, str]:
@@ -161,7 +165,7 @@ class BlockSplitter:
         if self._inside:
             if line.strip() == "```":
                 self._inside = False
-            elif self._current is not None:
+            elif self._current is not None and not self._turn(line):
                 self._put(self._current, line.rstrip("\r\n"), added)
         else:
             if header := _HEADER.match(line):
@@ -169,14 +173,36 @@ class BlockSplitter:
                     del self._left[: self._left.index(header[1])]
                 line = line[header.end() :]
             if line.lstrip().startswith("```"):
-                self._open()
+                self._open(added)
 
-    def _open(self) -> None:
+    def _open(self, added: list[tuple[str, str]]) -> None:
         self._inside = True
-        self._current = self._left.pop(0) if self._left else None
-        if self._current is not None:
-            self._texts[self._current] = []
+        again, self._by_comment = self._by_comment, None
+        if again is not None and self._texts.pop(again):
+            self.restarts += 1
+            added[:] = [(n, t) for n, t in self.values.items() if t]
+        self._begin(again or (self._left.pop(0) if self._left else None))
+
+    def _begin(self, name: str | None) -> None:
+        self._current = name
+        if name is not None:
+            self._texts[name] = []
             self._ends = ""
+
+    def _turn(self, line: str) -> bool:
+        """Whether a line only names a field, as `# tests` does: small models put all into one fence."""
+        found = _NAME_IN_COMMENT.match(line)
+        if found is None:
+            return False
+        name = found[1].lower()
+        if self._current is not None and name == self._current.lower():
+            return not self._texts[self._current]
+        if name not in self._left:
+            return False
+        del self._left[: self._left.index(name) + 1]
+        self._by_comment = name
+        self._begin(name)
+        return True
 
     def _put(self, name: str, line: str, added: list[tuple[str, str]]) -> None:
         parts = self._texts[name]

@@ -23,7 +23,7 @@ from penstock.llm.away import (
     pause_before_look,
 )
 from penstock.llm.budget import Spending, Spent
-from penstock.llm.chain import Chain, Completion
+from penstock.llm.chain import Chain, Completion, OnCut
 from penstock.llm.chat import (
     AnswerCut,
     Heard,
@@ -209,6 +209,7 @@ class RunModels:
     `parked(what for)` is a block in which the run waits without its slot; without it a server that is
     away is not waited for.
     `programs`: files of compiled predictors, by the names of the questions that they answer.
+    `on_cut` is told what servers say of requests that were cancelled.
     `on_progress` is told now and then what the model does, `on_answered` each exchange of `ask`.
     """
 
@@ -226,8 +227,10 @@ class RunModels:
         on_progress: OnProgress | None = None,
         on_answered: Callable[[ModelAnswered], Awaitable[None]] | None = None,
         programs: Mapping[str, Path] | None = None,
+        on_cut: OnCut | None = None,
     ) -> None:
         self._programs = programs or {}
+        self._on_cut = on_cut
         self._on_progress = on_progress
         self._on_answered = on_answered
         self._parked = parked
@@ -337,7 +340,7 @@ class RunModels:
                 # What was handed over cannot be taken back, so it must not be said twice.
                 if cut and patience is None:
                     raise
-                await self._wait_server(error, waits)
+                await self._wait_server(error, waits)  # noqa: ASYNC120 - a cancel ends the run in any case
                 if cut:
                     raise AnswerCut(str(error)) from None
             else:
@@ -393,6 +396,7 @@ class RunModels:
                 schema=schema,
                 above=above,
                 role=role,
+                on_cut=self._on_cut,
             )
             await self._tell(tries)
         except BaseException:

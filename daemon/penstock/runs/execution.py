@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,14 @@ from penstock.log.writes import (
 )
 from penstock.processes.process import Proof
 from penstock.runs.console import Console
-from penstock.runs.receipts import RunEnd, end_of_proofs, ends_before, merge_ends
+from penstock.runs.receipts import (
+    ModelSlot,
+    RunEnd,
+    end_of_proofs,
+    ends_before,
+    merge_ends,
+    worst_slot,
+)
 from penstock.words.errors import PenstockError
 from penstock.words.events import TERMINAL_TYPES
 from penstock.words.lifecycle import Ending, OnRestart, conclude
@@ -53,6 +60,8 @@ class Execution:
     #: That of its program which is sent to from outside, while there is one.
     console: Console | None = None
     proofs: list[Proof] = field(default_factory=list)
+    #: What servers told of requests to models that were cut off.
+    model_slots: list[ModelSlot] = field(default_factory=list)
     #: The run's own folder was made by this execution.
     made_folder: bool = False
     #: When the scope had unwound and everything the run owned was gone.
@@ -131,7 +140,8 @@ class Execution:
         Nothing is over before it is on record.
         """
         over_at = self.over_at if self.concluded.is_set() else None
-        own = end_of_proofs(self.proofs, over_at)
+        slot = worst_slot(self.model_slots)
+        own = replace(end_of_proofs(self.proofs, over_at), model_slot=slot)
         return merge_ends([own, *ends_before(self.row, over_at)])
 
 

@@ -17,6 +17,8 @@ from penstock.words.events import ProcessStarted
 
 Method = Literal["cgroup", "subreaper", "session", "none"]
 Survivors = tuple[int, ...] | Literal["unknown"]
+#: Whether a model server works no more on a request that was cut off.
+ModelSlot = Literal["free", "busy"]
 
 #: Ways to contain processes, the weakest first.
 _WEAKEST_FIRST: tuple[Method, ...] = ("session", "subreaper", "cgroup")
@@ -32,6 +34,8 @@ class RunEnd:
     pids: tuple[int, ...] = ()
     #: "unknown": the one who could tell has died too.
     survivors: Survivors = ()
+    #: Of requests to models that were cut off; None: there was none, or nobody tells.
+    model_slot: ModelSlot | None = None
 
     @property
     def leaves_nothing(self) -> bool:
@@ -41,12 +45,18 @@ class RunEnd:
     def to_json(self) -> dict[str, Any]:
         """What a terminal event keeps of it."""
         left = self.survivors if self.survivors == "unknown" else list(self.survivors)
-        return {"method": self.method, "pids": list(self.pids), "survivors": left}
+        told = {"method": self.method, "pids": list(self.pids), "survivors": left}
+        return (
+            told if self.model_slot is None else {**told, "model_slot": self.model_slot}
+        )
 
 
 def merge_ends(ends: Iterable[RunEnd]) -> RunEnd:
     """Several ends as one: over when the last is; one unknown makes the whole unknown."""
     ends = list(ends)
+    # Every run that had no program comes here twice.
+    if len(ends) == 1:
+        return ends[0]
     times = [end.over_at for end in ends]
     known = [at for at in times if at is not None]
     methods = {end.method for end in ends}
@@ -55,7 +65,14 @@ def merge_ends(ends: Iterable[RunEnd]) -> RunEnd:
         method=next((way for way in _WEAKEST_FIRST if way in methods), "none"),
         pids=tuple(dict.fromkeys(pid for end in ends for pid in end.pids)),
         survivors=_merge_survivors([end.survivors for end in ends]),
+        model_slot=worst_slot(end.model_slot for end in ends),
     )
+
+
+def worst_slot(slots: Iterable[ModelSlot | None]) -> ModelSlot | None:
+    """Several slots as one: busy if any is."""
+    known = set(slots)
+    return "busy" if "busy" in known else "free" if "free" in known else None
 
 
 def _merge_survivors(found: Sequence[Survivors]) -> Survivors:
@@ -113,6 +130,7 @@ def _end_of_json(kept: Mapping[str, Any], over_at: datetime | None) -> RunEnd:
         method=kept.get("method", "none"),
         pids=tuple(kept.get("pids", ())),
         survivors="unknown" if survivors == "unknown" else tuple(survivors),
+        model_slot=kept.get("model_slot"),
     )
 
 
@@ -132,4 +150,5 @@ def make_receipt(
         method=end.method,
         pids=end.pids,
         survivors=end.survivors,
+        model_slot=end.model_slot,
     )

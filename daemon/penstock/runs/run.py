@@ -51,6 +51,7 @@ from penstock.runs.program import (
 )
 from penstock.runs.questions import Questions
 from penstock.runs.reader import PatientReads
+from penstock.runs.receipts import ModelSlot
 from penstock.runs.running_program import RunningProcess, open_process
 from penstock.words.api import ChildRequest, SubmitRequest
 from penstock.words.config import Config
@@ -549,6 +550,10 @@ class Run:
             return
         async with self._parking.open_parked(waiting):
             yield
+
+    def note_slot(self, slot: ModelSlot) -> None:
+        """What a model server told of a request that was cut off; the run's receipt says it."""
+        self._execution.model_slots.append(slot)
 
     @property
     def _questions(self) -> Questions:

@@ -8,6 +8,11 @@ from typing import Any
 
 Receipt = Mapping[str, Any]
 
+_SLOTS: Mapping[str | None, str] = {
+    "free": "; its model's slot is free",
+    "busy": "; but its model server still works on it",
+}
+
 
 def proves_end(receipt: Receipt) -> bool:
     """Whether it is proven that nothing of the run is left."""
@@ -41,7 +46,8 @@ def receipt_line(receipt: Receipt) -> str:
         return f"{run_id}: cancel requested"
     pids = " ".join(map(str, receipt["pids"]))
     proof = f" ({receipt['method']}: {pids})" if pids else ""
-    return f"{run_id} cancelled, nothing of it is left{proof}"
+    slot = _SLOTS.get(receipt.get("model_slot"), "")
+    return f"{run_id} cancelled, nothing of it is left{proof}{slot}"
 
 
 def _moment(text: object) -> datetime | None:

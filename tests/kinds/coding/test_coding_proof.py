@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from penstock.kinds.coding.proving import (
     count_tests,
     import_module,
     judge_tests,
+    make_runnable,
     make_stub,
 )
 from penstock.kinds.coding.solving import FAILING, FAILING_FILE
@@ -100,7 +103,7 @@ async def test_tests_in_a_folder_without_an_init_file_are_run(
 async def test_tests_that_prove_nothing_have_not_passed(
     where: Place, model_server: ModelServer, code: str, tests: str, why: str
 ) -> None:
-    """WF-02: an exit status of 0 is not enough."""
+    """SM-03 WF-02: an exit status of 0 is not enough."""
     facts = await do(
         where, model_server, once(WRITE, code=code, tests=tests), max_rounds=0
     )
@@ -112,7 +115,7 @@ async def test_tests_that_prove_nothing_have_not_passed(
 async def test_tests_that_say_nothing_are_written_anew_from_the_task(
     where: Place, model_server: ModelServer
 ) -> None:
-    """WF-02: no model is asked to correct code for tests that prove nothing; stubs leave no trace."""
+    """SM-03 WF-02: no model is asked to correct code for tests that prove nothing; stubs leave no trace."""
     facts = await do(
         where,
         model_server,
@@ -150,7 +153,7 @@ async def test_code_that_stays_the_same_gets_new_tests(
 async def test_a_failed_run_leaves_what_it_has_marked_as_failing(
     where: Place, model_server: ModelServer, tmp_path: Path
 ) -> None:
-    """WF-11: patch, report and files; the mark goes when a later run succeeds."""
+    """SM-03 WF-11: patch, report and files; the mark goes when a later run succeeds."""
     out = tmp_path / "out"
     facts = await do(
         where,
@@ -261,3 +264,30 @@ def test_a_stub_has_the_names_of_the_code_and_does_nothing() -> None:
     assert made["__getattr__"]("LIMIT")() is None  # type: ignore[operator]
     assert "inner" not in made
     assert make_stub(module("a.go", ""), code) == ""
+
+
+PYTEST_STYLE = "from f import *\n\n\ndef test_one():\n    assert f() == 1\n"
+
+
+@pytest.mark.processes
+def test_functions_as_pytest_has_them_are_tests_of_unittest_too(tmp_path: Path) -> None:
+    """WF-06: small models write what most examples look like."""
+    (tmp_path / "f.py").write_text("def f():\n    return 1\n")
+    made = make_runnable(PYTEST_STYLE)
+    (tmp_path / "test_f.py").write_text(made)
+    argv = [sys.executable, "-m", "unittest", "test_f.py"]
+    good = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+    (tmp_path / "f.py").write_text("def f():\n    return 22\n")
+    bad = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+    assert good.returncode == 0
+    assert "Ran 1 test" in good.stderr
+    assert bad.returncode == 1
+    assert make_runnable(made) == made
+
+
+@pytest.mark.parametrize(
+    "test",
+    ["import unittest\nclass T(unittest.TestCase):\n    def test_x(self): ...\n", "x = 1\n", "def test(a): ...\n"],
+)  # fmt: skip
+def test_what_unittest_finds_itself_stays_as_it_is(test: str) -> None:
+    assert make_runnable(test) == test

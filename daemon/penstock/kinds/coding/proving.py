@@ -123,6 +123,21 @@ def mentions(test: str, path: str) -> bool:
     )
 
 
+#: A test as pytest has them, which unittest does not see.
+_TEST_FUNCTION = re.compile(r"^(?:async )?def test\w*\(\):", re.MULTILINE)
+_LOAD_TESTS = """
+
+def load_tests(loader, tests, pattern):
+    # Functions, as pytest has them, for unittest.
+    import unittest
+
+    for name, test in sorted(globals().items()):
+        if name.startswith("test") and callable(test):
+            tests.addTest(unittest.FunctionTestCase(test))
+    return tests
+"""
+
+
 def import_module(test: str, path: str) -> str:
     """The test file with an import of its module, if it has none: small models forget it."""
     if not path.endswith(".py") or not test.strip() or mentions(test, path):
@@ -131,6 +146,13 @@ def import_module(test: str, path: str) -> str:
     first = re.search(r"^(?:import|from)\s+(?!__future__)", test, re.MULTILINE)
     place = first.start() if first else 0
     return test[:place] + line + test[place:]
+
+
+def make_runnable(test: str) -> str:
+    """A Python test file of plain functions, so that unittest runs them too: most examples are for pytest."""
+    if not _TEST_FUNCTION.search(test) or "TestCase" in test or "load_tests" in test:
+        return test
+    return f"{test.rstrip()}\n{_LOAD_TESTS}"
 
 
 async def prove(work: Work, number: int) -> tuple[str | None, Recorded]:

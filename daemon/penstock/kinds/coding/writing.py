@@ -10,7 +10,7 @@ import trio
 
 from penstock.kinds.coding.deciding import Decision
 from penstock.kinds.coding.modules import Plan, PlannedModule
-from penstock.kinds.coding.proving import import_module, import_name
+from penstock.kinds.coding.proving import import_module, import_name, make_runnable
 from penstock.kinds.coding.stages import Work
 from penstock.kinds.coding.work_tree import plain, show_file
 from penstock.pipeline import (
@@ -211,7 +211,7 @@ async def _rewrite_tests(
         }
 
     def shape(fields: Mapping[str, Any]) -> dict[str, str]:
-        return {module.tests: import_module(plain(fields["tests"]), module.path)}
+        return {module.tests: _as_tests(plain(fields["tests"]), module)}
 
     def check(fields: Mapping[str, Any]) -> None:
         if not plain(fields["tests"]).strip():
@@ -235,7 +235,15 @@ def _describe(module: PlannedModule) -> str:
         lines.append(f"tests: {module.tests}")
         if module.path.endswith(".py"):
             name = import_name(module.path)
-            lines.append(f"the tests begin with: from {name} import *")
+            title = "".join(part.title() for part in module.name.split("_"))
+            lines += [
+                "the test file looks like this:",
+                "import unittest",
+                f"from {name} import *",
+                f"class Test{title}(unittest.TestCase):",
+                "    def test_one(self):",
+                "        self.assertEqual(…, …)",
+            ]
     return "\n".join(lines)
 
 
@@ -289,8 +297,14 @@ def _check_code(module: PlannedModule, fields: Mapping[str, Any]) -> None:
 def _texts(module: PlannedModule, fields: Mapping[str, Any]) -> dict[str, str]:
     texts = {module.path: plain(fields["code"])}
     if module.tests:
-        texts[module.tests] = import_module(plain(fields["tests"]), module.path)
+        texts[module.tests] = _as_tests(plain(fields["tests"]), module)
     return texts
+
+
+def _as_tests(text: str, module: PlannedModule) -> str:
+    """A test file that imports its module, and whose tests are found."""
+    text = import_module(text, module.path)
+    return make_runnable(text) if module.path.endswith(".py") else text
 
 
 def _correction(
@@ -301,7 +315,7 @@ def _correction(
     for path, field in ((module.path, "code"), (module.tests, "tests")):
         text = plain(fields[field])
         if path and text.strip().strip("`.").lower() not in {"", UNCHANGED}:
-            text = text if field == "code" else import_module(text, module.path)
+            text = text if field == "code" else _as_tests(text, module)
             if work.tree.files.get(path) != text:
                 texts[path] = text
     return texts

@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 import trio
 
 from penstock.concurrency.threads import RunBlocking, run_in_thread
+from penstock.log.filters import RunFilter
 from penstock.log.sqlite.callers import find_surroundings
 from penstock.log.sqlite.damage import (
     KnownFile,
@@ -57,7 +58,6 @@ from penstock.log.writes import (
     AskRow,
     Bounds,
     Result,
-    RunFilter,
     RunRow,
     ScheduleRow,
     TreeRun,
