@@ -14,8 +14,8 @@ import trio.testing
 from bench._shared import LIFE, Row, in_turns, open_bench_core, scratch, share
 from bench.cancel import sleep
 
+from penstock.log.filters import RunFilter
 from penstock.log.sqlite.store import READERS, open_sqlite, threads
-from penstock.log.writes import RunFilter
 from penstock.pipeline import Inputs, Kind, Output
 from penstock.words.api import SubmitRequest
 from penstock.words.lifecycle import OPEN_STATES

@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from bench import _shared as shared
+from bench.start import daemon
 from bench.verbs import cpu_of
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -40,7 +41,8 @@ from penstock_tui.rows import COLUMNS, row_of
 from penstock_tui.session import LiveSession
 from penstock_tui.state import DashboardState
 from penstock_tui.theme import DARK
-from penstock_tui.widgets.run_table import Row, RunList
+from penstock_tui.widgets.lazy_rows import Row
+from penstock_tui.widgets.run_table import RunList
 
 RUNS = 1000
 RATE = 1000
@@ -50,6 +52,8 @@ WATCHED = 8.0
 SETTLE = 4.0
 KEYS = 15
 SIZE = (120, 40)
+#: Stands in the last line of the first picture.
+LAST_LINE = b"Help"
 
 
 class Table(App[None]):
@@ -200,8 +204,34 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def opened(seconds: float) -> tuple[float, float]:
+    """CPU seconds to the first whole picture, and then its share of a core in percent, with nothing to show."""
+    with shared.scratch() as folder, daemon(folder):
+        own = ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "HOME")
+        known = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        environ = known | dict.fromkeys(own, str(folder)) | {"TERM": "xterm-256color"}
+        pid, terminal = pty.fork()
+        if pid == 0:
+            command = [sys.executable, "-m", "penstock_tui.main"]
+            os.execve(command[0], command, environ)
+        ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE[1], SIZE[0], 0, 0))
+        try:
+            seen = b""
+            while LAST_LINE not in seen:
+                seen += os.read(terminal, 65536)
+            first = cpu_seconds(pid)
+            drain(terminal, SETTLE)
+            before = cpu_seconds(pid)
+            drain(terminal, seconds)
+            return first, (cpu_seconds(pid) - before) / seconds * 100
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(terminal)
+
+
 def rows(long: bool) -> Iterator[shared.Row]:
-    """A frame of the run table beside the same in a DataTable."""
+    """A frame of the run table beside the same in a DataTable; the first picture, and the idle life after it."""
     for dirty in (1, 20, 250) if long else (20,):
 
         def frame(own: bool, dirty: int = dirty) -> float:
@@ -214,6 +244,10 @@ def rows(long: bool) -> Iterator[shared.Row]:
     def imported(module: str) -> float:
         return cpu_of([sys.executable, "-c", f"import {module}"], os.environ)
 
+    found = [opened(30 if long else 10) for _ in range(5)]
+    first, share = ([one[n] for one in found] for n in range(2))
+    yield shared.Row("the dashboard to its first picture, CPU", "s", "ours <= 0.5", first)  # fmt: skip
+    yield shared.Row("idle dashboard, CPU", "% of a core", "ours <= 1", share)
     ours, textual = shared.in_turns(
         7, partial(imported, "penstock_tui.app"), partial(imported, "textual.app")
     )

@@ -24,6 +24,7 @@ import trio
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings
 
+from fakes.free_ports import free_ports as ports_of
 from fakes.model_server import ModelServer, start_model_server
 from fakes.real_daemon import RealDaemon, wait_until_answering
 from penstock.testing.virtual_time import deterministic
@@ -37,6 +38,12 @@ SEED = int(os.environ.get("PENSTOCK_TEST_SEED", "1"))
 # only here: by each daemon that a test starts.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# readline, which pytest loads, sets these for whatever is started, and so for each worker. Where they
+# are set, curses and Textual do not ask the terminal how large it is.
+for size in ("LINES", "COLUMNS"):
+    os.environ.pop(size, None)
+    os.unsetenv(size)
 
 # What is made by chance is tried a few times by `make fast`, and as often as always by `make test`.
 settings.register_profile("fast", max_examples=20)
@@ -271,18 +278,7 @@ def free_ports() -> Iterator[int]:
     """Ports that nobody listens on now; none twice in a session, nor in two workers of one."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-
-    def ports() -> Iterator[int]:
-        given: set[int] = set()
-        while True:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
-            if port % workers == worker and port not in given:
-                given.add(port)
-                yield port
-
-    return ports()
+    return ports_of(worker, workers)
 
 
 @pytest.fixture

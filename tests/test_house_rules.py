@@ -7,11 +7,14 @@ import shutil
 import socket
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
+
+from fakes.free_ports import free_ports
 
 TESTS = Path(__file__).parent
 
@@ -114,6 +117,24 @@ async def test_with_it_one_listens() -> None:
 @pytest.mark.processes
 def test_one_with_the_mark_is() -> None:
     assert subprocess.run(["true"], check=False).returncode == 0
+
+
+@pytest.mark.processes
+def test_no_size_of_a_terminal_is_handed_on() -> None:
+    """Else a program asks these variables and not the terminal that a test gives it."""
+    asked = "echo ${LINES-none} ${COLUMNS-none}"
+    for environ in (None, dict(os.environ)):
+        told = subprocess.run(["sh", "-c", asked], env=environ, capture_output=True, check=True)  # fmt: skip
+        assert told.stdout == b"none none\n"
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+def test_each_worker_has_ports_of_its_own(workers: int) -> None:
+    """Also one that takes the place of another; Linux gives odd ones alone."""
+    for worker in range(workers + 2):
+        ports = list(islice(free_ports(worker, workers), 5))
+        assert len(set(ports)) == 5
+        assert {port // 2 % workers for port in ports} == {worker % workers}
 
 
 RECORDING = """

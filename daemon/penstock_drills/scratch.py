@@ -84,7 +84,13 @@ def open_keeper(folder: Path) -> Iterator[None]:
     """
     words = [sys.executable, "-I", "-S", "-c", _KEEP, str(folder)]
     process = subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        # Without a home: the keeper of whoever started this drill would end this one with it, and
+        # nobody what it is there for.
+        env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
     )
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import tomllib
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from fakes.penstock_command import Penstock
-from penstock.cli.host_files import with_entry
+from penstock.cli.host_files import with_entry, write_entry
 from penstock.cli.mcp_hosts import HOSTS, Launch, Port, snippet
 from penstock.words.errors import Refused
 
@@ -163,3 +164,14 @@ def test_writing_keeps_the_file_before_beside_it(
     assert "has it already" in told.stderr
     assert backup.read_text() == "looked at"
     assert penstock("mcp", "config", "json", "--write").exit_code == 2
+
+
+def test_a_fifo_where_a_hosts_file_should_be_is_refused_at_once(tmp_path: Path) -> None:
+    """To open it would wait for ever; a large file is read, since some hosts keep much in theirs."""
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(Refused, match="no regular file"):
+        write_entry(HOSTS["claude"], LAUNCH, tmp_path / "fifo")
+    large = tmp_path / "large.json"
+    large.write_text(json.dumps({"history": ["x" * 1_000_000] * 3}))
+    assert write_entry(HOSTS["claude"], LAUNCH, large)
+    assert len(json.loads(large.read_text())["history"]) == 3

@@ -8,8 +8,8 @@ from typing import Any
 
 import trio
 
+from penstock.log.filters import RunFilter
 from penstock.log.store import Store
-from penstock.log.writes import RunFilter
 from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.runs.core import Core, Environment
 from penstock.testing import FakeProcesses as FakeProcesses

@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import trio
 
+from penstock.log.filters import RunFilter
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.store import Store
-from penstock.log.writes import Result, RunFilter, RunRow, Write
+from penstock.log.writes import Result, RunRow, Write
 from penstock.words.errors import PenstockError
 from penstock.words.recorded import Recorded
 

@@ -946,6 +946,36 @@ TESTED_MUTANTS = (
         "kinds/test_command.py::test_a_run_whose_input_a_restart_lost_is_not_repeated_silently",
     ),
     TestedMutant(
+        "a last word that nobody read counts as heard",
+        "Supervisor.run",
+        """
+            if proven and folder and not (said and self.wait_heard()):
+                keep_proof(folder, boot_id(), self.main, self.start_time)
+        """,
+        """
+            if proven and folder and not said:
+                keep_proof(folder, boot_id(), self.main, self.start_time)
+        """,
+        "processes/test_testimony.py::test_a_last_word_that_was_left_unread_is_kept_as_a_proof",
+    ),
+    TestedMutant(
+        "a run that is lost waits for what cannot come",
+        "RunTable._claimed",
+        """
+            for run_id in result.lost:
+                self._give_up(run_id)
+        """,
+        "",
+        "log/test_lost_runs.py::test_a_run_that_is_lost_while_it_waits_for_an_answer_is_ended",
+    ),
+    TestedMutant(
+        "the write-ahead log may fill the disk",
+        "log/sqlite/room:must_fold",
+        "return log > max(free, SMALL_LOG)",
+        "return False",
+        "log/test_sqlite.py::test_a_log_never_takes_more_room_than_it_leaves_free",
+    ),
+    TestedMutant(
         "a run that is to be repeated waits in line for something else to happen",
         "RunTable.claim",
         "wanted = bool(self.queue.queued or self.unparking) or any(isinstance(d, _BRINGS_WORK) for d in batch)",
@@ -1643,8 +1673,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a daemon is asked without a pause why a run waits",
         "Telling.tell",
-        "self._pause = min(2 * self._pause, longest)",
-        "self._pause = TOLD_AFTER_SECONDS",
+        "pause = backoff(self._looks + 1, self._first, longest)",
+        "pause = TOLD_AFTER_SECONDS",
         "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
     ),
     TestedMutant(
@@ -1829,7 +1859,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the time of day is read once",
-        "Alarm.watch",
+        "wait_moment",
         "scope.deadline = trio.current_time() + min(left, LOOK_SECONDS)",
         "scope.deadline = trio.current_time() + left",
         "runs/test_delays.py::test_a_clock_that_is_set_forwards_is_noticed",
@@ -2061,6 +2091,20 @@ TESTED_MUTANTS = (
         "    await self._try_key(names)",
         "",
         "llm/test_probing.py::test_a_wrong_key_is_found_though_the_list_is_open",
+    ),
+    TestedMutant(
+        "what is known of sessions that clients ended has no bound",
+        "LastingSessions._end",
+        "_trim(self._ended, self._most)",
+        "",
+        "server/mcp/test_mcp_lasting.py::test_what_is_kept_of_sessions_is_bounded",
+    ),
+    TestedMutant(
+        "a retry is in no trace",
+        "Submitter.retry",
+        "traced = request.in_trace(traceparent)",
+        "traced = request",
+        "cli/test_runs.py::test_a_retry_is_in_the_trace_of_who_asks_for_it",
     ),
     TestedMutant(
         "a receipt forgets that a model server still works",

@@ -22,6 +22,8 @@ CONTAINED = Path(__file__).parents[1] / "contained"
     ("word", "tests"),
     [
         ("serve", "tests/cli/test_real.py"),
+        # A drill has a daemon, and a keeper, of its own.
+        ("serve", "tests/guarantees/test_drills.py::test_a_killed_daemon_loses_nothing_that_it_acknowledged"),
         ("sleep", "tests/processes/test_processes.py"),
         # The hostile trees of these run for longer than what is left may take to end.
         ("mark-", "tests/processes/test_containment.py::test_a_session_never_claims_that_all_is_gone"),

@@ -20,7 +20,7 @@ PROCESSOR = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), "x64")
 #: Opens nothing.
 KEY = "sk-none"
 #: Seconds for one session of a host.
-SESSION_SECONDS = 90
+SESSION_SECONDS = 180
 PROMPT = "Go through the script."
 
 

@@ -147,7 +147,7 @@ def test_a_note_says_more_than_the_module_name_or_a_licence() -> None:
 def test_a_document_tells_its_title_and_first_prose(
     text: str, title: str, first: str
 ) -> None:
-    """ML-04 Markdown, reStructuredText and HTML headings; badges, tables and code are no prose."""
+    """LT-02 ML-04 Markdown, reStructuredText and HTML headings; badges, tables and code are no prose."""
     assert (
         heading_of(text, markdown=text.startswith(("#", "<", "-", "`", "("))) == title
     )
@@ -312,7 +312,7 @@ def test_files_of_one_title_are_told_apart() -> None:
 
 
 def test_the_summary_is_the_package_own_and_info_is_never_empty() -> None:
-    """ML-04 Without an info paragraph the outside parser sees no summary."""
+    """LT-01 ML-04 Without an info paragraph the outside parser sees no summary."""
     readme = "# Thing\n\nThing does what things do. It is small.\n"
     said = draw_outline(
         ProjectFacts(

@@ -122,7 +122,7 @@ def test_a_fence_is_longer_than_any_inside() -> None:
 def test_the_text_has_about_as_many_tokens_as_it_may(
     given_files: list[tuple[str, str | None]], most: int
 ) -> None:
-    """ML-04 Names of what is not quoted included; the head alone is there whatever the number."""
+    """LT-07 ML-04 Names of what is not quoted included; the head alone is there whatever the number."""
     text, full = _join(100_000, given_files, most)
     # Each piece is rounded up, and a few marks more are seen where pieces meet.
     assert full.tokens <= max(most, estimate_tokens(HEAD))

@@ -66,7 +66,7 @@ ELISP = """;;; vertico.el --- VERTical Interactive COmpletion -*- lexical-bindin
 def test_the_build_files_of_each_language_name_the_package(
     texts: Mapping[str, str], expected: Metadata
 ) -> None:
-    """ML-04 Read as text; names that any root has are no names."""
+    """LT-01 ML-04 Read as text; names that any root has are no names."""
     assert read_metadata(texts) == expected
 
 
@@ -98,7 +98,7 @@ def _title_and_summary(readme: str) -> tuple[str, str]:
 def test_a_readme_names_and_sums_up_its_project(
     readme: str, expected: tuple[str, str]
 ) -> None:
-    """ML-04 No heading of a part, no appeal, no badge and no attribute stands for the project."""
+    """LT-01 ML-04 No heading of a part, no appeal, no badge and no attribute stands for the project."""
     assert _title_and_summary(readme) == expected
 
 
@@ -128,3 +128,36 @@ def test_words_that_only_send_elsewhere_sum_up_nothing() -> None:
     """ML-02 Nor does the day of a release."""
     text = "This is Lua 5.4, released on 13 Jan.\n\nFor details and more, see the manual.\n\nA language for scripts of all kinds.\n"
     assert read_readme(text).prose == "A language for scripts of all kinds."
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("WeeThing is a free chat client for people.", "WeeThing is a free chat client for people."),
+        ("A library for bots of Discord and Slack.", "A library for bots of Discord and Slack."),
+        ("Visit us on the Discord server of people.\n\nIt does what things do.", "It does what things do."),
+        ('<p align="center">\n  The compiler of things to come.\n</p>\n\nThing is run by people.', "The compiler of things to come."),
+        ('<p align="center"><a href="x">one two three four</a></p>\n\nIt does what things do.', "It does what things do."),
+    ],
+)  # fmt: skip
+def test_a_project_may_be_about_what_others_only_invite_to(
+    text: str, words: str
+) -> None:
+    """ML-02 And may say what it is below a banner of HTML."""
+    assert read_readme(text).prose == words
+
+
+def test_a_gem_may_speak_of_anything_between_its_quotes() -> None:
+    """ML-02 Brackets, and the other kind of quote."""
+    text = 's.name = "nokogiri"\ns.summary = "Nokogiri (x) makes it Ruby\'s."\n'
+    found = read_metadata({"nokogiri.gemspec": text})
+    assert (found.name, found.summary) == ("nokogiri", "Nokogiri (x) makes it Ruby's.")
+
+
+def test_ocaml_packages_are_named_by_their_files() -> None:
+    """ML-02 A `dune-project` before the opam files that are made of it."""
+    dune = '(lang dune 2.9)\n(name dune)\n(package\n (name dune)\n (synopsis "Fast build system"))\n'
+    found = read_metadata({"dune-project": dune})
+    assert (found.name, found.summary) == ("dune", "Fast build system")
+    opam = 'opam-version: "2.0"\nsynopsis: "Runs things"\nhomepage: "https://x.org"\n'
+    assert read_metadata({"x.opam": opam}).summary == "Runs things"

@@ -24,6 +24,8 @@ LICENCE = "Copyright 2020 X.\n * Licensed under the Apache License."
         ("h", "/*\n** $Id: lobject.h $\n** Type definitions for Lua objects\n** See Copyright Notice in lua.h\n*/\n\n#ifndef lobject_h\n", "Type definitions for Lua objects"),
         ("ts", "// This must stay here for the build of things\nexport * from './a'\n", ""),
         ("ts", "// Stores for the state of things\n\nexport * from './a'\n", "Stores for the state of things"),
+        ("c", "/*\n * irc.c - plugin for the chats of people\n */\n\n#include <a.h>\n", "plugin for the chats of people"),
+        ("c", "/* libxml2_backwards_compat.c */\n\n#include <a.h>\n", ""),
         ("ex", "defmodule A do\n  @moduledoc false\n  # hidden words of the module\n", ""),
         ("el", ";;; vertico.el --- Vertical completion -*- lexical-binding: t -*-\n", "Vertical completion"),
         ("pm", "package Mojo::Base;\nuse strict;\n1;\n=encoding utf8\n\n=head1 NAME\n\nMojo::Base - Minimal base class for projects\n", "Minimal base class for projects"),
@@ -41,5 +43,5 @@ LICENCE = "Copyright 2020 X.\n * Licensed under the Apache License."
     ],
 )  # fmt: skip
 def test_a_file_says_what_it_is_for(ending: str, text: str, expected: str) -> None:
-    """ML-04 Licences, magic comments, authors, lint excuses and commented code are passed over."""
+    """LT-04 ML-04 Licences, magic comments, authors, lint excuses and commented code are passed over."""
     assert purpose(text, ending) == expected

@@ -44,7 +44,7 @@ async def _code(root: Path, tmp_path: Path, links: int) -> list[Any]:
 async def test_the_first_file_of_each_package_comes_before_the_second_of_any(
     tmp_path: Path,
 ) -> None:
-    """ML-02 By the package's name and the path in it; what the project keeps to itself has no share."""
+    """LT-03 ML-02 By the package's name and the path in it; what the project keeps to itself has no share."""
     root = tmp_path / "tree"
     large = {f"packages/large/src/part{n}.ts": "export const x = 1\n" for n in range(9)}
     _write(

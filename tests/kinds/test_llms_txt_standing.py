@@ -55,7 +55,7 @@ def _compare(text: str, base_url: str = "") -> Difference:
 
 
 def test_words_and_order_stay_and_new_files_come_behind() -> None:
-    """ML-04 Of sections that it has something of: who lists no code wants none."""
+    """LT-06 ML-04 Of sections that it has something of: who lists no code wants none."""
     found = _compare(WRITTEN)
     assert found.text == WRITTEN.replace(
         "- [Gone](docs/old.md): of long ago\n", ""
@@ -159,7 +159,7 @@ async def test_an_update_is_written_where_the_text_was(
 async def test_what_penstock_wrote_is_up_to_date_until_the_tree_changes(
     root: Path, tmp_path: Path
 ) -> None:
-    """ML-04 For CI: the same inputs, then `check`."""
+    """LT-06 ML-04 For CI: the same inputs, then `check`."""
     where = {"source": str(root), "out": str(root)}
     assert (await _run(tmp_path, **where)).view.state == "completed"
     assert (await _run(tmp_path, **where, check=True)).view.state == "completed"

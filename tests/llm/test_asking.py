@@ -67,7 +67,7 @@ def schemas(server: ModelServer) -> list[list[str]]:
 async def test_a_server_is_given_the_schema_of_an_answer(
     model_server: ModelServer, provider: str, word: str
 ) -> None:
-    """DS-05: closed, and in the words of its protocol; the prompt is a short one with an example."""
+    """SM-01 DS-05: closed, and in the words of its protocol; the prompt is a short one with an example."""
     model_server.script({"fields": {"modules": '["parser"]'}})
     async with open_asking(model_server, provider) as models:
         answer = await models.ask(Plan, inputs=TASK, form="json")
@@ -85,7 +85,7 @@ async def test_a_server_is_given_the_schema_of_an_answer(
 async def test_a_refused_schema_is_said_otherwise_and_remembered(
     model_server: ModelServer,
 ) -> None:
-    """DS-05: as vLLM has it, then not at all; the server is not tried again with what it refused."""
+    """SM-01 DS-05: as vLLM has it, then not at all; the server is not tried again with what it refused."""
     model_server.script(
         {
             "refuses": ["response_format", "structured_outputs"],

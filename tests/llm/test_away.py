@@ -130,7 +130,7 @@ async def ended(core: Core, run_id: str) -> str:
 async def test_a_run_waits_without_a_slot_until_its_server_is_back(
     autojump_clock: Clock, away: ModelFailed
 ) -> None:
-    """ER-01: others run meanwhile, `why` tells, and it goes on by itself."""
+    """SM-04 ER-01: others run meanwhile, `why` tells, and it goes on by itself."""
     engine = ComesAndGoes(away, until=trio.current_time() + 120)
     async with core_with(engine) as core:
         await core.submitter.submit(request("ask", "r"))
@@ -163,7 +163,7 @@ async def test_it_is_looked_at_with_growing_pauses_and_asked_once_it_is_back(
 
 
 async def test_patience_has_an_end(autojump_clock: Clock) -> None:
-    """ER-01: then the run fails, with the address and what to set."""
+    """SM-04 ER-01: then the run fails, with the address and what to set."""
     engine = ComesAndGoes(NOBODY, until=float("inf"))
     async with core_with(engine, patience=100.0) as core:
         began = trio.current_time()

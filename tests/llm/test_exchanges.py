@@ -116,7 +116,7 @@ def answered(facts: list[Recorded]) -> list[ModelAnswered]:
 async def test_each_exchange_is_recorded_with_why_it_was_refused(
     model_server: ModelServer,
 ) -> None:
-    """DS-05: what was sent, thought and said; and the values, to learn from."""
+    """SM-06 DS-05: what was sent, thought and said; and the values, to learn from."""
     model_server.script(
         {"text": "I will not.", "thinking": "Must I?", "times": 1},
         {"fields": {"modules": '["a", "b"]'}},
@@ -153,7 +153,7 @@ async def test_an_answer_that_was_never_usable_is_recorded_each_time(
 
 
 def test_what_is_kept_is_bounded_and_the_rest_is_counted() -> None:
-    """A prompt may hold whole files."""
+    """SM-06: a prompt may hold whole files."""
     long = "x" * (LARGEST_PROMPT * 3)
     fact = Exchange("q", 1, [Message("system", "s"), Message("user", long)]).fact()
     system, user = fact.sent
@@ -168,7 +168,7 @@ def test_what_is_kept_is_bounded_and_the_rest_is_counted() -> None:
 
 
 def test_secrets_are_taken_out_of_exchanges() -> None:
-    """CF: as out of every fact."""
+    """SM-06: as out of every fact."""
     exchange = Exchange("q", 1, [Message("user", "my key is hunter2")], said="hunter2!")
     now = datetime(2026, 11, 29, tzinfo=UTC)
     made = new_event("r", exchange.fact(), now=now)

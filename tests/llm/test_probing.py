@@ -32,7 +32,7 @@ async def listed(config: Models, environ: dict[str, str]) -> dict[str, Any]:
 async def test_window_and_slots_are_read_from_llama_cpp(
     model_server: ModelServer,
 ) -> None:
-    """CX-04: its `n_ctx` and its slots, whatever was assumed."""
+    """SM-05 CX-04: its `n_ctx` and its slots, whatever was assumed."""
     model_server.be(props=PROPS)
     row = await listed(openai(model_server), {})
     assert (row["window"], row["window_assumed"], row["slots"]) == (4096, False, 1)
@@ -81,7 +81,7 @@ async def test_a_configuration_makes_no_window_and_no_slots(
 async def test_a_wrong_key_is_found_though_the_list_is_open(
     model_server: ModelServer, props: bool
 ) -> None:
-    """API-06: by `/props`, or by a question without messages; with what to set."""
+    """SM-05 API-06: by `/props`, or by a question without messages; with what to set."""
     model_server.be(key="sesame", **({"props": PROPS} if props else {}))
     config = openai(model_server, api_key_env="K")
     row = await listed(config, {"K": "guess"})

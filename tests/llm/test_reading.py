@@ -64,7 +64,7 @@ def usable(signature: Any, form: Any, text: str) -> bool:
 
 
 def test_recorded_plans_are_read() -> None:
-    """DS-05: 0 of 14 were usable. What is left names no file of code at all, or is no list."""
+    """SM-02 DS-05: 0 of 14 were usable. What is left names no file of code at all, or is no list."""
     in_sections = [usable(OldPlan, "sections", text) for text in said("P1")]
     in_json = [usable(MakePlanAsking, "json", text) for text in said("P4")]
     assert (sum(in_sections), len(in_sections)) == (5, 9)
@@ -72,7 +72,7 @@ def test_recorded_plans_are_read() -> None:
 
 
 def test_recorded_code_is_read() -> None:
-    """DS-05: the first two fences are the module and its tests; one answer left the tests out."""
+    """SM-02 DS-05: the first two fences are the module and its tests; one answer left the tests out."""
     found = []
     for text in said("W1"):
         splitter = BlockSplitter(["code", "tests"])
@@ -174,6 +174,7 @@ def test_a_header_says_whose_the_next_block_is() -> None:
     ],
 )
 def test_lists_come_in_many_forms(text: str, items: list[Any]) -> None:
+    """SM-02"""
     assert read_list(text) == items
 
 
@@ -201,7 +202,7 @@ THOUGHTS = [
 
 @pytest.mark.parametrize(("text", "rest"), THOUGHTS)
 def test_thoughts_are_no_part_of_the_answer(text: str, rest: str) -> None:
-    """DS-03: inline thoughts rehearse the form."""
+    """SM-02 DS-03: inline thoughts rehearse the form."""
     assert without_thoughts(text) == rest
     if not text.startswith("thought"):
         for size in (1, 3, 100):

@@ -19,6 +19,7 @@ from fakes.stores import LIFE, append, at, claim, enqueue, start
 from penstock.log.audit import audit_file
 from penstock.log.checksum import checksum_of
 from penstock.log.export import export_file, import_file
+from penstock.log.filters import RunFilter
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.log.writes import (
@@ -27,7 +28,6 @@ from penstock.log.writes import (
     Complete,
     Prune,
     Pruned,
-    RunFilter,
     new_event,
 )
 from penstock.runs.retention import newest_fact_at

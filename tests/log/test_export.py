@@ -10,9 +10,10 @@ import trio
 
 from fakes.stores import LIFE, append, at, claim, enqueue, fact, start
 from penstock.log.export import export_file, import_file
+from penstock.log.filters import RunFilter
 from penstock.log.sqlite.schema import VERSION
 from penstock.log.sqlite.store import open_sqlite, threads
-from penstock.log.writes import Complete, RequestCancel, RunFilter, SetPause
+from penstock.log.writes import Complete, RequestCancel, SetPause
 from penstock.words.errors import Conflict, NotFound, Refused
 from penstock.words.events import (
     DAEMON_STREAM,

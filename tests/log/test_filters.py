@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.log.filters import KEYS, LONGEST_FILTER, matches, parse_filter
-from penstock.log.writes import RunFilter
+from penstock.log.filters import KEYS, LONGEST_FILTER, RunFilter, matches, parse_filter
 from penstock.words.errors import Refused
 
 

@@ -22,6 +22,7 @@ from fakes.lengths import length
 from penstock.log.audit import audit_file
 from penstock.log.checksum import checksum_of
 from penstock.log.export import export_file, import_file
+from penstock.log.filters import RunFilter
 from penstock.log.sqlite.migrations import AS_USUAL, MARK, MigrationPolicy, migrate
 from penstock.log.sqlite.schema import (
     MIGRATIONS,
@@ -31,7 +32,6 @@ from penstock.log.sqlite.schema import (
     create_file,
 )
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.writes import RunFilter
 from penstock.words.errors import StartRefused
 
 TABLES = "SELECT type, name, sql FROM sqlite_master ORDER BY name"

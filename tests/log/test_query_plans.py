@@ -15,9 +15,10 @@ import pytest
 
 from fakes.contract import completed, one
 from fakes.stores import append, at, enqueue, inline_store, start
+from penstock.log.filters import RunFilter
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.rows import SELECT_OPEN_KEYS, select_runs
-from penstock.log.writes import RequestCancel, RunFilter
+from penstock.log.writes import RequestCancel
 from penstock.words.events import Log
 from penstock.words.lifecycle import OPEN_STATES, QUEUED_STATES, TERMINAL_STATES
 

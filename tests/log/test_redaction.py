@@ -18,7 +18,7 @@ from fakes.cores import (
     wait_ended,
     whole_log,
 )
-from penstock.log.redaction import REDACTED, make_redaction
+from penstock.log.redaction import REDACTED, make_redaction, make_text_redaction
 from penstock.log.writes import (
     AdvanceSchedule,
     Append,
@@ -192,6 +192,12 @@ def test_each_pattern_stands_on_its_own() -> None:
     told = redact(RequestCancel("r", "ab xx 77 78 PIN", at))
     assert isinstance(told, RequestCancel)
     assert told.reason == f"{REDACTED} {REDACTED} {REDACTED} 78 {REDACTED}"
+
+
+def test_a_pattern_that_matches_nothing_too_says_nothing_there() -> None:
+    """API-07: one that ends with an alternative too many makes no text unreadable."""
+    redact = make_text_redaction(["tok-[0-9]+|", "x*"])
+    assert redact("ready tok-12 at once") == f"ready {REDACTED} at once"
 
 
 def test_a_pattern_that_is_none_is_named() -> None:

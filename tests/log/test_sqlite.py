@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -37,10 +38,12 @@ from penstock.words.events import Log
 
 
 @asynccontextmanager
-async def opened(path: Path, life: str = LIFE) -> AsyncIterator[SqliteStore]:
+async def opened(
+    path: Path, life: str = LIFE, **settings: Any
+) -> AsyncIterator[SqliteStore]:
     with trio.fail_after(30):
         async with open_sqlite(
-            path, life=life, run_blocking=threads(1), run_reading=threads(4)
+            path, life=life, run_blocking=threads(1), run_reading=threads(4), **settings
         ) as store:
             yield store
 
@@ -168,6 +171,48 @@ async def test_a_probe_is_as_large_as_what_was_not_taken(tmp_path: Path) -> None
         assert await store.commit([]) == []
         assert isinstance((await store.commit([large]))[0], Appended)
         assert set(os.listdir(tmp_path)) == {"p.db", "p.db-wal", "p.db-shm"}
+
+
+@pytest.mark.parametrize("free", [0, 3_000_000])
+async def test_a_log_never_takes_more_room_than_it_leaves_free(
+    tmp_path: Path, free: int
+) -> None:
+    """ST-06: so that it can always be folded into the file; below a megabyte it may be left."""
+    path = tmp_path / "p.db"
+    wal, sizes = path.with_name("p.db-wal"), []
+    async with opened(path, free=lambda _: free) as store:
+        row = await start(store)
+        for number in range(60):
+            said = Log(text=f"{number} {'x' * 100_000}")
+            await store.commit([append("r1", said, fence=row.fence)])
+            sizes.append(wal.stat().st_size)
+        assert len(await store.read("r1", limit=1000)) == 62
+    assert max(sizes) <= max(free, 1024 * 1024)
+
+
+async def test_a_disk_that_the_log_alone_has_filled_is_given_room_by_folding_it(
+    tmp_path: Path,
+) -> None:
+    """ST-06: as after a start on a log of an older version, or where a reader was in the way."""
+    path = tmp_path / "p.db"
+    wal = path.with_name("p.db-wal")
+    async with opened(path) as store:
+        row = await start(store)
+        for number in range(20):
+            said = Log(text=f"{number} {'x' * 100_000}")
+            await store.commit([append("r1", said, fence=row.fence)])
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # The file has room to grow; its log has none.
+        grown = wal.stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (grown, before[1]))
+        try:
+            with pytest.raises(StoreUnavailable):
+                await store.commit([append("r1", said, fence=row.fence)])
+            assert await store.commit([]) == []
+            assert wal.stat().st_size < grown
+            await store.commit([append("r1", said, fence=row.fence)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def test_a_store_that_another_process_holds_has_written_nothing(

@@ -14,9 +14,10 @@ from fakes.stores import (
     enqueue,
     start,
 )
+from penstock.log.filters import RunFilter
 from penstock.log.sqlite import rows
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import Prune, Pruned, RequestCancel, RunFilter
+from penstock.log.writes import Prune, Pruned, RequestCancel
 from penstock.words.events import (
     Log,
 )

@@ -18,15 +18,9 @@ from fakes.stores import (
     fact,
     start,
 )
+from penstock.log.filters import RunFilter
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import (
-    Append,
-    Appended,
-    Concluded,
-    Fence,
-    RequestCancel,
-    RunFilter,
-)
+from penstock.log.writes import Append, Appended, Concluded, Fence, RequestCancel
 from penstock.words.clocks import happens_before
 from penstock.words.errors import (
     Conflict,

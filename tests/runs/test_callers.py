@@ -13,7 +13,7 @@ from fakes.cores import FakeProcesses, fake_environment
 from penstock.kinds.command import KIND as COMMAND
 from penstock.kinds.command import CommandInputs, CommandOutput
 from penstock.kinds.loop.pipeline import KIND as LOOP
-from penstock.log.writes import RunFilter
+from penstock.log.filters import RunFilter
 from penstock.pipeline import Kind, Log, Run
 from penstock.testing import FakeProgram, InMemoryCore, open_test_core
 from penstock.testing.faulty_store import open_memory_store

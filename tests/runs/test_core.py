@@ -21,7 +21,7 @@ from fakes.cores import (
     wait_ended,
     whole_log,
 )
-from penstock.log.writes import RunFilter
+from penstock.log.filters import RunFilter
 from penstock.pipeline import Run
 from penstock.runs.core import Core
 from penstock.words.errors import (

@@ -23,7 +23,8 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import inline_store
-from penstock.log.writes import Prune, RunFilter
+from penstock.log.filters import RunFilter
+from penstock.log.writes import Prune
 from penstock.pipeline import Run
 from penstock.runs.core import Core
 from penstock.words.errors import NotAvailable, RunNotFound

@@ -207,3 +207,19 @@ def test_pauses_double_up_to_an_hour() -> None:
     long = RunView("r", retries=3, backoff=7200.0, retried=1)
     assert next_try(long, START) == START + timedelta(hours=2)
     assert next_try(RunView("r", retries=3, retried=3), START) is None
+
+
+async def test_a_pause_that_is_over_before_it_is_on_record_is_heeded(
+    autojump_clock: Any,
+) -> None:
+    """DU-04: with a store that takes longer than the pause, and nothing else that wakes the queue."""
+    fails = Fails(1)
+    async with open_memory_store(delay=lambda: 0.5) as store:
+        async with open_fake_core(kind("flaky", fails.pipeline), store=store) as core:
+            await core.submitter.submit(
+                request("flaky", run_id="r", retries=1, backoff=0.1)
+            )
+            with trio.fail_after(60):
+                await wait_ended(core, "r")
+    first, second = fails.began
+    assert second - first < 5

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from fakes.cores import open_fake_core, request, types_of, virtual_now
-from penstock.log.writes import RunFilter
+from penstock.log.filters import RunFilter
 from penstock.runs.core import Core
 from penstock.runs.schedules import run_id_of
 from penstock.testing import memory_environment, open_memory_store

@@ -64,7 +64,7 @@ def test_a_key_is_good_however_short_or_long_its_time_is(seconds: float) -> None
 
 
 async def test_a_code_is_good_once_and_for_a_moment(autojump_clock: MockClock) -> None:
-    """API-08: and there are never more than a few of them."""
+    """DU-07 API-08: and there are never more than a few of them."""
     codes = PageCodes(seconds=60.0, most=2)
     first, second = codes.make(), codes.make()
     codes.use(first)
@@ -105,7 +105,7 @@ def _head(origin: str, host: str, local: tuple[str, int] | None) -> RequestHead:
 def test_only_a_page_that_came_by_this_address_is_our_own(
     origin: str, host: str, web: bool, let_in: bool
 ) -> None:
-    """API-08"""
+    """DU-07 API-08"""
     guard = Guard(
         token="t",
         web=web,
@@ -182,7 +182,7 @@ async def test_an_output_is_broken_off_with_the_key_that_has_opened_it() -> None
 
 @pytest.mark.sockets
 async def test_the_files_of_the_page_may_talk_to_the_daemon_alone() -> None:
-    """API-08: no inline code, nobody else's files, no frame around it; nothing in them is private."""
+    """DU-07 API-08: no inline code, nobody else's files, no frame around it; nothing in them is private."""
     async with (
         open_house() as house,
         httpx.AsyncClient(base_url=house.base) as stranger,

@@ -115,7 +115,7 @@ async def test_output_comes_live_with_its_colours(
 async def test_a_cancel_is_answered_with_its_receipt(
     real_daemon: RealDaemon, browser: Browser
 ) -> None:
-    """From the list, on a phone: the run, the order, what is left of it."""
+    """DU-07: from the list, on a phone: the run, the order, what is left of it."""
     run_id = await submit("--name", "sleeper", "sleep", "600")
     page = await browser.open(await address(), width=390, height=760, phone=True)
     await page.shows("RUNNING")
@@ -197,7 +197,7 @@ async def test_a_list_follows_what_happens(
 
 
 async def test_a_code_is_good_once(real_daemon: RealDaemon, browser: Browser) -> None:
-    """Who saw the address that the browser was started with comes too late."""
+    """DU-07: who saw the address that the browser was started with comes too late."""
     url = await address()
     first = await browser.open(url)
     await first.shows("No runs yet")
@@ -255,7 +255,7 @@ def foreign_site() -> Iterator[str]:
 async def test_a_foreign_page_gets_nothing(
     real_daemon: RealDaemon, browser: Browser
 ) -> None:
-    """Neither by asking, nor with a code, nor by a stream, nor by showing the page in itself."""
+    """DU-07: neither by asking, nor with a code, nor by a stream, nor by showing the page in itself."""
     code = (await address()).rpartition("=")[2]
     base = json.dumps(real_daemon.url)
     with foreign_site() as site:

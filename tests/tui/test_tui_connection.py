@@ -140,7 +140,7 @@ async def test_a_wrong_token_is_said_and_not_hidden() -> None:
 
 @aio
 async def test_without_a_daemon_it_says_so_and_finds_one_that_starts_later() -> None:
-    """TU-01 daemon down."""
+    """DU-06 TU-01 daemon down."""
     with open_scene() as daemon:
         port = daemon.port
     nobody = Address(base=f"http://127.0.0.1:{port}")
@@ -154,7 +154,7 @@ async def test_without_a_daemon_it_says_so_and_finds_one_that_starts_later() -> 
 async def test_a_run_that_was_opened_while_the_daemon_was_away_loads_when_it_is_back() -> (
     None
 ):
-    """TU-01: and never a claim about what nobody can know."""
+    """DU-06 TU-01: and never a claim about what nobody can know."""
     with open_scene("--scene", "busy") as daemon:
         async with (
             cut_wire(daemon.port) as (wire, address),

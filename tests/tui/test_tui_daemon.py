@@ -22,7 +22,9 @@ from fakes.tui_processes import cut_wire
 from penstock.client.sync import SyncClient
 from penstock.words.address import Address, socket_address
 from penstock.words.events import Progress
+from penstock_tui.app import Dashboard
 from penstock_tui.screens.overview import Overview
+from penstock_tui.screens.run import RunScreen
 
 pytestmark = pytest.mark.sockets
 
@@ -151,7 +153,7 @@ async def test_a_name_that_the_daemon_does_not_answer_to_is_not_taken_for_a_toke
 async def test_a_dismissed_failure_is_so_on_every_screen_and_the_next_one(
     tmp_path: Path,
 ) -> None:
-    """TU-03: the daemon keeps it, so that a dashboard that begins anew does not call it news."""
+    """DU-06 TU-03: the daemon keeps it, so that a dashboard that begins anew does not call it news."""
     with open_house_beside(tmp_path / "s", kind("doomed", sleep)) as house:
         address = socket_address(tmp_path / "s")
         house.submit("doomed", {"seconds": 0, "fail": True}, run_id="broken")
@@ -171,7 +173,7 @@ async def test_a_dismissed_failure_is_so_on_every_screen_and_the_next_one(
 async def test_a_filter_finds_what_is_not_loaded_and_the_cursor_keeps_its_run(
     tmp_path: Path,
 ) -> None:
-    """TU-02: the daemon is asked; whoever stood on a run that fits stands on it still."""
+    """DU-06 TU-02: the daemon is asked; whoever stood on a run that fits stands on it still."""
     with open_house_beside(tmp_path / "s") as house:
         address = socket_address(tmp_path / "s")
         for run_id in ("old", "other", "kept"):
@@ -210,3 +212,23 @@ async def test_runs_that_come_later_get_their_numbers_too(tmp_path: Path) -> Non
             house.submit("sleep", labels={"name": "later"}, stashed=True)
             await shows(app, "2 later")
             assert not app.model.unnumbered
+
+
+def has_told(app: Dashboard) -> bool:
+    """Whether the screen of a run is open and has all of it."""
+    screen = app.screen
+    return isinstance(screen, RunScreen) and screen.told
+
+
+@aio
+async def test_a_run_that_is_named_at_the_start_is_opened(tmp_path: Path) -> None:
+    """TU-02: by its number too, and once there is a daemon; of one that nobody knows it is said."""
+    with open_house_beside(tmp_path / "s") as house:
+        run_id = house.submit("sleep", run_id="wanted", stashed=True)
+        for word in (run_id, "1"):
+            address = socket_address(tmp_path / "s")
+            async with dashboard(address, opens=word) as (app, _):
+                await until(lambda: app.current_run() == run_id, app)
+                await until(partial(has_told, app), app)
+        async with dashboard(address, opens="nobody") as (app, _):
+            await shows(app, "there is no run 'nobody'")

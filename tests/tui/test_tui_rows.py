@@ -78,7 +78,7 @@ def test_what_needs_a_person_stands_first() -> None:
 
 
 def test_failures_never_hide_what_runs() -> None:
-    """TU-02: they take a third of the list at most; the newest ones, and the others are in their day."""
+    """DU-06 TU-02: they take a third of the list at most; the newest ones, and the others are in their day."""
     world = six_fates()
     for number in range(20):
         world.submit(f"f{number}", "command", {}, 20, 90)

@@ -19,6 +19,7 @@ from penstock_tui.equivalents import every_command, submit_command
 from penstock_tui.screens.command import completed
 from penstock_tui.screens.overview import Overview
 from penstock_tui.screens.queue_dialogs import WantedSlots, read_slots
+from penstock_tui.screens.submit import SubmitDialog
 
 
 def select(app: Dashboard, run_id: str) -> None:
@@ -220,3 +221,20 @@ def test_only_what_was_changed_is_sent() -> None:
         "argv": ["b"],
         "tty": None,
     }
+
+
+@pytest.mark.sockets
+@aio
+async def test_a_form_can_be_left_before_it_is_there(busy: DaemonProcess) -> None:
+    """TU-03: by keys that are faster than its lines, again and again."""
+    async with dashboard(busy.address) as (app, pilot):
+        await stands_first(app, "r-1d00")
+        for _ in range(5):
+            app.action_submit()
+            await until(lambda: isinstance(app.screen, SubmitDialog), app)
+            form = app.screen
+            assert isinstance(form, SubmitDialog)
+            form.action_leave()
+            await until(lambda: isinstance(app.screen, Overview), app)
+        await pilot.pause()
+        assert app.is_running

@@ -16,7 +16,8 @@ from penstock.words.printed import piece_of
 from penstock_tui.lines import log_line
 from penstock_tui.theme import DARK
 from penstock_tui.widgets.gauges import QueueGauge, QueueState, spark
-from penstock_tui.widgets.run_table import Row, RunList, TableColumn, _fit
+from penstock_tui.widgets.lazy_rows import Row, TableColumn
+from penstock_tui.widgets.run_table import RunList, _fit
 from penstock_tui.widgets.tail import Tail
 from penstock_tui.widgets.tail_line import Line
 

@@ -83,3 +83,12 @@ def test_nothing_is_guessed_of_a_run_that_has_ended() -> None:
     world.record("r", e.ArtifactPartial(artifact_id="a", text="x" * 400))
     world.record("r", e.RunCancelled(reason="x"))
     assert wording.tokens_of(world.views["r"]) == ""
+
+
+def test_what_stands_where_there_is_nothing_loses_no_word() -> None:
+    """TU-02: on a narrow screen it is wrapped."""
+    said = "nothing is known: no daemon is running; start one with `penstock serve`"
+    lines = [wording.wrapped_line(said, number, 30) for number in range(-2, 5)]
+    assert lines[:2] == ["", ""]
+    assert " ".join(filter(None, lines)) == said
+    assert all(len(line) <= 30 for line in lines)

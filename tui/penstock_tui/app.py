@@ -17,6 +17,7 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 
 from penstock.words.address import Address
+from penstock.words.errors import NotFound, PenstockError
 from penstock_tui.actions import Actions
 from penstock_tui.heading import farewell
 from penstock_tui.keys import CHANGING, OFFERS, REPLAY_KEYS, key_rows
@@ -35,6 +36,9 @@ from penstock_tui.wording import HARMLESS, counted, plain
 
 #: A TERM, or a closed terminal.
 QUIT_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+#: Seconds between two questions for a run while no daemon answers.
+RETRY = 1.0
 
 #: Seconds between two pictures. Keys are drawn at once; this is for what arrives.
 FRAME = 0.1
@@ -81,9 +85,12 @@ class Dashboard(Actions):
         replay: Replay | None = None,
         settings: Settings | None = None,
         read_only: bool = False,
+        opens: str | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`opens`: a run, by its id or its number, that is shown at once."""
         super().__init__()
+        self._opens = opens
         self.settings = settings or Settings()
         self.monitor = Monitor(
             find=find,
@@ -116,6 +123,8 @@ class Dashboard(Actions):
         self.push_screen(Overview(self.monitor))
         if self.session is not None:
             self.session.start(self._session_failed)
+        if self._opens is not None:
+            self.run_worker(self._open_named(self._opens))
         self._timer = self.set_interval(FRAME, self._draw)
         on_quit_signals(self.exit)
 
@@ -194,6 +203,20 @@ class Dashboard(Actions):
         if isinstance(self.screen, Overview):
             self._walk = self.screen.table.run_keys()
         self.push_screen(RunScreen(run_id, self.monitor))
+
+    async def _open_named(self, word: str) -> None:
+        """Open a run that was named at the start, once there is a daemon that knows it."""
+        run_id: str | None = None
+        while run_id is None:
+            try:
+                run_id = await self.monitor.find_run(word)
+            except NotFound as error:
+                self.announce(str(error), severity="error")
+                return
+            except PenstockError:
+                # The first line tells of it.
+                await asyncio.sleep(RETRY)
+        self.open_run(run_id)
 
     def action_next_run(self, by: int) -> None:
         """The run below this one, or above it, as they stood when the first was opened: a failure that

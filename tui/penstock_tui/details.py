@@ -16,7 +16,7 @@ from penstock_tui.rows import row_of, state_of
 from penstock_tui.standing import elapsed
 from penstock_tui.state import ShownRun, name_of
 from penstock_tui.theme import Tones
-from penstock_tui.widgets.run_table import Row, TableColumn
+from penstock_tui.widgets.lazy_rows import Row, TableColumn
 from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import (
     bar,

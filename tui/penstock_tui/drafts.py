@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from penstock.cli.first_word import Preset, find_presets
-from penstock.cli.variables import wanted_variables
 from penstock.log.projections import RunView
 from penstock.words.errors import Refused
 from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.priority import Priority
 from penstock.words.run_id import NAME_LABEL
+
+if TYPE_CHECKING:
+    from penstock.cli.first_word import Preset
 
 #: What stands for the value of a variable, which may be a secret and is recorded nowhere.
 _LEFT_OUT = "…"
@@ -34,6 +35,9 @@ class Draft:
         """What was typed, and the variables of the files below it. Refused if one cannot be read."""
         if not self.env_files:
             return dict(inputs)
+        # What reads them is the command line's, which the first picture need not wait for.
+        from penstock.cli.variables import wanted_variables
+
         found = wanted_variables(os.environ, (), self.env_files)
         return {**inputs, "env": {**found, **inputs.get("env", {})}}
 
@@ -68,6 +72,8 @@ def changes_of(before: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str,
 
 def preset_drafts() -> dict[str, Draft]:
     """The presets of the folder that this was started in, by name; none of a file that is not one."""
+    from penstock.cli.first_word import find_presets
+
     try:
         presets = find_presets()
     except Refused:

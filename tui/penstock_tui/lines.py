@@ -12,9 +12,10 @@ from penstock.words.output_lines import OutputLine
 from penstock.words.recorded import Recorded
 from penstock.words.sentences import detail_of
 from penstock.words.sgr import PLAIN
+from penstock.words.text import shortened
 from penstock_tui.alerts import Alert
 from penstock_tui.widgets.tail_line import Line
-from penstock_tui.wording import clock_time, lines_of, plain, shortened
+from penstock_tui.wording import clock_time, lines_of, plain
 
 _TONES = {
     "run.failed": "error",

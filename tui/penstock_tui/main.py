@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -98,6 +100,17 @@ def run(asked: argparse.Namespace) -> int:
         return _fail(error, 1)
 
 
+@contextmanager
+def _in_haste() -> Iterator[None]:
+    """What is imported stays: to look through it for garbage, again and again, takes a tenth of it all."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def on_terminal() -> bool:
     """Whether keys can come from stdin and Textual, which draws on stderr, is seen there."""
     return all(
@@ -117,10 +130,11 @@ def show(
     """Draw: on the terminal, or one picture."""
     from dataclasses import replace
 
-    from penstock_tui.app import Dashboard
-    from penstock_tui.picture import size_of, take_picture
-    from penstock_tui.replay import open_replay
-    from penstock_tui.theme import THEMES
+    with _in_haste():
+        from penstock_tui.app import Dashboard
+        from penstock_tui.picture import size_of, take_picture
+        from penstock_tui.replay import open_replay
+        from penstock_tui.theme import THEMES
 
     if asked.theme:
         if asked.theme not in THEMES:
@@ -131,6 +145,7 @@ def show(
         replay=open_replay(asked.log) if asked.log else None,
         settings=settings,
         read_only=asked.read_only,
+        opens=None if asked.screenshot else asked.run,
     )
     if asked.screenshot:
         take_picture(app, asked.screenshot, size_of(asked.size), run_id=asked.run)

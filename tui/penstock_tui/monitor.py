@@ -7,10 +7,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from penstock.words.address import Address
-from penstock.words.api import MOST_DISMISSED_AT_ONCE
-from penstock.words.errors import PenstockError
+from penstock.words.errors import PenstockError, RunNotFound
 from penstock.words.lifecycle import FAILED
 from penstock.words.recorded import Recorded
+from penstock.words.run_id import MOST_DISMISSED_AT_ONCE
 from penstock_tui.heading import place_of, top_line
 from penstock_tui.replay import Replay
 from penstock_tui.session import LiveSession
@@ -94,6 +94,19 @@ class Monitor:
             page = await self.session.calls.events(run_id, after=after)
             after, more = page["next"], page.get("more", False)
             yield [Recorded.from_wire(data) for data in page["events"]]
+
+    async def find_run(self, word: str) -> str:
+        """The id of a run that is named by it or by its number, which is known from now on.
+
+        RunNotFound; another PenstockError without an answer.
+        """
+        if word in self.model.runs:
+            return word
+        if self.session is None:
+            raise RunNotFound(f"there is no run {word!r}", run_id=word)
+        row = await self.session.calls.run(word)
+        self.model.seed([row])
+        return str(row["run_id"])
 
     async def dismiss(self, run_ids: Iterable[str]) -> None:
         """Somebody has seen how these ended. The daemon keeps which of them failed."""

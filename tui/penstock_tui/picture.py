@@ -39,9 +39,7 @@ def take_picture(
         async with app.run_test(size=size, headless=True) as pilot:
             await _settle(app)
             if run_id is not None:
-                if not await _is_known(app, run_id):
-                    raise Refused("--run", f"there is no run {run_id}")
-                app.open_run(run_id)
+                app.open_run(await _find(app, run_id))
                 await pilot.pause(SETTLE)
             app.redraw()
             await pilot.pause()
@@ -55,19 +53,14 @@ def take_picture(
         raise Refused("--screenshot", f"{path}: {reason_of(error)}") from None
 
 
-async def _is_known(app: Dashboard, run_id: str) -> bool:
-    """Whether there is this run; one that nobody can be asked about is taken for known."""
-    if run_id in app.model.runs:
-        return True
-    if app.session is None:
-        return False
+async def _find(app: Dashboard, run_id: str) -> str:
+    """The run's id; the word itself where nobody can be asked about it."""
     try:
-        app.model.seed([await app.session.calls.run(run_id)])
+        return await app.monitor.find_run(run_id)
     except NotFound:
-        return False
+        raise Refused("--run", f"there is no run {run_id}") from None
     except PenstockError:
-        return True
-    return True
+        return run_id
 
 
 async def _settle(app: Dashboard) -> None:

@@ -14,7 +14,7 @@ from penstock.words.sentences import number, ordinal
 from penstock_tui import wording
 from penstock_tui.standing import elapsed, is_quiet
 from penstock_tui.state import ShownRun, name_of
-from penstock_tui.widgets.run_table import Row, TableColumn
+from penstock_tui.widgets.lazy_rows import Row, TableColumn
 from penstock_tui.wording import CROSS
 
 #: Widths of the list from which a column is shown: 46, 60, 80 and 120 characters have been looked at.

@@ -13,14 +13,13 @@ from datetime import date, datetime
 from functools import partial
 from heapq import nsmallest
 
-from penstock.log.filters import matches
-from penstock.log.writes import RunFilter
+from penstock.log.filters import RunFilter, matches
 from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
 from penstock_tui import standing
 from penstock_tui.rows import ALONE, COLUMNS, Around, heading_row, row_of, tally
 from penstock_tui.standing import SORTS, Standing, hindrance, standing_of
 from penstock_tui.state import DashboardState, ShownRun
-from penstock_tui.widgets.run_table import HEADING, LazyRows, Row
+from penstock_tui.widgets.lazy_rows import HEADING, LazyRows, Row
 
 #: Pictures between two orderings of the runs: a table that jumps cannot be read.
 PICTURES_PER_ORDER = 3

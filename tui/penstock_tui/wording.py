@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from textwrap import wrap
 
 from rich.segment import Segment
 from textual.color import Color
@@ -85,11 +86,6 @@ def plain(text: str) -> str:
     )
 
 
-def shortened(text: str, most: int) -> str:
-    """At most so many characters; a cut is told by an ellipsis."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
 def lines_of(text: str) -> list[str]:
     """The lines of a text, each harmless."""
     return [plain(line.removesuffix("\r")) for line in text.split("\n")]
@@ -119,6 +115,12 @@ def ago(seconds: float) -> str:
 def counted(count: int, thing: str) -> str:
     """1 line, 2 lines."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def wrapped_line(text: str, number: int, width: int) -> str:
+    """The line of this number (from 0) of a text that is wrapped; "" if it has none."""
+    lines = wrap(text, max(1, width))
+    return lines[number] if 0 <= number < len(lines) else ""
 
 
 def clock_time(moment: datetime, *, millis: bool = False) -> str:

@@ -20,6 +20,7 @@ from penstock.words.durations import parse_span
 from penstock.words.errors import Refused
 from penstock.words.exit_codes import PROGRAM_KIND, Exit
 from penstock.words.near_words import did_you_mean
+from penstock.words.plain_files import read_plain, reason_of
 
 #: Kinds come by this group of entry points; the built-in ones too.
 ENTRY_POINTS = "penstock.pipelines"
@@ -152,9 +153,9 @@ def _read_presets(file: Path) -> dict[str, Preset]:
     import tomllib
 
     try:
-        told = tomllib.loads(file.read_text(encoding="utf-8")).get("presets", {})
+        told = tomllib.loads(read_plain(file)).get("presets", {})
     except (OSError, ValueError) as error:
-        raise Refused(str(file), f"cannot be read: {error}") from None
+        raise Refused(str(file), f"cannot be read: {reason_of(error)}") from None
     if not (isinstance(told, dict) and all(isinstance(v, dict) for v in told.values())):
         raise Refused(str(file), "has no tables [presets.NAME]")
     for name, values in told.items():

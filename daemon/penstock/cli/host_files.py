@@ -13,9 +13,12 @@ from typing import Any
 
 from penstock.cli.mcp_hosts import SERVER, Host, Way, document_of, entry_of, table_of
 from penstock.words.errors import Refused
+from penstock.words.plain_files import read_plain, reason_of
 
 #: What the name of the file before ends with.
 BACKUP = ".before-penstock"
+#: Bytes of a host's file: some keep their history in theirs.
+MOST_HOST_BYTES = 64 * 1024 * 1024
 #: Our table and those below it, to the next table of somebody else.
 _TABLE = re.compile(
     rf"^[ \t]*\[mcp_servers\.{SERVER}(?:\.[^\]\n]*)?\][^\n]*\n?"
@@ -31,11 +34,11 @@ def write_entry(host: Host, way: Way, path: Path) -> bool:
     """
     path = path.resolve()
     try:
-        before = path.read_text()
+        before = read_plain(path, MOST_HOST_BYTES)
     except FileNotFoundError:
         before = ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(str(path), f"cannot be read: {error}") from None
+    except (OSError, ValueError) as error:
+        raise Refused(str(path), f"cannot be read: {reason_of(error)}") from None
     after = with_entry(host, way, before, str(path))
     if after is None:
         return False

@@ -153,8 +153,8 @@ async def open_daemon(session: Session) -> AsyncIterator[Address]:
     say("no daemon is running; runs live as long as this agent stays")
     config, _ = session.config()
     name = f"mcp-{secrets.token_hex(4)}"
-    async with open_embedded(config, name, session.environ) as address:
-        yield address
+    async with open_embedded(config, name, session.environ) as daemon:
+        yield daemon.address
 
 
 async def find_daemon(session: Session) -> Address | None:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import gc
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from penstock.cli.archives import check_new, find_log, one_form
 from penstock.cli.session import Session
+from penstock.client.requests import Request, not_there
 from penstock.client.sync import SyncClient
 from penstock.words.address import Address, socket_address
 from penstock.words.errors import DaemonUnreachable
 from penstock.words.holder import Holder, read_holder
+
+if TYPE_CHECKING:
+    from penstock.concurrency.beside import Beside
+    from penstock.service.embedded import EmbeddedDaemon
 
 #: Seconds in which an embedded daemon has surely begun to answer, or has ended.
 PASSING_SECONDS = 10.0
@@ -54,12 +61,45 @@ def open_own(
     """An embedded daemon of this name, in a thread beside."""
     with ExitStack() as stack:
         with _in_haste():
-            address = stack.enter_context(_open_beside(session, name, log))
-        yield SyncClient(address, session.heard, comes_back=False)
+            daemon = stack.enter_context(_open_beside(session, name, log))
+        address = daemon.opened.address
+        nearer = partial(_answer_here, daemon)
+        yield SyncClient(address, session.heard, comes_back=False, nearer=nearer)
+
+
+def _answer_here(
+    daemon: Beside[EmbeddedDaemon], request: Request, content: bytes
+) -> socket.socket | None:
+    """The answer of the daemon in this very process, to what it answers without a server."""
+    import trio
+
+    from penstock.server.in_process import OwnRequest, answers_in_process
+
+    if not answers_in_process(request.method, request.parts):
+        return None
+    address = daemon.opened.address
+    url = urlsplit(request.url(address))
+    asked = OwnRequest(
+        request.method,
+        f"{url.path}?{url.query}" if url.query else url.path,
+        {name.lower(): value for name, value in request.headers(address).items()},
+        content,
+    )
+    ours, theirs = socket.socketpair()
+    try:
+        daemon.do(daemon.opened.own.take, asked, theirs)
+    except (trio.RunFinishedError, trio.Cancelled):
+        ours.close()
+        theirs.close()
+        # The cancel is that of the other thread.
+        raise not_there(address) from None  # noqa: ASYNC104
+    return ours
 
 
 @contextmanager
-def _open_beside(session: Session, name: str, log: Path | None) -> Iterator[Address]:
+def _open_beside(
+    session: Session, name: str, log: Path | None
+) -> Iterator[Beside[EmbeddedDaemon]]:
     import logging
 
     from penstock.cli.daemon_log import set_up_logging
@@ -74,7 +114,7 @@ def _open_beside(session: Session, name: str, log: Path | None) -> Iterator[Addr
         logging.basicConfig(level=logging.CRITICAL)
     opening = partial(open_embedded, config, name, session.environ, log)
     with open_beside(opening) as daemon:
-        yield daemon.opened
+        yield daemon
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from penstock.cli.notes import WAITING_STATES, RunNotes
 from penstock.cli.output import say
+from penstock.words.backoff import backoff
 from penstock.words.errors import PenstockError
 
 T = TypeVar("T")
@@ -50,7 +51,8 @@ class Telling:
         self._notes, self._prefix = notes, prefix
         self._told = ""
         self._moves = notes.moves
-        self._pause = TOLD_AFTER_SECONDS
+        self._first = TOLD_AFTER_SECONDS
+        self._looks = 0
         self._next: float | None = None
 
     def due(self, now: float) -> float | None:
@@ -59,8 +61,8 @@ class Telling:
             self._next = None
         elif self._next is None or self._moves != self._notes.moves:
             waits = self._notes.waits
-            self._pause = TOLD_AFTER_SECONDS if waits else LONGEST_PAUSE_SECONDS
-            self._next = now + self._pause
+            self._first = TOLD_AFTER_SECONDS if waits else LONGEST_PAUSE_SECONDS
+            self._looks, self._next = 0, now + self._first
         self._moves = self._notes.moves
         return self._next
 
@@ -71,8 +73,9 @@ class Telling:
             return
         waits = self._notes.waits
         longest = LONGEST_PAUSE_SECONDS if waits else LONGEST_QUIET_SECONDS
-        self._pause = min(2 * self._pause, longest)
-        self._next = now + self._pause
+        self._looks += 1
+        pause = backoff(self._looks + 1, self._first, longest)
+        self._next = now + pause
         why = _ask(self._client, self._notes.run_id)
         if why not in {"", self._told}:
             self._told = why

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from typing import Any
 
@@ -22,12 +23,16 @@ def tell_replayed(reply: dict[str, Any]) -> None:
 
 
 def show_started(reply: dict[str, Any], *, as_json: bool) -> None:
-    """The run that was started, as data. Its id is told on stderr where stdout does not take it."""
+    """The run that was started, as data. Its id is told on stderr where stdout does not take it, and to a
+    person the number that is typed.
+    """
     try:
         if as_json:
             emit(reply)
-        else:
-            show_line(reply["run_id"])
+            return
+        show_line(reply["run_id"])
+        if reply.get("number") and sys.stdout.isatty() and sys.stderr.isatty():
+            say(f"it has number {reply['number']}")
     except OSError:
         say(f"the run {reply['run_id']} was started all the same")
         raise

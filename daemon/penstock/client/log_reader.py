@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from penstock.words.address import Address
+from penstock.words.backoff import backoff
 from penstock.words.error_status import error_of
 from penstock.words.errors import DaemonUnreachable, PenstockError, Refused, put_back
 from penstock.words.terminal_types import TERMINAL_TYPES
@@ -30,8 +31,6 @@ FIRST_DELAY = 0.1
 LONGEST_DELAY = 2.0
 #: Seconds without a connection after which a stream gives up.
 PATIENCE_SECONDS = 60.0
-#: Doublings of a delay that are counted; a float has no room for endlessly many.
-MOST_DOUBLINGS = 32
 
 #: What the shell does next: read a frame; hear only with which code the daemon closes; connect again,
 #: at once; nothing, for the run has ended.
@@ -192,8 +191,7 @@ class Backoff:
         ):
             return None
         self.attempt += 1
-        doublings = min(self.attempt - 1, MOST_DOUBLINGS)
-        return float(min(self.first * 2**doublings, self.longest))
+        return backoff(self.attempt, self.first, self.longest)
 
 
 class LogReader:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from penstock.concurrency.deferred import DeferredFailure
+from penstock.words.backoff import backoff
 from penstock.words.errors import PenstockError
 
 log = logging.getLogger("penstock")
@@ -27,7 +28,7 @@ async def endure(name: str, task: Callable[[], Awaitable[None]]) -> None:
 
     The same failure is told once, until the task has gone well for ten minutes.
     """
-    told, pause = "", FIRST_PAUSE
+    told, failures = "", 0
     while True:
         began, failed = trio.current_time(), DeferredFailure()
         with failed:
@@ -35,7 +36,7 @@ async def endure(name: str, task: Callable[[], Awaitable[None]]) -> None:
         if failed.error is None:
             return
         if trio.current_time() - began > HEALED_SECONDS:
-            told, pause = "", FIRST_PAUSE
+            told, failures = "", 0
         if (why := repr(failed.error)) != told:
             told = why
             # One of ours says what is wrong in a sentence; of others the place counts too.
@@ -46,5 +47,5 @@ async def endure(name: str, task: Callable[[], Awaitable[None]]) -> None:
                 failed.error,
                 exc_info=None if known else failed.error,
             )
-        await trio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+        failures += 1
+        await trio.sleep(backoff(failures, FIRST_PAUSE, LONGEST_PAUSE))

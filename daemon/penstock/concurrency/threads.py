@@ -11,12 +11,14 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 from queue import Queue
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import outcome
 import trio
 
+from penstock.words.backoff import backoff
 from penstock.words.errors import NoProcess, StartRefused
 
 T = TypeVar("T")
@@ -65,8 +67,8 @@ async def retry_threadless(
 
     NoProcess if none was to be had for long. A RuntimeError while `unless` holds is the call's own.
     """
-    give_up, pause = trio.current_time() + PATIENCE, FIRST_RETRY
-    while True:
+    give_up = trio.current_time() + PATIENCE
+    for failed in count(1):
         try:
             return await call()
         except RuntimeError:
@@ -74,8 +76,8 @@ async def retry_threadless(
                 raise
             if trio.current_time() >= give_up:
                 raise NoProcess from None
-        await trio.sleep(pause)
-        pause = min(2 * pause, LONGEST_RETRY)
+        await trio.sleep(backoff(failed, FIRST_RETRY, LONGEST_RETRY))
+    raise AssertionError("it has returned or raised")
 
 
 def start_thread(thread: threading.Thread) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.llm.chat import ModelStopped, RequestRefused, StreamBroken
+from penstock.words.backoff import backoff
 from penstock.words.errors import ModelFailed, ModelUnreachable
 
 #: Statuses by which a server says "not now" rather than "not like this".
@@ -38,7 +39,7 @@ def is_away(error: ModelFailed, longest_pause: float) -> bool:
 
 def pause_before_look(looked: int) -> float:
     """Seconds until a server that is away is looked at, after so many looks."""
-    return min(LONGEST_LOOK, FIRST_LOOK * 2.0 ** min(looked, 16))
+    return backoff(looked + 1, FIRST_LOOK, LONGEST_LOOK)
 
 
 @dataclass(slots=True)

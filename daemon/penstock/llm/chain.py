@@ -32,6 +32,7 @@ from penstock.llm.probing import look_at
 from penstock.llm.routing import ContextWindow, choose
 from penstock.llm.token_estimate import PER_MESSAGE, estimate_messages
 from penstock.runs.receipts import ModelSlot
+from penstock.words.backoff import backoff
 from penstock.words.config import Models, Role
 from penstock.words.errors import ContextTooLarge, ModelFailed
 
@@ -50,6 +51,8 @@ COUNTED_FROM = 40
 
 #: Seconds before the second try; doubled for each further one.
 FIRST_PAUSE = 0.5
+#: Seconds to which that grows: nobody waits so long, and what is longer than he does is no try.
+LONGEST_PAUSE = 86_400.0
 
 
 def pause_before_retry(
@@ -62,7 +65,7 @@ def pause_before_retry(
     """
     if failed > retries:
         return None
-    pause = FIRST_PAUSE * 2 ** (failed - 1)
+    pause = backoff(failed, FIRST_PAUSE, LONGEST_PAUSE)
     if isinstance(error, RequestRefused):
         if error.status not in PASSING:
             return None

@@ -29,7 +29,7 @@ from penstock.concurrency.threads import run_in_thread
 from penstock.llm.chat import AnswerCut, Message
 from penstock.llm.context import LAYERS_HERE
 from penstock.llm.fields import FieldSplitter
-from penstock.llm.grammar_schema import plain_schema
+from penstock.llm.grammar_schema import grammar_schema
 from penstock.llm.http import quote
 from penstock.llm.reading import (
     BlockSplitter,
@@ -391,7 +391,7 @@ def make_schema(signature: type[dspy.Signature]) -> dict[str, Any]:
         bounds = {key: extra[key] for key in _BOUNDS if key in extra}
         field = PydanticField(description=extra["desc"], json_schema_extra=bounds)
         fields[name] = (info.annotation, field)
-    return plain_schema(create_model("Answer", **fields).model_json_schema())
+    return grammar_schema(create_model("Answer", **fields).model_json_schema())
 
 
 def _describe_json(signature: type[dspy.Signature]) -> str:

@@ -12,7 +12,7 @@ import trio
 from penstock.llm.budget import Spending, Spent
 from penstock.llm.chain import Chain
 from penstock.llm.run_models import RunModels
-from penstock.log.writes import RunFilter
+from penstock.log.filters import RunFilter
 from penstock.runs.reader import PatientReads
 from penstock.runs.run import Run
 from penstock.words.events import (

@@ -8,7 +8,7 @@ from typing import Any
 _LEFT_OUT = frozenset({"$defs", "default", "examples", "title"})
 
 
-def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+def grammar_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema with references put in place, all keys required, and no others allowed.
 
     Grammars are made of it, so a key that may be missing would cost the model a decision.

@@ -14,6 +14,7 @@ from penstock.words.events import Log
 from penstock.words.lifecycle import FIRST_STATE, TRANSITIONS, State
 from penstock.words.printed import text_of
 from penstock.words.recorded import Recorded
+from penstock.words.text import shortened
 
 #: Events at the end that a model sees whole.
 KEEP = 5
@@ -94,7 +95,7 @@ def one_line(event: Recorded) -> str:
     for key, value in body_of(event).items():
         if key != "type" and value not in (None, "", [], {}):
             words.append(f"{key}={_short(value)}")
-    return _cut(" ".join(words), LONGEST_LINE)
+    return shortened(" ".join(words), LONGEST_LINE)
 
 
 def whole(event: Recorded) -> str:
@@ -122,7 +123,7 @@ def _says_something(value: Any) -> bool:
 def _bounded(value: Any) -> Any:
     """The value without nulls and ids, and with long texts cut: what is large is told elsewhere."""
     if isinstance(value, str):
-        return _cut(value, LONGEST_TOLD)
+        return shortened(value, LONGEST_TOLD)
     if isinstance(value, list):
         return [_bounded(item) for item in value]
     if isinstance(value, dict):
@@ -175,8 +176,4 @@ def _short(value: Any) -> str:
     if isinstance(value, list | dict):
         return f"[{len(value)}]" if isinstance(value, list) else f"{{{len(value)}}}"
     # Only the beginning is looked at: a value may be megabytes.
-    return _cut(" ".join(str(value)[: 4 * LONGEST_VALUE].split()), LONGEST_VALUE)
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shortened(" ".join(str(value)[: 4 * LONGEST_VALUE].split()), LONGEST_VALUE)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from penstock.log.writes import RunFilter
 from penstock.words.errors import Refused
 from penstock.words.lifecycle import OPEN_STATES, TERMINAL_STATES
 from penstock.words.near_words import did_you_mean
@@ -33,6 +33,34 @@ _STATES: dict[str, frozenset[str]] = {
     "ended": frozenset(TERMINAL_STATES),
 }
 _TERM = re.compile(r'(!?)"([^"]*)"(?!\S)|([a-z]+:[^\s"]*"[^"]*"(?!\S)|\S+)')
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs a list wants: all that is given must hold; `without` words must not occur.
+
+    Words are looked for in run id, kind, state, labels and command line, without case.
+    """
+
+    states: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    priorities: frozenset[int] = frozenset()
+    groups: frozenset[str] = frozenset()
+    parents: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    #: Only the run of this number; only runs whose ids begin so ("": all).
+    number: int | None = None
+    begins: str = ""
+    #: Only runs that are no child of another; only those that no run is a retry of.
+    top: bool = False
+    untried: bool = False
+    #: Only runs whose place is below this one (paging, newest first).
+    before: int | None = None
+    #: Only runs whose place is above this one: how far back is searched.
+    above: int = 0
+    limit: int = 100
 
 
 class RowLike(Protocol):

@@ -20,6 +20,7 @@ from penstock.words.printed import (
     piece_in,
     size_of,
 )
+from penstock.words.text import shortened
 
 #: Reads a run's facts above a position, in order, at most so many; [] at the end.
 ReadFacts = Callable[[int, int], Awaitable[Sequence[ShownFact]]]
@@ -96,10 +97,7 @@ class NewestOutput(NamedTuple):
         begun: set[Stream] = set()
         for line in (*told, *output.finish()):
             if line.stream not in begun:
-                text = line.text.rstrip()
-                texts.append(
-                    text if len(text) <= longest else text[: longest - 1] + "…"
-                )
+                texts.append(shortened(line.text.rstrip(), longest))
             (begun.discard if line.line.ended else begun.add)(line.stream)
         return texts[-lines:]
 

@@ -230,7 +230,8 @@ def _cut_out(parts: Sequence[str], spans: Sequence[tuple[int, int]]) -> str:
 def _clean(value: Any, wanted: _Patterns) -> Any:
     if isinstance(value, str):
         for pattern in wanted:
-            value = pattern.sub(REDACTED, value)
+            # A pattern that matches nothing at all does so before every letter.
+            value = pattern.sub(lambda found: REDACTED if found[0] else "", value)
         return value
     if isinstance(value, Mapping):
         return {key: _clean(item, wanted) for key, item in value.items()}

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
+from penstock.log.filters import RunFilter
 from penstock.log.writes import (
     AskRow,
     Bounds,
     Result,
-    RunFilter,
     RunRow,
     ScheduleRow,
     TreeRun,

@@ -169,34 +169,6 @@ class Bounds:
     head: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunFilter:
-    """Which runs a list wants: all that is given must hold; `without` words must not occur.
-
-    Words are looked for in run id, kind, state, labels and command line, without case.
-    """
-
-    states: frozenset[str] = frozenset()
-    kinds: frozenset[str] = frozenset()
-    priorities: frozenset[int] = frozenset()
-    groups: frozenset[str] = frozenset()
-    parents: frozenset[str] = frozenset()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    words: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
-    #: Only the run of this number; only runs whose ids begin so ("": all).
-    number: int | None = None
-    begins: str = ""
-    #: Only runs that are no child of another; only those that no run is a retry of.
-    top: bool = False
-    untried: bool = False
-    #: Only runs whose place is below this one (paging, newest first).
-    before: int | None = None
-    #: Only runs whose place is above this one: how far back is searched.
-    above: int = 0
-    limit: int = 100
-
-
 #: A fact may claim to be at most this much in the future: clocks differ, but not by more.
 LARGEST_SKEW = timedelta(seconds=5)
 

@@ -17,6 +17,17 @@ import trio
 LOOK_SECONDS = 10.0
 
 
+async def wait_moment(left: float | None, changed: trio.Event) -> None:
+    """Until a moment so many seconds ahead, the next look at the time of day, or a change.
+
+    None: until a change.
+    """
+    with trio.CancelScope() as scope:
+        if left is not None:
+            scope.deadline = trio.current_time() + min(left, LOOK_SECONDS)
+        await changed.wait()
+
+
 @dataclass(eq=False, slots=True)
 class Alarm:
     """Calls `ring` whenever the moment of something in `moments` has passed."""
@@ -25,7 +36,8 @@ class Alarm:
     moments: Mapping[str, datetime]
     now: Callable[[], datetime]
     ring: Callable[[], None]
-    _to_come: frozenset[str] = frozenset()
+    #: What was over at the last look.
+    _over: frozenset[tuple[str, datetime]] = frozenset()
     _changed: trio.Event = field(default_factory=trio.Event)
 
     def touch(self) -> None:
@@ -36,22 +48,18 @@ class Alarm:
         """The task that rings; until cancelled."""
         while True:
             self._changed = trio.Event()
-            left = self._look()
-            with trio.CancelScope() as scope:
-                if left is not None:
-                    scope.deadline = trio.current_time() + min(left, LOOK_SECONDS)
-                await self._changed.wait()
+            await wait_moment(self._look(), self._changed)
 
     def _look(self) -> float | None:
         """Ring if a moment has passed; the seconds to the next one, None without any."""
         now = self.now()
-        ahead = {name: at for name, at in self.moments.items() if at > now}
-        # Once set back, the time passes a moment once more.
-        if self._to_come - ahead.keys():
+        over = frozenset((n, at) for n, at in self.moments.items() if at <= now)
+        # One may be over when it is first heard of: its commit took longer. Once set back, the time
+        # passes a moment once more.
+        if over - self._over:
             self.ring()
-        self._to_come = frozenset(ahead)
+        self._over = over
         if not self.moments:
             return None
-        return min(
-            ((at - now).total_seconds() for at in ahead.values()), default=LOOK_SECONDS
-        )
+        ahead = [at for at in self.moments.values() if at > now]
+        return min(((at - now).total_seconds() for at in ahead), default=LOOK_SECONDS)

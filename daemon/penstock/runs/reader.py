@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 
 import trio
 
+from penstock.log.filters import RunFilter
 from penstock.log.newest_output import shown_tail
 from penstock.log.outage import retry_delay
 from penstock.log.projections import RunView
 from penstock.log.store import Store
-from penstock.log.writes import AskRow, RunFilter, RunRow
+from penstock.log.writes import AskRow, RunRow
 from penstock.words.api import RunReply, RunSummary
 from penstock.words.errors import RunNotFound, StoreUnavailable
 from penstock.words.events import DAEMON_STREAM, LARGEST_EVENT_BYTES

@@ -54,6 +54,9 @@ class RunEnd:
 def merge_ends(ends: Iterable[RunEnd]) -> RunEnd:
     """Several ends as one: over when the last is; one unknown makes the whole unknown."""
     ends = list(ends)
+    # Every run that had no program comes here twice.
+    if len(ends) == 1:
+        return ends[0]
     times = [end.over_at for end in ends]
     known = [at for at in times if at is not None]
     methods = {end.method for end in ends}

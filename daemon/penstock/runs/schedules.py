@@ -24,7 +24,7 @@ from penstock.log.writes import (
     ScheduleRow,
     SetSchedule,
 )
-from penstock.runs.alarm import LOOK_SECONDS
+from penstock.runs.alarm import LOOK_SECONDS, wait_moment
 from penstock.runs.submit import Submitter, placed_inputs
 from penstock.runs.timing import check_timing, next_due
 from penstock.words.api import ScheduleRequest, SubmitRequest, refused
@@ -124,17 +124,15 @@ class Schedules:
                     if await self._make_up(row):
                         self._changed.set()
                 if not self._changed.is_set():
-                    await self._wait(rows)
+                    await wait_moment(self._left(rows), self._changed)
 
-    async def _wait(self, rows: list[ScheduleRow]) -> None:
-        """Until something is due, the clock is to be looked at, or the schedules have changed."""
-        with trio.CancelScope() as scope:
-            if rows:
-                left = (min(row.due for row in rows) - self.now()).total_seconds()
-                # What is due and could not be is tried again then.
-                left = min(left, LOOK_SECONDS) if left > 0 else LOOK_SECONDS
-                scope.deadline = trio.current_time() + left
-            await self._changed.wait()
+    def _left(self, rows: list[ScheduleRow]) -> float | None:
+        """Seconds until something is due; None without schedules."""
+        if not rows:
+            return None
+        left = (min(row.due for row in rows) - self.now()).total_seconds()
+        # What is due and could not be is tried again then.
+        return left if left > 0 else LOOK_SECONDS
 
     async def _make_up(self, row: ScheduleRow) -> bool:
         """Submit the run of a due time and go on to the next one; False if that must wait."""

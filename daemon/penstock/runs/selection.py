@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from penstock.log.filters import parse_filter
+from penstock.log.filters import RunFilter, parse_filter
 from penstock.log.store import Store
-from penstock.log.writes import RunFilter, RunRow
+from penstock.log.writes import RunRow
 from penstock.words.api import NamedRun
 from penstock.words.errors import Refused, RunNotFound
 from penstock.words.lifecycle import (

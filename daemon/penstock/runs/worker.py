@@ -16,6 +16,7 @@ from penstock.runs.execution import Execution, open_execution
 from penstock.runs.kind import Kind, check_whole
 from penstock.runs.parking import open_parking
 from penstock.runs.run import Run, Tools
+from penstock.words.backoff import backoff
 from penstock.words.errors import Refused
 
 log = logging.getLogger("penstock.run")
@@ -28,9 +29,8 @@ def next_try(view: RunView, at: datetime) -> datetime | None:
     """When a run that fails at this moment is executed again; None: it is not."""
     if view.retried >= view.retries:
         return None
-    # Beyond so many doublings the limit holds anyway, and the number would have no float.
-    seconds = view.backoff * 2.0 ** min(view.retried, 64)
-    return at + timedelta(seconds=min(seconds, max(view.backoff, LONGEST_BACKOFF)))
+    longest = max(view.backoff, LONGEST_BACKOFF)
+    return at + timedelta(seconds=backoff(view.retried + 1, view.backoff, longest))
 
 
 @dataclass(eq=False, slots=True)

@@ -5,9 +5,7 @@ Handlers know nothing of Quart: they take a Call and give an HttpAnswer, or an H
 
 from __future__ import annotations
 
-import logging
 import re
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -21,13 +19,13 @@ from werkzeug.exceptions import HTTPException
 
 from penstock.runs.core import Core
 from penstock.server.asgi import ASGI, UNTIL_STATE, asgi_mux, guarded
+from penstock.server.boundary import reply_of
 from penstock.server.guard import Guard
 from penstock.server.health import HealthOf
 from penstock.server.http_answer import (
     HttpAnswer,
     HttpRefused,
     HttpStream,
-    fault_answer,
     problem_answer,
 )
 from penstock.server.live_input import make_stdin_app
@@ -56,10 +54,7 @@ from penstock.server.web.letting_in import letting_in_handlers, no_page_handlers
 from penstock.server.web.page_codes import PageCodes
 from penstock.server.web.page_files import PAGE_ROUTES, page_file_handlers
 from penstock.words.config import Config
-from penstock.words.error_status import PROBLEMS, row_of
-from penstock.words.errors import PenstockError
 
-_log = logging.getLogger("penstock.http")
 View = Callable[..., Awaitable[Response]]
 
 
@@ -156,19 +151,13 @@ def build_rest(
 
 def _view(route: Route, handler: Handler, numbered: Numbered) -> View:
     async def view(**path: str) -> Response:
-        reply: HttpAnswer | HttpStream
-        try:
+        async def read_call() -> Call:
             if "run_id" in path and (known := await numbered(path["run_id"])):
                 path["run_id"] = known
-            call = await _call(route, path)
-            answer = handler(call)
-            reply = answer if isinstance(answer, HttpAnswer) else await answer
-        except PenstockError as error:
-            reply = _answer_for(error)
-        except Exception:  # noqa: BLE001
-            # The boundary of one request: the client learns that it failed, the log learns why.
-            reply = _fault()
-        return _respond(reply)
+            return await _call(route, path)
+
+        asked = f"{request.method} {request.path}"
+        return _respond(await reply_of(handler, read_call, asked))
 
     return view
 
@@ -186,19 +175,6 @@ async def _call(route: Route, path: Mapping[str, str]) -> Call:
         base=request.scope["state"][BASE_STATE],
         until=request.scope["state"][UNTIL_STATE],
     )
-
-
-def _answer_for(error: PenstockError) -> HttpAnswer:
-    # What has a row of its own is foreseen, and the log has it already where it belongs there.
-    return (
-        _fault() if row_of(error) is PROBLEMS[PenstockError] else problem_answer(error)
-    )
-
-
-def _fault() -> HttpAnswer:
-    fault_id = secrets.token_hex(8)
-    _log.exception("fault %s: %s %s", fault_id, request.method, request.path)
-    return fault_answer(fault_id)
 
 
 def _respond(reply: HttpAnswer | HttpStream) -> Response:

@@ -13,7 +13,6 @@ import trio
 from penstock.concurrency.deferred import only
 from penstock.server.cross_origin import PREFLIGHT, is_preflight, sharing_headers
 from penstock.server.guard import Guard, RequestHead, body_too_large, is_streamed
-from penstock.server.http1 import CONTINUE_STATE
 from penstock.server.http_answer import (
     HttpAnswer,
     HttpRefused,
@@ -37,6 +36,8 @@ UNIX_STATE = "penstock.unix"
 KNOWN_STATE = "penstock.known"
 #: Trio's time until which the client is let in by what it has shown.
 UNTIL_STATE = "penstock.until"
+#: And what sends `100 Continue`, if the client waits for it.
+CONTINUE_STATE = "penstock.continue"
 #: And what waits for ever, while it is entered, for a client that takes nothing.
 PATIENT_STATE = "penstock.patient"
 

@@ -12,8 +12,8 @@ from typing import Any
 import h11
 from hypercorn.protocol.h11 import H11Protocol
 
-#: Where a scope's state keeps what sends `100 Continue`, if the client waits for it.
-CONTINUE_STATE = "penstock.continue"
+from penstock.server.asgi import CONTINUE_STATE
+
 _STREAM = re.compile(rb"/ws(?:[/?]|$)")
 # Whoever speaks TLS stands before us, and its clients say so.
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)

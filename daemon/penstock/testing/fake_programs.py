@@ -139,13 +139,7 @@ class FakeProcesses:
                     argv=argv,
                 )
             )
-
-            async def before(pid: int = pid) -> None:
-                await self._stand(pid)
-                if before_read is not None:
-                    await before_read()
-
-            read = _reading(on_output, before)
+            read = self._reading(pid, on_output, before_read)
             await _execute(behaviour, argv, feed or sends(b""), read)
             await self._stand(pid)
         finally:
@@ -160,6 +154,19 @@ class FakeProcesses:
             signal=ended.signal,
             survivors=ended.survivors,
         )
+
+    def _reading(
+        self, pid: int, on_output: OnOutput, before_read: BeforeRead | None
+    ) -> OnOutput:
+        """What reads an output as that of a process is read: not before it may, and none of a stopped one."""
+
+        async def read(stream: Stream, data: bytes) -> None:
+            await self._stand(pid)
+            if before_read is not None:
+                await before_read()
+            await on_output(stream, data)
+
+        return read
 
     async def _stand(self, pid: int) -> None:
         """Wait while this program is stopped."""
@@ -207,16 +214,6 @@ class FakeProcesses:
         for pid in found:
             del self.orphans[pid]
         return found
-
-
-def _reading(on_output: OnOutput, before_read: BeforeRead) -> OnOutput:
-    """What reads an output as that of a process is read: not before it may."""
-
-    async def read(stream: Stream, data: bytes) -> None:
-        await before_read()
-        await on_output(stream, data)
-
-    return read
 
 
 class _FakeInput:

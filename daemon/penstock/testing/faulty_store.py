@@ -10,12 +10,12 @@ from typing import Any, Literal, TypeVar
 import trio
 
 from penstock.concurrency.threads import RunBlocking
+from penstock.log.filters import RunFilter
 from penstock.log.sqlite.store import SqliteStore, open_sqlite
 from penstock.log.writes import (
     AskRow,
     Bounds,
     Result,
-    RunFilter,
     RunRow,
     ScheduleRow,
     TreeRun,

@@ -27,7 +27,7 @@ from penstock.words.errors import PenstockError, Refused
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.priority import Priority, parse_priority
 from penstock.words.run_exit import ExitFrom
-from penstock.words.run_id import check_new_run_id
+from penstock.words.run_id import MOST_DISMISSED_AT_ONCE, check_new_run_id
 from penstock.words.surroundings import Surroundings
 from penstock.words.text import find_nul
 from penstock.words.trace_context import read_traceparent
@@ -385,8 +385,6 @@ LONGEST_LABEL_KEY = 63
 LONGEST_LABEL_VALUE = 255
 #: Every prerequisite is looked up in the commit that accepts the run.
 MOST_PREREQUISITES = 100
-#: Failures that are dismissed in one request.
-MOST_DISMISSED_AT_ONCE = 500
 #: Runs that are explained by one request: each is a look at the whole line.
 MOST_EXPLAINED_AT_ONCE = 20
 #: A name that appears in lists and logs.

@@ -8,6 +8,8 @@ from typing import Any
 
 #: Characters in a run id: it is part of file names and URLs.
 LONGEST_RUN_ID = 200
+#: Ids in one request that dismisses failures.
+MOST_DISMISSED_AT_ONCE = 500
 #: The label that says what a run is called by people.
 NAME_LABEL = "name"
 #: Ids that nobody has chosen: the daemon makes them so.

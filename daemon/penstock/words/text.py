@@ -21,6 +21,11 @@ def neutralise(text: str) -> str:
     return UNSAFE.sub(_picture, text)
 
 
+def shortened(text: str, most: int) -> str:
+    """At most so many characters; a cut is told by an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def escape_json(line: str) -> str:
     """JSON that means the same, with what `neutralise` would replace written as its escapes."""
     return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)

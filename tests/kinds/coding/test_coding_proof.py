@@ -103,7 +103,7 @@ async def test_tests_in_a_folder_without_an_init_file_are_run(
 async def test_tests_that_prove_nothing_have_not_passed(
     where: Place, model_server: ModelServer, code: str, tests: str, why: str
 ) -> None:
-    """WF-02: an exit status of 0 is not enough."""
+    """SM-03 WF-02: an exit status of 0 is not enough."""
     facts = await do(
         where, model_server, once(WRITE, code=code, tests=tests), max_rounds=0
     )
@@ -115,7 +115,7 @@ async def test_tests_that_prove_nothing_have_not_passed(
 async def test_tests_that_say_nothing_are_written_anew_from_the_task(
     where: Place, model_server: ModelServer
 ) -> None:
-    """WF-02: no model is asked to correct code for tests that prove nothing; stubs leave no trace."""
+    """SM-03 WF-02: no model is asked to correct code for tests that prove nothing; stubs leave no trace."""
     facts = await do(
         where,
         model_server,
@@ -153,7 +153,7 @@ async def test_code_that_stays_the_same_gets_new_tests(
 async def test_a_failed_run_leaves_what_it_has_marked_as_failing(
     where: Place, model_server: ModelServer, tmp_path: Path
 ) -> None:
-    """WF-11: patch, report and files; the mark goes when a later run succeeds."""
+    """SM-03 WF-11: patch, report and files; the mark goes when a later run succeeds."""
     out = tmp_path / "out"
     facts = await do(
         where,

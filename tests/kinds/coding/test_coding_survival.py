@@ -36,6 +36,7 @@ from fakes.real_daemon import RealDaemon
 from penstock.client.rest import Client, open_client
 from penstock.log.store import Store
 from penstock.log.writes import Append, Result, Write
+from penstock.processes.liveness import living_since
 from penstock.words.address import Address
 from penstock.words.api import SubmitRequest
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
@@ -243,7 +244,8 @@ async def test_a_cancel_leaves_no_process_no_socket_and_one_terminal(
 
 
 def is_there(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+    # One whose parent waits for nobody stands in /proc for a moment after its end.
+    return living_since(pid) is not None
 
 
 def is_folder(path: Path) -> bool:

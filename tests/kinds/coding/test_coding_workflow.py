@@ -43,6 +43,7 @@ from fakes.coding import (
 from fakes.model_server import ModelServer
 from fakes.texts import common_beginning
 from penstock.llm.prompts import BY_TYPE
+from penstock.processes.liveness import living_since
 from penstock.runs.core import Core
 from penstock.words.api import BugReportRequest
 from penstock.words.recorded import Recorded
@@ -64,7 +65,8 @@ def body(facts: Sequence[Recorded], type_: str, which: int = -1) -> Any:
 
 
 def is_there(pid: str) -> bool:
-    return Path(f"/proc/{pid}").exists()
+    # One whose parent waits for nobody stands in /proc for a moment after its end.
+    return living_since(int(pid)) is not None
 
 
 async def do(core: Core, prompt: str = "Do it.", **inputs: Any) -> list[Recorded]:

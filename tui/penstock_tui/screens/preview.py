@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from functools import partial
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -87,7 +88,8 @@ class Preview(Vertical):
 
     def _begin(self, run_id: str) -> None:
         if run_id == self.run_id and self.is_attached:
-            self.run_worker(self._load(run_id), group="preview", exclusive=True)
+            load = partial(self._load, run_id)
+            self.run_worker(load, group="preview", exclusive=True)  # type: ignore[arg-type]
 
     async def _load(self, run_id: str) -> None:
         story = self._story

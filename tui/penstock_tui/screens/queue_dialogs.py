@@ -14,7 +14,8 @@ from textual.widgets import Input
 from penstock.words.errors import Refused
 from penstock.words.sentences import about
 from penstock_tui.screens.dialog import Dialog, label
-from penstock_tui.widgets.run_table import LazyRows, Row, RunList, TableColumn
+from penstock_tui.widgets.lazy_rows import LazyRows, Row, TableColumn
+from penstock_tui.widgets.run_table import RunList
 from penstock_tui.wording import CROSS, duration, plain
 
 #: What stands for "as the configuration has it".

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
+from textual.css.query import NoMatches
 from textual.widget import Widget
 from textual.widgets import Input, Select, Static
 
@@ -76,6 +78,8 @@ class SubmitDialog(Dialog):
         self._kind = ""
         #: Whether all lines of the form are there; until then there is nothing to send.
         self._whole = False
+        #: Whether somebody has left it before that.
+        self._given_up = False
 
     def contents(self) -> Iterable[Widget]:
         names = [(plain(name), name) for name in (*self._kinds, *self._drafts)]
@@ -106,7 +110,22 @@ class SubmitDialog(Dialog):
     def _make_form(self, kind: str) -> None:
         # In a worker: a screen that waits here for widgets to go would never let them go.
         self._kind = kind
-        self.run_worker(self._choose(kind), group="form", exclusive=True)
+        made = partial(self._make, kind)
+        self.run_worker(made, group="form", exclusive=True)  # type: ignore[arg-type]
+
+    async def _make(self, kind: str) -> None:
+        try:
+            await self._choose(kind)
+        except NoMatches:
+            # Who leaves at once takes the lines away that are being filled.
+            if self.is_current:
+                raise
+
+    def action_leave(self) -> None:
+        """Leave; a form that is still being made is left once it is: its lines would fail without it."""
+        if self._whole or self._given_up:
+            self.dismiss(None)
+        self._given_up = True
 
     async def _choose(self, name: str) -> None:
         preset = self._drafts.get(name)
@@ -132,6 +151,9 @@ class SubmitDialog(Dialog):
                 [_row("option", field, draft.options) for field in self._options]
             )
         self._whole = True
+        if self._given_up:
+            self.dismiss(None)
+            return
         self._first().focus()
 
     def _first(self) -> Widget:

@@ -5,9 +5,8 @@ DataTable renders every visible cell again when one of them changes; here a row 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, overload
+from collections.abc import Sequence
+from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -21,70 +20,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from penstock_tui.theme import Tones, tones_of
+from penstock_tui.widgets.lazy_rows import HEADING, LazyRows, Row, TableColumn
+from penstock_tui.wording import wrapped_line
 
-#: What the keys of headings begin with; no id of a run does.
-HEADING = "\N{NULL}"
 #: Strips kept beyond the screen, so that scrolling back is cheap.
 MOST_STRIPS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class TableColumn:
-    """`width` 0 shares what is left; `wanted_from` is the table width from which it is shown.
-
-    `only_if_any`: not while no row has anything for it.
-    """
-
-    title: str
-    width: int
-    wanted_from: int = 0
-    right: bool = False
-    toned: bool = False
-    only_if_any: bool = False
-
-
-class Row(NamedTuple):
-    """One line: cells are harmless text, `tone` colours the toned columns."""
-
-    key: str
-    cells: tuple[str, ...]
-    tone: str = ""
-    #: It tells what follows, in its only cell, and the cursor passes it by.
-    heading: bool = False
-
-
-class LazyRows(Sequence[Row]):
-    """Rows that are made when they are looked at, and kept as they were then."""
-
-    def __init__(self, keys: Sequence[str], make: Callable[[str], Row]) -> None:
-        self.keys = keys
-        self._make = make
-        self._made: dict[int, Row] = {}
-
-    @classmethod
-    def of(cls, rows: Sequence[Row]) -> LazyRows:
-        """Rows that are there already."""
-        by_key = {row.key: row for row in rows}
-        return cls(tuple(by_key), by_key.__getitem__)
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | list[Row]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        row = self._made.get(index)
-        if row is None:
-            row = self._made[index] = self._make(self.keys[index])
-        return row
-
-    def as_drawn(self, index: int) -> Row | None:
-        """The row as it was when it was looked at; None if it never was."""
-        return self._made.get(index)
 
 
 class RunList(ScrollView, can_focus=True):
@@ -122,14 +62,25 @@ class RunList(ScrollView, can_focus=True):
         self.title = ""
         #: Titles of columns that are left out now.
         self.hidden: frozenset[str] = frozenset()
-        #: What is said while there is no row.
-        self.empty = ""
+        self._empty = ""
         self._strips: dict[tuple[Row, int], Strip] = {}
         self._shown: list[tuple[int, int]] = []
         self._tones: Tones | None = None
         self._width = 0
         #: Where somebody put the cursor. Until then it stays at the top, on whatever needs attention.
         self._chosen: str | None = None
+
+    @property
+    def empty(self) -> str:
+        """What is said while there is no row."""
+        return self._empty
+
+    @empty.setter
+    def empty(self, text: str) -> None:
+        if text != self._empty:
+            self._empty = text
+            if not self.rows:
+                self.refresh()
 
     @property
     def selected(self) -> str | None:
@@ -159,7 +110,7 @@ class RunList(ScrollView, can_focus=True):
         rows = self.rows
         if len(rows) != len(before):
             self.virtual_size = Size(0, len(rows) + 1)
-        if not before or not rows:
+        if bool(before) != bool(rows):
             self.refresh()
         top = int(self.scroll_offset.y)
         for index in range(
@@ -224,7 +175,9 @@ class RunList(ScrollView, can_focus=True):
             return _line(f" {title}", width, tones.header)
         index = y - 1 + int(self.scroll_offset.y)
         if index >= len(self.rows):
-            said = f"  {self.empty}" if y == 2 and not self.rows else ""
+            said = (
+                "" if self.rows else f"  {wrapped_line(self.empty, y - 2, width - 4)}"
+            )
             return Strip([Segment(set_cell_size(said, width), tones["dim"])], width)
         row = self.rows[index]
         if row.heading:

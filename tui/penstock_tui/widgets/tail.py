@@ -19,7 +19,7 @@ from textual.strip import Strip
 
 from penstock_tui.theme import Tones, tones_of
 from penstock_tui.widgets.tail_line import Line, stretches
-from penstock_tui.wording import lines_of
+from penstock_tui.wording import lines_of, wrapped_line
 
 #: Strips kept beyond the screen.
 MOST_STRIPS = 2000
@@ -193,7 +193,7 @@ class Tail(ScrollView, can_focus=True):
         tones = self._tones = self._tones or tones_of(self)
         index = y + int(self.scroll_offset.y)
         if index >= len(self.shown):
-            said = f" {self.empty}" if y == 0 and not self.shown else ""
+            said = "" if self.shown else f" {wrapped_line(self.empty, y, width - 2)}"
             return Strip([Segment(set_cell_size(said, width), tones["dim"])], width)
         line = self.shown[index]
         strip = self._strips.get(line)

@@ -42,6 +42,10 @@ _MAGIC = re.compile(
     r"|^created (by|on)\b|^[@\\](authors?|since|version|see|date|copyright|package|category|link|param|return|todo|deprecated|var|ingroup|addtogroup|defgroup)\b",
     re.IGNORECASE,
 )  # fmt: skip
+# `name.c - what it does`
+_OWN_NAME = re.compile(
+    r"^[\w./+-]{1,80}\.\w{1,5}[ \t]{0,9}(?:[-\u2013\u2014]{1,3}|:)[ \t]{1,9}(?=\w)"
+)
 _ABOUT_FILE = re.compile(r"^[@\\](file\w*|module|brief|doc|description|overview|summary|short|desc|class)\b:?[ \t]*", re.IGNORECASE)  # fmt: skip
 _CODE_LIKE = re.compile(r"[;{}]\s*$|^(import|from|#?include|require|const|let|var|use|using|return|if|for|export)\b[^.]*['\"(<{;]|=>|\w\(\)\s*$|^[\w.]+\(.*\)$")  # fmt: skip
 _PREAMBLE = re.compile(
@@ -117,10 +121,14 @@ def _telling(paragraphs: list[str]) -> str:
     """The first sentence of the first paragraph that tells something; behind a licence none does."""
     for paragraph in paragraphs:
         plain = _ABOUT_FILE.sub("", paragraph)
-        plain = strip_markup(plain).strip(" -=*~|:#")
+        plain = _OWN_NAME.sub("", strip_markup(plain).strip(" -=*~|:#"))
         if LEGAL.search(plain[:400]):
             return ""
-        if len(_WORDS.findall(plain)) < _FEWEST_WORDS or _MAGIC.search(plain[:200]):
+        if (
+            " " not in plain
+            or len(_WORDS.findall(plain)) < _FEWEST_WORDS
+            or _MAGIC.search(plain[:200])
+        ):
             continue
         if _CODE_LIKE.search(plain[:400]):
             continue

@@ -36,6 +36,8 @@ _SHORTEST_PROSE = 11
 _LONGEST_PARAGRAPH = 4000
 
 _FENCED = re.compile(r"^(```|~~~).{0,20000}?^\1", re.MULTILINE | re.DOTALL)
+# What a README says below its banner; of badges and links there is none in it.
+_TOLD_IN_HTML = re.compile(r"<(p|div|h[2-6]|em|strong|i|b)\b[^<>]{0,200}>(?:(?!<(?:img|a|br|svg|picture)\b)[^\n]){12,400}</", re.IGNORECASE)  # fmt: skip
 # A box of Docusaurus and VitePress: what stands in it is beside the point.
 _ADMONITION = re.compile(
     r"^:::[ \t]{0,9}\w.{0,4000}?^:::[ \t]*$", re.MULTILINE | re.DOTALL
@@ -239,9 +241,13 @@ def paragraphs(text: str) -> Iterator[str]:
     text = _SUBHEADING.sub("", _UNDERLINED.sub("\n", _body(text)))
     for block in re.split(r"\n[ \t]*\n", text):
         block = block[:_LONGEST_PARAGRAPH].strip("\n")
+        if block.startswith("<"):
+            block = " ".join(block.split())
         # A list needs no blank line before it.
         block = _ITEM.split(block, maxsplit=1)[0].rstrip()
-        if len(block) < _SHORTEST_PROSE or _NOT_PROSE.match(block):
+        if len(block) < _SHORTEST_PROSE or (
+            _NOT_PROSE.match(block) and not _TOLD_IN_HTML.match(block)
+        ):
             continue
         if block.startswith(("  ", "\t")):
             continue

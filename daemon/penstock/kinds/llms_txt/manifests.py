@@ -18,7 +18,9 @@ Said = tuple[str, str, str, str]
 _CMAKE = re.compile(r"^[ \t]{0,20}project[ \t]{0,9}\(\s{0,99}\"?([A-Za-z][\w.+-]{0,99})\"?([^()]{0,600})", re.MULTILINE | re.IGNORECASE)  # fmt: skip
 _CMAKE_WORDS = re.compile(r"\bDESCRIPTION\s{1,9}\"([^\"]{1,400})\"", re.IGNORECASE)
 _CMAKE_HOME = re.compile(r"\bHOMEPAGE_URL\s{1,9}\"([^\"]{1,400})\"", re.IGNORECASE)
-_GEMSPEC = re.compile(r"^[ \t]{0,20}\w{1,20}\.(name|summary|description|homepage|required_ruby_version)[ \t]{0,40}=[ \t]{0,9}(?:%q[\[({])?['\"]?([^'\"\n\])}#]{1,400})", re.MULTILINE)  # fmt: skip
+_GEMSPEC = re.compile(r"^[ \t]{0,20}\w{1,20}\.(name|summary|description|homepage|required_ruby_version)[ \t]{0,40}=[ \t]{0,9}(?:\"([^\"\n]{1,400})\"|'([^'\n]{1,400})'|%q?\{([^{}\n]{1,400})\}|%q?\(([^()\n]{1,400})\)|%q?\[([^\[\]\n]{1,400})\])", re.MULTILINE | re.IGNORECASE)  # fmt: skip
+_OPAM = re.compile(r"^(name|synopsis|homepage)[ \t]{0,9}:[ \t]{0,9}\"([^\"\n]{1,400})\"", re.MULTILINE)  # fmt: skip
+_DUNE = re.compile(r"\((name|synopsis|homepage)[ \t\n]{1,9}\"?([^()\"\n]{1,400})\"?\)")
 _MIX = re.compile(r"\b(app|description|name|elixir|homepage_url|source_url):[ \t]{0,9}(?::(\w{1,99})|\"([^\"\n]{1,400})\")", re.MULTILINE)  # fmt: skip
 _MIX_CONSTANT = re.compile(r"^[ \t]{0,20}@(description)[ \t]{1,9}\"([^\"\n]{1,400})\"", re.MULTILINE)  # fmt: skip
 _SWIFT = re.compile(r"\bPackage\(\s{0,99}name:\s{0,9}\"([^\"\n]{1,99})\"")
@@ -53,7 +55,7 @@ def read_autoconf(text: str) -> Said:
 
 def read_gemspec(text: str) -> Said:
     """The plain strings of a gem's specification; the summary before the longer description."""
-    said = _firsts(_GEMSPEC.findall(text))
+    said = _firsts([(key, "".join(said)) for key, *said in _GEMSPEC.findall(text)])
     said = {
         key: value
         for key, value in said.items()
@@ -96,6 +98,18 @@ def read_cabal(text: str) -> Said:
         "",
         said.get("homepage", ""),
     )
+
+
+def read_opam(text: str) -> Said:
+    """The fields of a `*.opam`, which is mostly called after the package."""
+    said = _firsts(_OPAM.findall(text))
+    return (said.get("name", ""), said.get("synopsis", ""), "", said.get("homepage", ""))  # fmt: skip
+
+
+def read_dune(text: str) -> Said:
+    """The first of each field of a `dune-project`."""
+    said = _firsts(_DUNE.findall(text))
+    return (said.get("name", ""), said.get("synopsis", ""), "", said.get("homepage", ""))  # fmt: skip
 
 
 def read_elisp(text: str) -> Said:
@@ -177,11 +191,13 @@ BY_NAME: dict[str, Callable[[str], Said]] = {
     "mix.exs": read_mix,
     "Package.swift": read_swift,
     "META.json": read_perl,
+    "dune-project": read_dune,
 }
 #: By the ending of one at the root.
 BY_ENDING: dict[str, Callable[[str], Said]] = {
     ".gemspec": read_gemspec,
     ".cabal": read_cabal,
+    ".opam": read_opam,
     ".el": read_elisp,
 }
 #: Trees of other languages are built by these as well, so they are asked last.

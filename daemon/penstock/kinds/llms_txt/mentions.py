@@ -23,6 +23,7 @@ _IMPORT = re.compile(
 _IMPORTED = re.compile(r"[@A-Za-z_][\w./@-]{0,200}")
 _WORD = re.compile(r"[A-Za-z_][\w-]*+")
 _TYPE = re.compile(r"\b[A-Z]\w{2,60}\b")
+_QUALIFIED = re.compile(r"\b([A-Z]\w{1,60})(?:::|\\|\.)([A-Z]\w{1,60})\b")
 _MADE = re.compile(r"(?:@|auto[- ]?|code )generated\b|generated (?:by|from|automatically)\b|do not (?:edit|modify)\b|don't edit\b", re.IGNORECASE)  # fmt: skip
 #: Characters of a file's beginning in which it says that a program made it.
 _MADE_WITHIN = 600
@@ -78,6 +79,9 @@ class Index:
         if path.endswith(_BY_TYPE):
             for word in set(_TYPE.findall(text)):
                 found.update(self._meant(word, folder, ()))
+            # `XML::Node` is `xml/node`, whatever other nodes there are.
+            for outer, word in set(_QUALIFIED.findall(text)):
+                found.update(self._meant(word, "", (outer, outer.lower())))
         return sorted(found)
 
     def _of_packages(self, line: str) -> set[int]:

@@ -25,14 +25,18 @@ CANDIDATES_PER_LINK = 2
 # "Optional" holds what most readers skip; a short list is enough.
 _OPTIONAL_SHARE = 4
 
-# Words of one who asks the reader for something, or sends him to where people talk.
+# What a heading says of the name that it begins with.
+_TAGLINE = re.compile(r"(?<=\w)(\s{1,9}[-\u2013\u2014|]|:)\s{1,9}\w[^\n]{0,300}$")
+# Words of one who asks the reader for something, or sends him to where people talk: a project may be about that.
+_PLACES = r"(discord|gitter|slack|discourse|mailing list|irc|forum|chat( ?room)?|matrix|telegram|newsletter|stack ?overflow)"
 _APPEAL = re.compile(
-    r"\b(donat(e|ing|ions?)|sponsor(s|ed|ing|ship)?|backers?|patreon|open collective|discord|gitter|slack"
-    r"|discourse|mailing list|irc channel|chat|forum|follow us|join (us|our|the)|star (us|this|the)"
-    r"|stand with|support ukraine|hiring|newsletter|deprecated in favou?r|this is the (readme|development)|released on"
-    r"|have a question|need help|for [\w ,]{1,90} (see|visit|refer)|if you (like|love|enjoy|use|want to learn))\b",
+    r"\b(donat(e|ing|ions?)|sponsor(s|ed|ing|ship)?|backers?|patreon|open collective|follow us|join (us|our|the)|star (us|this|the)"
+    r"|stand with|support ukraine|hiring|deprecated in favou?r|this is the (readme|development)|released on"
+    rf"|(our|the|ask|visit|on|via|questions?|help)\b[^.]{{0,60}}\b{_PLACES}|{_PLACES} (channel|server|community|group)"
+    r"|have a question|need help|for [\w ,]{1,90} (see|visit|refer)|if you (like|love|enjoy|use|want to learn)"
+    r"|you can find (more|the|a)|(issue|bug) tracker)\b",
     re.IGNORECASE,
-)
+)  # fmt: skip
 # Paragraphs of a README that are looked at for one that says what the project is.
 _PARAGRAPHS = 12
 
@@ -208,7 +212,8 @@ def _told_apart(links: Sequence[Link]) -> list[Link]:
 
 def _title_from_readme(facts: ProjectFacts) -> str:
     """A README's heading names the project, unless it is a sentence, or the title of a part."""
-    heading = facts.readme.heading
+    # `Name - what it is`, `Name: what it is`
+    heading = _TAGLINE.sub("", facts.readme.heading)
     names = 0 < len(heading) <= 40 and PART.fullmatch(heading) is None
     return heading if names else ""
 

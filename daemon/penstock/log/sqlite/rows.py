@@ -12,9 +12,10 @@ import pydantic_core
 from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
+from penstock.log.filters import RunFilter
 from penstock.log.sqlite.damage import find_readable
 from penstock.log.sqlite.db import Statements
-from penstock.log.writes import AskRow, RunFilter, RunRow, TreeRun
+from penstock.log.writes import AskRow, RunRow, TreeRun
 from penstock.words.errors import LogDamaged
 from penstock.words.lifecycle import (
     OPEN_STATES,

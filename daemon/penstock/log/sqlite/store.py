@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -21,6 +20,7 @@ from uuid import UUID, uuid4
 import trio
 
 from penstock.concurrency.threads import RunBlocking, run_in_thread
+from penstock.log.filters import RunFilter
 from penstock.log.sqlite.callers import find_surroundings
 from penstock.log.sqlite.damage import (
     KnownFile,
@@ -29,12 +29,13 @@ from penstock.log.sqlite.damage import (
     needed_is_whole,
     tells_of_damage,
 )
-from penstock.log.sqlite.database import open_database
+from penstock.log.sqlite.database import BUSY_MILLISECONDS, open_database
 from penstock.log.sqlite.db import SqliteDb
 from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.handlers import event_ids, handle
 from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy
 from penstock.log.sqlite.output_window import LIMITS, WindowLimits
+from penstock.log.sqlite.room import fold_log, free_bytes, must_fold, try_room
 from penstock.log.sqlite.rows import (
     SELECT_EVENTS,
     SELECT_OPEN_KEYS,
@@ -57,7 +58,6 @@ from penstock.log.writes import (
     AskRow,
     Bounds,
     Result,
-    RunFilter,
     RunRow,
     ScheduleRow,
     TreeRun,
@@ -117,6 +117,7 @@ async def open_sqlite(
     beside: Sequence[Path] = (),
     migration: MigrationPolicy = AS_USUAL,
     limits: WindowLimits = LIMITS,
+    free: Callable[[Path], int] = free_bytes,
 ) -> AsyncIterator[SqliteStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
 
@@ -125,7 +126,7 @@ async def open_sqlite(
 
     `alone`: nobody else opens this file so meanwhile; once it, its log or a file `beside` it (the
     lock) is removed or replaced, nothing is acknowledged any more. Not alone may be who only reads.
-    `limits`: what is kept of a run's output.
+    `limits`: what is kept of a run's output. `free`: the bytes that are free in the log's folder.
     """
     file = None if path == ":memory:" else Path(path)
     connections, files = await run_blocking(
@@ -139,6 +140,7 @@ async def open_sqlite(
         new_id=new_id,
         files=files,
         limits=limits,
+        free=free,
     )
     try:
         yield store
@@ -182,11 +184,13 @@ class SqliteStore:
         new_id: Callable[[], UUID],
         files: Sequence[KnownFile] = (),
         limits: WindowLimits = LIMITS,
+        free: Callable[[Path], int] = free_bytes,
     ) -> None:
         self._db, *readers = connections
         #: The version of the older log that is read through a copy; None for a log itself.
         self.copy_of: int | None = getattr(self._db, "copy_of", None)
         self._files = tuple(files)
+        self._free_bytes = free
         #: Bytes of the largest batch that was not taken since one was.
         self._refused_bytes = 0
         self._run_blocking = run_blocking
@@ -210,6 +214,8 @@ class SqliteStore:
             raise StoreBroken(self._broken)
         transaction = self._transaction
         tried = False
+        if self._refused_bytes and not batch:
+            self._keep_room(full=True)
         try:
             transaction.db.lock()
             transaction.begin(event_ids(batch))
@@ -241,28 +247,31 @@ class SqliteStore:
         self._note_lost()
         # What went into a removed file is in no log: nobody may be answered that it is.
         self._check_files()
+        self._keep_room()
         return results
 
     def _try_room(self) -> None:
-        """StoreAway unless the disk has room for what it did not take before.
+        """StoreAway unless the disk has room for what it did not take before."""
+        if self._refused_bytes and self._files:
+            try_room(self._files[1].path, self._refused_bytes)
 
-        A full disk may have room for a page, and for nothing that anybody wants written. The bytes go
-        to a file without a name, at the place up to which the write-ahead log has grown, since a file
-        may be limited too.
+    def _keep_room(self, *, full: bool = False) -> None:
+        """Fold the write-ahead log while there is room to do so, or because there is none.
+
+        StoreBroken if the disk is not to be trusted any more; whatever else is amiss is met by who writes.
         """
-        if not self._refused_bytes or not self._files:
+        if not self._files:
             return
-        wal = self._files[1].path
-        data = bytes(self._refused_bytes)
+        log = self._files[1].path
         try:
-            with tempfile.TemporaryFile(dir=wal.parent, buffering=0) as file:
-                file.seek(os.stat(wal).st_size)
-                while data:
-                    data = data[file.write(data) :]
-                os.fsync(file.fileno())
-        except OSError as error:
-            why = f"the database did not answer: {error.strerror} (no room for what it is to take)"
-            raise StoreAway(why) from None
+            if full or must_fold(os.stat(log).st_size, self._free_bytes(log.parent)):
+                fold_log(self._db, BUSY_MILLISECONDS)
+        except OSError:
+            return
+        except sqlite3.Error as error:
+            broken = self._translate(error, self._db)
+            if isinstance(broken, StoreBroken):
+                raise broken from error
 
     async def check_files(self) -> None:
         """StoreBroken, from now on, if a file of the log was removed or replaced."""

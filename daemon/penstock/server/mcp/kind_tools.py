@@ -26,9 +26,17 @@ ALL_SCHEMAS = 4_000
 #: Characters of a name: hosts put their own before it, and models' makers take 64.
 LONGEST_TOOL_NAME = 40
 
-#: Inputs that no tool can go on with: nothing here types, or tells streams apart later.
+#: Inputs that are told to no model: with some no tool can go on, since nothing here types, or tells
+#: streams apart later; others are fine as they are, and are taken here too where somebody knows of them.
 HIDDEN: Mapping[str, frozenset[str]] = {
     "command": frozenset({"stdin", "tty", "stderr"}),
+    "llms-txt": frozenset(
+        {
+            "section_links", "max_files", "max_file_bytes", "model_files", "max_tokens", "ctx", "update",
+            "check",
+        }
+    ),
+    "loop": frozenset({"turn_timeout", "max_cost"}),
 }
 
 

@@ -6,8 +6,6 @@ that a program printed can become nothing but text.
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 from penstock.server.http_answer import HttpAnswer
 from penstock.server.routes import Call, Handler, Route
 from penstock.words.address import websocket_url
@@ -37,6 +35,9 @@ _HEADERS = {
 
 def page_file_handlers() -> dict[str, Handler]:
     """The handler of each file, by the name of its route."""
+    # Here, since the guard imports this for the addresses alone.
+    from importlib.resources import files
+
     folder = files("penstock.server.web") / "static"
     bodies = {file: (folder / file).read_bytes() for file in _FILES.values()}
     return {f"web_{file}": _serve(file, body) for file, body in bodies.items()}
