@@ -658,7 +658,8 @@ MUTANTS = (
         "Suspension._do",
         "await self.recorder.record(write(ask.run_id, self.now()))",
         """
-            await self._signal(programs, ask)
+            for program in programs:
+                await self.suspend(program, ask.stop)
             await self.recorder.record(write(ask.run_id, self.now()))
         """,
         "pauses",

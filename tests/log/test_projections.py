@@ -69,6 +69,7 @@ def smallest(name: str) -> AnyEvent:
         "run.edited": {"inputs": {}},
         "schedule.skipped": {"due": "2030-01-01T00:00:00Z"},
         "log": {"text": "x"},
+        "model.progress": {"phase": "writing"},
     }
     return EVENT_CLASSES[name](**(fields | special.get(name, {})))  # type: ignore[return-value]
 

@@ -5,7 +5,7 @@ The log has the word first: a program that is stopped and not known to be would 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -85,18 +85,18 @@ class Suspension:
                 f"the run {ask.run_id!r} has no program now", run_id=ask.run_id
             )
         write = Suspend if ask.stop else Continue
+        refused: Conflict | None = None
         try:
             await self.recorder.record(write(ask.run_id, self.now()))
-        except Conflict:
+        except Conflict as error:
+            if ask.stop:
+                raise
             # It waits for something else meanwhile; its program must not stand for that.
-            if not ask.stop:
-                await self._signal(programs, ask)
-            raise
-        await self._signal(programs, ask)
-
-    async def _signal(self, programs: Iterable[ProcessStarted], ask: _Ask) -> None:
+            refused = error
         for program in programs:
             await self.suspend(program, ask.stop)
+        if refused is not None:
+            raise refused
 
     async def _programs(self, run_id: str) -> list[ProcessStarted]:
         row = await self.store.run(run_id)
