@@ -171,6 +171,24 @@ class Unusable(Exception):
         self.kept = kept or {}
 
 
+#: What goes into one attempt: options, the question's form, examples, inputs, and the fields that are there.
+_Asked = tuple[
+    dict[str, Any],
+    "type[dspy.Signature]",
+    list[dict[str, Any]],
+    dict[str, Any],
+    dict[str, Any],
+]
+
+
+def _correction(problem: Unusable, kept: Mapping[str, Any], reminder: str) -> str:
+    """What a model is told of an answer that was of no use, before it is asked again."""
+    correction = f"An earlier answer could not be used: {problem.name}: {problem.why}. {reminder}"  # fmt: skip
+    if kept:
+        return f"This is there already:\n{_as_blocks(kept)}\n\n{correction}"
+    return correction
+
+
 class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
     """DSPy's chat format, with our parsing, and a few attempts instead of one."""
 
@@ -194,62 +212,65 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
         """The fields of one answer. MalformedAnswer names the field when no attempt gave them."""
         question = lm.question
         question.name = question.name or signature.__name__
-        correction = ""
-        kept: dict[str, Any] = {}
         if question.form == "json":
             question.schema = make_schema(signature)
-        number = unusable = 0
+        kept: dict[str, Any] = {}
+        correction, number, unusable = "", 0, 0
         while unusable < question.attempts:
             number += 1
-            attempt = AnswerAttempt(
-                number, _splitter(question.form, signature), correction
-            )
-            question.asked += 1
-            try:
-                asking = TrioLM(question, attempt)
-                asking.kwargs = dict(lm.kwargs)
-                found = await self._attempt(
-                    asking, lm_kwargs, signature, demos, inputs, kept
-                )
-                await question.settle(inputs=inputs, fields=found)
+            splitter = _splitter(question.form, signature)
+            asking = TrioLM(question, AnswerAttempt(number, splitter, correction))
+            asking.kwargs = dict(lm.kwargs)
+            last = unusable + 1 >= TRIES_OF_ONE
+            asked = (lm_kwargs, signature, demos, inputs, kept)
+            found = await self._try(asking, asked, last=last)
+            if isinstance(found, dict):
                 return [found]
-            except AnswerCut as error:
-                await question.settle(str(error))
-                # It was not the answer's fault; what was heard of it is dropped.
-                continue
-            except Unusable as error:
-                problem = error
-                unusable += 1
-                await question.settle(str(error), inputs=inputs)
-                if unusable >= TRIES_OF_ONE:
-                    question.escalate()
-            except ModelTruncated as error:
-                await question.settle(str(error))  # noqa: ASYNC120 - a cancel ends the run in any case
-                # A larger model may say it in fewer words, or has a larger window.
-                if not question.escalate():
-                    raise
-                problem = Unusable(next(iter(signature.output_fields)), str(error))
-                unusable += 1
-            except ModelFailed as error:
-                await question.settle(str(error))  # noqa: ASYNC120 - as above
-                raise
-            kept |= problem.kept
-            for name in problem.kept:
-                signature = signature.delete(name)
-            correction = (
-                f"An earlier answer could not be used: {problem.name}: {problem.why}."
-                f" {self._reminder(question.form, signature)}"
-            )
-            if kept:
-                correction = (
-                    f"This is there already:\n{_as_blocks(kept)}\n\n{correction}"
-                )
+            if found is not None:
+                problem, unusable = found, unusable + 1
+                kept |= problem.kept
+                for name in problem.kept:
+                    signature = signature.delete(name)
+                reminder = self._reminder(question.form, signature)
+                correction = _correction(problem, kept, reminder)
         raise MalformedAnswer(
             f"{problem.name}: {problem.why} (after {question.attempts} attempts;"
             f" `penstock context {question.models.run_id} --sent` shows them)",
             field=problem.name,
             attempts=question.attempts,
         )
+
+    async def _try(
+        self, asking: TrioLM, asked: _Asked, *, last: bool
+    ) -> dict[str, Any] | Unusable | None:
+        """The fields, or why they are of no use; None: the answer was cut, which was no fault of its own.
+
+        `last`: after it a larger model is asked.
+        """
+        question, (_, signature, _, inputs, _) = asking.question, asked
+        question.asked += 1
+        try:
+            found = await self._attempt(asking, *asked)
+        except AnswerCut as error:
+            # What was heard of it is dropped.
+            await question.settle(str(error))
+            return None
+        except Unusable as error:
+            await question.settle(str(error), inputs=inputs)
+            if last:
+                question.escalate()
+            return error
+        except ModelTruncated as error:
+            await question.settle(str(error))  # noqa: ASYNC120 - a cancel ends the run in any case
+            # A larger model may say it in fewer words, or has a larger window.
+            if not question.escalate():
+                raise
+            return Unusable(next(iter(signature.output_fields)), str(error))
+        except ModelFailed as error:
+            await question.settle(str(error))  # noqa: ASYNC120 - as above
+            raise
+        await question.settle(inputs=inputs, fields=found)
+        return found
 
     async def _attempt(
         self,
