@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,11 +97,10 @@ def test_a_frequent_verb_imports_nothing_heavy(real_daemon: RealDaemon) -> None:
         assert (line, HEAVY & imported) == (line, set())
 
 
-def test_a_run_without_a_daemon_imports_no_server(tmp_path: Path) -> None:
+def test_a_run_without_a_daemon_imports_no_server(homes: Any) -> None:
     """SY-07: it asks the daemon that it became in the process; a server is for others, who mostly never come."""
-    of_its_own = dict.fromkeys(
-        ("HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"), str(tmp_path)
-    )
+    home = str(homes.move_in())
+    of_its_own = dict.fromkeys(("HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"), home)
     imported = imported_by("run command -- true", 0, **of_its_own)
     assert "penstock.service.embedded" in imported
     server = {"hypercorn", "quart", "quart_trio", "trio_websocket", "mcp", "h11"}

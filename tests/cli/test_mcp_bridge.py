@@ -138,7 +138,7 @@ def test_nothing_but_protocol_is_written_to_stdout(agents: Agents) -> None:
     }
     assert answers["1"]["result"]["serverInfo"]["name"] == "penstock"
     assert answers["null"]["error"]["code"] == -32700
-    assert len(answers['"a"']["result"]["tools"]) == 18
+    assert len(answers['"a"']["result"]["tools"]) == 19
     assert answers["7"]["error"]["code"] == -32601
     assert len(told.stdout.splitlines()) == 5
 

@@ -149,7 +149,7 @@ def test_a_daemon_that_used_a_model_tells_of_it(
             PENSTOCK_MODELS__CHAIN='["mistral:7b"]',
         )
         server.script(
-            {"match": "a project is for", "fields": {"purpose": "P.", "concepts": "[]"}},
+            {"match": "a project is for", "fields": {"purpose": "One thing.", "concepts": "[]"}},
         )  # fmt: skip
         environ = {**os.environ, **daemon.environ}
         call(environ, tmp_path, "run", "llms-txt", "tree", "--out", "out", "--id", "d")
@@ -157,7 +157,7 @@ def test_a_daemon_that_used_a_model_tells_of_it(
         view = json.loads(call(environ, tmp_path, "show", "d", "--json"))
         told = json.loads(call(environ, tmp_path, "context", "d", "--json"))
         text = call(environ, tmp_path, "context", "d")
-    assert "> P." in (tmp_path / "out" / "llms.txt").read_text()
+    assert "> One thing." in (tmp_path / "out" / "llms.txt").read_text()
     assert row["requests"] == 1
     assert row["tokens_per_second"] > 0
     assert view["tokens_in"] > 0
