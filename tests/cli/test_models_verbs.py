@@ -149,7 +149,8 @@ def test_a_daemon_that_used_a_model_tells_of_it(
             PENSTOCK_MODELS__CHAIN='["mistral:7b"]',
         )
         server.script(
-            {"match": "a project is for", "fields": {"purpose": "One thing.", "concepts": "[]"}},
+            {"match": "Say what a project is for", "fields": {"purpose": "One thing.", "concepts": "[]"}},
+            {"match": "File:\nREADME.md", "fields": {"description": "A thing."}},
         )  # fmt: skip
         environ = {**os.environ, **daemon.environ}
         call(environ, tmp_path, "run", "llms-txt", "tree", "--out", "out", "--id", "d")
@@ -158,7 +159,7 @@ def test_a_daemon_that_used_a_model_tells_of_it(
         told = json.loads(call(environ, tmp_path, "context", "d", "--json"))
         text = call(environ, tmp_path, "context", "d")
     assert "> One thing." in (tmp_path / "out" / "llms.txt").read_text()
-    assert row["requests"] == 1
+    assert row["requests"] == 2
     assert row["tokens_per_second"] > 0
     assert view["tokens_in"] > 0
     layers = {layer["name"]: layer for layer in told["layers"]}
