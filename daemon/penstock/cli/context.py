@@ -74,11 +74,11 @@ async def _windows(session: Session) -> tuple[ContextWindow, ...]:
 
 
 def _layers(source: RunSource, run_id: str, at: str | None) -> Layers:
-    from penstock.llm.context import TOLD_TYPES, layers_at
+    from penstock.llm.context import READ_TYPES, layers_at
 
     facts, after = [], 0
     while page := source.page(run_id, after):
-        facts += [recorded_of(fact) for fact in page if fact.type in TOLD_TYPES]
+        facts += [recorded_of(fact) for fact in page if fact.type in READ_TYPES]
         after = page[-1].position
     if not facts:
         # Tells apart a run without a history and one that is not there.
