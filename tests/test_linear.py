@@ -97,6 +97,22 @@ SHAPES = {
     "erased whole": fill("\x1b[2Kx", "x" * 4096),
 }  # fmt: skip
 
+#: Any of these is work for a parser of documents, and nothing to others.
+WRITTEN = {
+    "quotes in quotes": fill("> "),
+    "lists in lists": fill("- "),
+    "sections": fill("a\n=\n\nb\n-\n\n"),
+    "lines of stars": fill("*a " * 300 + "\n"),
+    "anonymous targets": fill("__ x\n\n"),
+    "tables of lists": fill(".. list-table::\n\n   * - a\n\n"),
+    "definitions of terms": fill("a\n  b\n"),
+    "open headings": fill("<h1>\n\nx\n\n"),
+    "declarations": fill("<!A "),
+    "instructions": fill("<?"),
+}  # fmt: skip
+#: Readers of documents.
+FORMS = ("readme", "markdown", "rst", "text", "adoc", "org", "rdoc", "pod", "html", "notebook")  # fmt: skip
+
 LONG_READERS: dict[str, Callable[[str], object]] = {
     "readme": read_readme,
     "strip_markup": strip_markup,
@@ -122,6 +138,11 @@ SHORT_READERS: dict[str, Callable[[str], object]] = {
     "harmless": harmless,
     "markdown": _described("a.md", "markdown"),
     "rst": _described("a.rst", "rst"),
+    "text": _described("a.txt", "text"),
+    "adoc": _described("a.adoc", "adoc"),
+    "rdoc": _described("a.rdoc", "rdoc"),
+    "html": _described("a.html", "html"),
+    "notebook": _described("a.ipynb", "notebook"),
     "org": _described("a.org", "org"),
     "pod": _described("a.pod", "pod"),
     "code": _described("a.go", "code"),
@@ -183,7 +204,8 @@ def check(read: Callable[[str], object], *texts: str) -> None:
 @pytest.mark.parametrize("reader", SHORT_READERS | LONG_READERS)
 def test_a_file_is_read_in_linear_time(reader: str) -> None:
     """QA-08 As much of it as is ever read of one file's beginning."""
-    texts = [shape(64 * KIB) for shape in SHAPES.values()]
+    shapes = SHAPES | WRITTEN if reader in FORMS else SHAPES
+    texts = [shape(64 * KIB) for shape in shapes.values()]
     check((SHORT_READERS | LONG_READERS)[reader], *texts)
 
 

@@ -23,6 +23,7 @@ from penstock.kinds.llms_txt.outline import (
     draw_outline,
     read_readme,
 )
+from penstock.kinds.llms_txt.parsing import read_blocks
 from penstock.kinds.llms_txt.python import (
     LONGEST_PARSED,
     Module,
@@ -148,10 +149,10 @@ def test_a_document_tells_its_title_and_first_prose(
     text: str, title: str, first: str
 ) -> None:
     """LT-02 ML-04 Markdown, reStructuredText and HTML headings; badges, tables and code are no prose."""
-    assert (
-        heading_of(text, markdown=text.startswith(("#", "<", "-", "`", "("))) == title
-    )
-    assert next(paragraphs(text), "") == first
+    markdown = text.startswith(("#", "<", "-", "`", "("))
+    blocks = read_blocks(text, "markdown" if markdown else "rst")
+    assert heading_of(blocks) == title
+    assert next(paragraphs(blocks), "") == first
 
 
 def test_a_document_of_another_form_is_not_read_as_markdown() -> None:
@@ -170,8 +171,8 @@ def test_a_document_of_another_form_is_not_read_as_markdown() -> None:
 def test_a_part_of_a_markdown_document_is_not_its_title() -> None:
     """ML-04 Underlined by `-` is a second-level heading there, and a title elsewhere."""
     text = "Words before.\n\nHighlights\n----------\n"
-    assert heading_of(text, markdown=True) == ""
-    assert heading_of(text, markdown=False) == "Highlights"
+    assert heading_of(read_blocks(text, "markdown")) == ""
+    assert heading_of(read_blocks(text, "rst")) == "Highlights"
 
 
 def test_files_every_project_has_are_told_by_their_purpose() -> None:

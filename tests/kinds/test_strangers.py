@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import trio
 
+import penstock.pipeline
 from fakes.coding import open_coding, place
 from fakes.kind_runs import (
     Ended,
@@ -26,8 +27,16 @@ from fakes.kind_runs import (
 from penstock.kinds.coding.analysis import NAMES
 from penstock.kinds.llms_txt.analyse import ANSWERS
 from penstock.kinds.llms_txt.pipeline import KIND
-from penstock.kinds.strangers import LAUNCH, MOST_BROKEN, READER_CODE, read_confined
-from penstock.pipeline import Inputs, Kind, Output
+from penstock.kinds.strangers import (
+    LAUNCH,
+    LIBRARIES,
+    MOST_BROKEN,
+    READER_CODE,
+    first_lines,
+    folders_of,
+    read_confined,
+)
+from penstock.pipeline import Config, Inputs, Kind, Output
 from penstock.words.api import SubmitRequest
 from penstock.words.events import ProcessExited
 
@@ -120,6 +129,62 @@ def test_a_reader_needs_no_file_of_the_package(module: str) -> None:
         timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def _answers(tmp_path: Path, module: str, *requests: dict[str, Any]) -> list[Any]:
+    """What the real program answers about a folder, begun as the daemon begins it."""
+    config = Config(reader_cpu_seconds=30)
+    lines = [{"common": {"root": str(tmp_path)}}, *requests]
+    said = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", LAUNCH, module],
+        input=first_lines(config) + said,
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_reader_parses_documents_by_the_libraries(tmp_path: Path) -> None:
+    """ML-02 It has no path of what is installed, and is told where these few lie."""
+    (tmp_path / "a.md").write_text("# A\n\nIt *does* what things do.\n")
+    (tmp_path / "a.rst").write_text("B\n=\n\nIt ``does`` what things do.\n")
+    requests = [{"verb": "readme", "path": path} for path in ("a.md", "a.rst")]
+    assert _answers(tmp_path, ANSWERS, *requests) == [
+        ["A", "It does what things do."],
+        ["B", "It does what things do."],
+    ]
+
+
+def test_the_reader_finds_nothing_else_that_is_installed() -> None:
+    """QA-08 RS-04 Not what lies beside them, and of Penstock only what was handed on."""
+    limits = "from penstock.kinds.confined import Limits; Limits().admit(json.loads(sys.argv[1]))"
+    tried = "[find_spec(name) is not None for name in (*sys.argv[2:],)]"
+    code = f"import json, sys; from importlib.util import find_spec; sys.path.insert(0, sys.argv.pop()); {limits}; sys.path.pop(0); print({tried})"
+    names = ("docutils", "markdown_it", "mdurl", "trio", "pydantic", "docutils_")
+    package = str(Path(penstock.pipeline.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, json.dumps(folders_of(LIBRARIES)), *names, package],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )  # fmt: skip
+    assert json.loads(done.stdout.lower()) == [True, True, True, False, False, False]
+
+
+def test_the_daemon_imports_no_parser_of_documents() -> None:
+    """QA-08 Strangers' documents are parsed in the process that they may break, and nowhere else."""
+    room = Path(penstock.pipeline.__file__).parent / "kinds" / "llms_txt"
+    parsers = {"read_markdown", "read_rst"}
+    ours = [path.stem for path in room.glob("*.py") if path.stem not in parsers]
+    modules = ", ".join(f"penstock.kinds.llms_txt.{name}" for name in sorted(ours))
+    code = f"import sys, penstock.kinds.strangers, {modules}; penstock.kinds.strangers.folders_of({LIBRARIES}); print([m for m in {LIBRARIES} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, timeout=60
+    )
+    assert done.stdout == b"[]\n"
 
 
 @pytest.mark.parametrize(

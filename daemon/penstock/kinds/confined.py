@@ -17,19 +17,25 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 from typing import Any, BinaryIO
 
 MakeAnswer = Callable[[dict[str, Any]], Callable[[dict[str, Any]], Any]]
 
 
 class Limits:
-    """What the kernel does not let this process exceed; it ends one that does."""
+    """What this process may not exceed: the kernel ends one that does."""
 
     def begin(self, memory: int) -> None:
         """Bound the process to so many bytes; what it dies of leaves no file behind."""
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+    def admit(self, libraries: Mapping[str, str]) -> None:
+        """Let these packages be imported from the folders that they lie in, and nothing else that lies there."""
+        sys.meta_path.append(_Libraries(libraries))
 
     def allow(self, cpu: float, wall: float) -> None:
         """Let what follows take so many seconds."""
@@ -41,6 +47,23 @@ class Limits:
     def rest(self) -> None:
         """Nothing is being read: whoever takes the answer may take its time."""
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class _Libraries:
+    """Finds packages by their own folders: of what is installed this process has no path."""
+
+    def __init__(self, libraries: Mapping[str, str]) -> None:
+        self._libraries = libraries
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """See importlib; what lies below a package is found by that."""
+        folder = self._libraries.get(fullname)
+        return PathFinder.find_spec(fullname, [folder]) if folder else None
 
 
 class Conversation:
@@ -61,6 +84,7 @@ class Conversation:
         if self._head is None:
             self._head = said
             self._limits.begin(said["memory"])
+            self._limits.admit(said.get("libraries", {}))
             return b""
         if "common" in said:
             self._answer = self._make_answer(said["common"])

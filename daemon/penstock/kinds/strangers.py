@@ -8,8 +8,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +37,9 @@ from penstock.pipeline import (
 
 #: Files of one tree that may break the process: a tree made of nothing else must end.
 MOST_BROKEN = 20
+
+#: What a reader may import beside its own code and what Python brings; nothing of it is imported here.
+LIBRARIES = ("docutils", "markdown_it", "mdurl")
 
 #: Takes the number of a request, and its answer; None if there is none.
 OnReply = Callable[[int, Any], Awaitable[None]]
@@ -145,7 +156,7 @@ class _Process:
     def __init__(self, config: Config) -> None:
         self._running: RunningProcess = RunningProcess()
         #: What goes before the first lines.
-        self._beginning = _beginning(config)
+        self._beginning = first_lines(config)
         self._over = trio.Event()
         self._gone = trio.Event()
         self._failed = DeferredFailure()
@@ -203,15 +214,26 @@ class _Process:
         return end_in_words(ended)
 
 
-def _beginning(config: Config) -> bytes:
+def first_lines(config: Config) -> bytes:
     """The reader's own code, and the limits of each of its answers."""
     return READER_CODE + _lines(
         {
             "cpu": config.reader_cpu_seconds,
             "wall": config.reader_seconds,
             "memory": config.reader_memory_bytes,
+            "libraries": folders_of(LIBRARIES),
         }
     )
+
+
+def folders_of(packages: Iterable[str]) -> dict[str, str]:
+    """Where packages lie. Looking for one imports nothing of it."""
+    specs = [find_spec(name) for name in packages]
+    return {
+        spec.name: str(Path(spec.origin).parent.parent)
+        for spec in specs
+        if spec is not None and spec.origin is not None
+    }
 
 
 def _lines(*said: Mapping[str, Any]) -> bytes:

@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
 
+from penstock.kinds.llms_txt.blocks import Block
 from penstock.kinds.llms_txt.classify import Placed
 from penstock.kinds.llms_txt.comments import purpose
 from penstock.kinds.llms_txt.languages import README, name_of
-from penstock.kinds.llms_txt.markup import (
-    cut_comments,
-    first_sentence,
-    strip_markup,
-)
+from penstock.kinds.llms_txt.markup import first_sentence, strip_markup
+from penstock.kinds.llms_txt.parsing import read_blocks
 from penstock.kinds.llms_txt.python import module_name, public_first, read_module
-from penstock.kinds.llms_txt.written import as_markdown
 
 #: Characters of a title and of a note: a line that a person reads at a glance.
 TITLE_LENGTH = 80
@@ -29,40 +26,21 @@ DEFINES = "Defines "
 # Names told of a module without a docstring.
 _NAMES_TOLD = 6
 
-# Characters of four short words: a text of blank lines has a paragraph for each of them.
-_SHORTEST_PROSE = 11
-
 # Characters of a paragraph that are looked at: only its beginning is told.
 _LONGEST_PARAGRAPH = 4000
+_LONGEST_TITLE = 300
 
-_FENCED = re.compile(r"^(```|~~~).{0,20000}?^\1", re.MULTILINE | re.DOTALL)
-# What a README says below its banner; of badges and links there is none in it.
-_TOLD_IN_HTML = re.compile(r"<(p|div|h[2-6]|em|strong|i|b)\b[^<>]{0,200}>(?:(?!<(?:img|a|br|svg|picture)\b)[^\n]){12,400}</", re.IGNORECASE)  # fmt: skip
-# A box of Docusaurus and VitePress: what stands in it is beside the point.
-_ADMONITION = re.compile(
-    r"^:::[ \t]{0,9}\w.{0,4000}?^:::[ \t]*$", re.MULTILINE | re.DOTALL
-)
 _ANCHOR = re.compile(r"[ \t]{0,9}%?\{#[\w-]{1,200}\}%?$")
 # `Documentation: https://…`
 _ADDRESS = re.compile(r"[\w ]{0,40}:?\s{0,9}https?://\S{1,300}\.?$")
-_FRONT_MATTER = re.compile(r"\A---\n(.{0,4000}?)\n---\n", re.DOTALL)
-_FRONT_TITLE = re.compile(r"^title:\s*+[\"']?(.+)$", re.MULTILINE)
-_HEADING = re.compile(r"^#[ \t]+(\S[^\n]{0,300})", re.MULTILINE)
-# The first heading of a page, whatever its level, behind nothing but HTML.
-_OPENING = re.compile(
-    r"\s{0,200}(?:#{1,6}[ \t]{1,9}(\S[^\n]{0,300})(?:\n|$)|(\w[^\n]{0,300})\n(?:={2,300}|-{3,300})[ \t]*(?:\n|$))"
-)
-_HTML_LINES = re.compile(r"^[ \t]{0,40}<[^\n]{0,2000}\n", re.MULTILINE)
-_HTML_HEADING = re.compile(
-    r"<h1[^<>]{0,200}+>((?:(?!<h1).){1,600}?)</h1>", re.DOTALL | re.IGNORECASE
-)
-_UNDERLINED = re.compile(r"^ {0,2}(?P<title>\S[^\n]{0,300})\n(?P<line>([=\-~^*#\"'+`])\3{1,300})[ \t]*$", re.MULTILINE)  # fmt: skip
 _RULE = re.compile(r"([=\-~^*#\"'+`_])\1{2,}\s*")
 _NOT_PROSE = re.compile(
     r"\s*(#|\||>|=|-|\+|!|\[!|\[\!\[|<|\*(?!\*{0,2}[\w{`\[])|\d+[.)]|\.\. |:[\w -]+:(?!`)|>>>|\$ |\{(?![a-z:_-]+\}`|\w{1,40}\}\*{0,2} \w)|@|%)"
 )
-_ITEM = re.compile(r"(?<=[^\n])\n(?=[ \t]{0,3}[-*+][ \t]+[\[*`A-Za-z])")
-_SUBHEADING = re.compile(r"^#{1,6}[ \t][^\n]*$", re.MULTILINE)
+# What no parser knows: templates, prompts, fields, and what stands for a table.
+_NO_WORDS = re.compile(
+    r"[@%$|+=#]|>>>|:[\w -]+:|:::|\{(?!\w{1,40}\} \w)|\.\. |\[!|\d+[.)]"
+)
 _DEFINITION = re.compile(
     r"^(?:export +)?(?:default +)?(?:pub(?:\(crate\))? +)?(?:abstract +)?(?:async +)?"
     r"(?:func|function|class|fn|struct|interface|trait|enum|type|module)\*? +"
@@ -94,6 +72,7 @@ _STANDING = [
         (r"makefile$", "Build targets"),
     )
 ]
+_LETTER = re.compile(r"[^\W\d_]")
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 _TERMS = re.compile(
     r"copyright|licen[cs]ed (under|to|by)\b|^(the )?[\w -]{0,20}licen[cs]e\b|spdx|all rights reserved|\(c\) \d{4}|-\*-",
@@ -129,8 +108,7 @@ def describe(one: Placed, text: str | None) -> Described:
         return Described(path, purpose(text, ending) or _defines(names))
     if language == "pod" and (said := purpose(text, "pm")):
         return Described(_from_name(path), said)
-    text = as_markdown(text, language)
-    return _describe_document(path, text, markdown=language not in {"rst", "text"})
+    return _describe_document(path, read_blocks(text, language))
 
 
 def _describe_python(one: Placed, text: str) -> Described:
@@ -181,79 +159,39 @@ def _summary_of_docstring(docstring: str, path: str) -> str:
     return ""
 
 
-def _describe_document(path: str, text: str, *, markdown: bool) -> Described:
-    found = [first_sentence(paragraph) for paragraph in islice(paragraphs(text), 4)]
+def _describe_document(path: str, blocks: Sequence[Block]) -> Described:
+    found = [first_sentence(paragraph) for paragraph in islice(paragraphs(blocks), 4)]
     # "The options are:" says nothing without what follows, and a question says less.
     telling = [sentence for sentence in found if not sentence.endswith((":", "?"))]
     page = README.fullmatch(name_of(path)) is None
-    title = _ANCHOR.sub("", heading_of(text, markdown=markdown, page=page))
+    title = _ANCHOR.sub("", heading_of(blocks, page=page))
     if not page and PART.fullmatch(title):
         title = ""
     return Described(title or _from_name(path), (telling or [""])[0])
 
 
-def heading_of(text: str, *, markdown: bool, page: bool = False) -> str:
-    """The title of a Markdown or reStructuredText document, without markup; or "".
+def heading_of(blocks: Sequence[Block], *, page: bool = False) -> str:
+    """The title of a document; or "".
 
-    In Markdown only `=` underlines a title; `-` underlines a part of the document. A `page` is one of many:
-    what stands over all of them in HTML is the project's name, so a heading that opens it is the title.
+    A `page` is one of many: what stands over all of them in HTML is the project's name, so a heading that opens it
+    is the title, whatever its level.
     """
-    front = _FRONT_MATTER.match(text)
-    if front and (titled := _FRONT_TITLE.search(front[1])):
-        title = strip_markup(_unquoted(titled[1]))
-        if _WORDS.search(title):
-            return title
-    text = _body(text)
-    if markdown and page and (opening := _OPENING.match(_HTML_LINES.sub("", text))):
-        title = strip_markup(opening[1] or opening[2])
-        if _WORDS.search(title) and not title[0].isdigit():
-            return title
-    banner = None if page and _SUBHEADING.search(text) else _HTML_HEADING.search(text)
-    found = [match for match in (_HEADING.search(text), banner) if match]
-    titles = [(match.start(), match[1]) for match in found]
-    underlined = (
-        match for match in _UNDERLINED.finditer(text) if _is_title(match, markdown)
-    )
-    titles += [(match.start(), match["title"]) for match in islice(underlined, 1)]
-    if markdown and not titles and (opening := _OPENING.match(text)) and opening[2]:
-        titles = [(0, opening[2])]
-    return next(
-        (plain for _, title in sorted(titles) if (plain := strip_markup(title))), ""
-    )
+    opening = next((one for one in blocks if one.level != 0 and not one.html), None)
+    parts = any(one.level and not one.html for one in blocks)
+    titles = [one.words for one in blocks if one.level == 0]
+    if page and opening and opening.level and not opening.words[:1].isdigit():
+        titles.append(opening.words)
+    # Above the parts of a page, what stands in HTML is its site's.
+    titles += [one.words for one in blocks if one.level == 1 and not (one.html and page and parts)]  # fmt: skip
+    return next((one[:_LONGEST_TITLE] for one in titles if _LETTER.search(one)), "")
 
 
-def _unquoted(title: str) -> str:
-    """A title of front matter without the quote at its end; the one at its beginning is off."""
-    title = title.rstrip()
-    return title[:-1] if len(title) > 1 and title[-1] in "\"'" else title
-
-
-def _is_title(match: re.Match[str], markdown: bool) -> bool:
-    """A line is underlined in its whole length; a shorter rule under a text is only a rule."""
-    if markdown and match["line"][0] != "=":
-        return False
-    whole = len(match["line"]) + 2 * (len(match["line"]) > 2) >= len(match["title"])
-    return whole and bool(_WORDS.search(match["title"]))
-
-
-def paragraphs(text: str) -> Iterator[str]:
-    """The paragraphs of prose, without markup; badges, lists, tables and code are passed over."""
-    text = _SUBHEADING.sub("", _UNDERLINED.sub("\n", _body(text)))
-    for block in re.split(r"\n[ \t]*\n", text):
-        block = block[:_LONGEST_PARAGRAPH].strip("\n")
-        if block.startswith("<"):
-            block = " ".join(block.split())
-        # A list needs no blank line before it.
-        block = _ITEM.split(block, maxsplit=1)[0].rstrip()
-        if len(block) < _SHORTEST_PROSE or (
-            _NOT_PROSE.match(block) and not _TOLD_IN_HTML.match(block)
-        ):
-            continue
-        if block.startswith(("  ", "\t")):
-            continue
-        plain = strip_markup(block)
-        if _is_prose(plain):
-            yield plain.removesuffix("::") + (":" if plain.endswith("::") else "")
+def paragraphs(blocks: Sequence[Block]) -> Iterator[str]:
+    """The paragraphs that are prose: of badges, lists, tables and code there are none among the blocks."""
+    for one in blocks:
+        words = one.words[:_LONGEST_PARAGRAPH]
+        if one.level is None and not _NO_WORDS.match(words) and _is_prose(words):
+            yield words
 
 
 def _is_prose(plain: str) -> bool:
@@ -262,12 +200,10 @@ def _is_prose(plain: str) -> bool:
         return False
     if _ADDRESS.match(plain):
         return False
-    return not plain[0].islower() or plain.endswith((".", "!", "?", ":"))
-
-
-def _body(text: str) -> str:
-    text = _ADMONITION.sub("", text) if ":::" in text else text
-    return _FENCED.sub("", cut_comments(_FRONT_MATTER.sub("", text)))
+    if plain[0].islower():
+        # What ends in dots is how a command is called.
+        return plain.endswith((".", "!", "?", ":")) and not plain.endswith("...")
+    return True
 
 
 def _from_name(path: str) -> str:

@@ -112,7 +112,7 @@ def strip_markup(text: str) -> str:
     if "`" in text and "<" in text:
         text = _CODE_SPAN.sub(_code_words, text)
     text = _IMAGE.sub(" ", text)
-    text = _LINK.sub(r"\1", text)
+    text = without_links(text)
     for pattern in (_RST_LINK, _RST_ROLE, _MYST_ROLE):
         text = pattern.sub(_words, text)
     text = _RST_REFERENCE.sub(r"\1", text)
@@ -121,7 +121,22 @@ def strip_markup(text: str) -> str:
     text = _UNDERSCORED.sub(_inner, _CODE.sub("", _EMPHASIS.sub("", text)))
     for entity, plain in _ENTITIES.items():
         text = text.replace(entity, plain)
+    return tidy(text)
+
+
+def without_links(text: str) -> str:
+    """`text` with the words of links alone."""
+    return _LINK.sub(r"\1", text) if "][" in text or "](" in text else text
+
+
+def tidy(text: str) -> str:
+    """`text` on one line, without the blanks that marks leave."""
     return _LOOSE_STOP.sub(r"\1", _BLANK.sub(" ", text)).strip()
+
+
+def plain_roles(text: str) -> str:
+    """`text` without the roles of MyST, which no parser of Markdown knows, but with their words."""
+    return _MYST_ROLE.sub(_words, text) if "}`" in text else text
 
 
 def one_line(text: str, longest: int) -> str:

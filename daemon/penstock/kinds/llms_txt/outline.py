@@ -17,7 +17,7 @@ from penstock.kinds.llms_txt.describe import PART, Described, heading_of, paragr
 from penstock.kinds.llms_txt.languages import Language
 from penstock.kinds.llms_txt.markup import first_sentence
 from penstock.kinds.llms_txt.metadata import Metadata
-from penstock.kinds.llms_txt.written import as_markdown
+from penstock.kinds.llms_txt.parsing import read_blocks
 
 #: Files described per link that is listed: the better ones of these are taken.
 CANDIDATES_PER_LINK = 2
@@ -78,10 +78,10 @@ class Readme:
 
 def read_readme(text: str, language: Language = "markdown") -> Readme:
     """The README in `text`, which is its beginning."""
-    text = as_markdown(text, language)
-    prose = islice(paragraphs(text), _PARAGRAPHS)
+    blocks = read_blocks(text, language)
+    prose = islice(paragraphs(blocks), _PARAGRAPHS)
     telling = (one for one in prose if not _APPEAL.search(first_sentence(one)))
-    return Readme(heading_of(text, markdown=True), next(telling, ""))
+    return Readme(heading_of(blocks), next(telling, ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Documents of other forms in the marks of Markdown, as far as title and first prose need it.
 
-For AsciiDoc, RDoc and POD there is no parser for Python that is kept; for the others docs/llms-txt.md tells
-what one costs. Lines are looked at one by one, and what a block holds that is no prose is left out.
+For AsciiDoc, RDoc and POD there is no parser for Python that is kept; docs/llms-txt.md tells which were looked
+at. Lines are looked at one by one, and what a block holds that is no prose is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ADOC_HEADING = re.compile(r"={1,6}[ \t]{1,9}(\S[^\n]{0,300})$")
 _ADOC_ATTRIBUTE = re.compile(r":!?([\w-]{1,60})!?:[ \t]{0,9}([^\n]{0,300})$")
 _ADOC_BLOCK = re.compile(r"(-{4,}|\.{4,}|\+{4,}|/{4,}|_{4,}|\*{4,}|={4,}|\|={3,}|,={3,}|```.{0,40})$")  # fmt: skip
 _ADOC_NO_PROSE = re.compile(
-    r"//|\[[^\n]{0,300}\]$|\.[^\s.]|(include|ifdef|ifndef|ifeval|endif|image|video|toc|xref|link)::|image:|pass:|[-*.]{1,5}[ \t]|\d{1,3}\.[ \t]|\||(NOTE|TIP|WARNING|IMPORTANT|CAUTION):[ \t]|\+$|<\d{1,2}>|[^\n]{1,200}::($|[ \t])"
+    r"[ \t]|//|\[[^\n]{0,300}\]$|\.[^\s.]|(include|ifdef|ifndef|ifeval|endif|image|video|toc|xref|link)::|image:|pass:|[-*.]{1,5}[ \t]|\d{1,3}\.[ \t]|\||(NOTE|TIP|WARNING|IMPORTANT|CAUTION):[ \t]|\+$|<\d{1,2}>|[^\n]{1,200}::($|[ \t])"
 )  # fmt: skip
 # Who wrote it, and which version it is, below the title.
 _ADOC_AUTHOR = re.compile(r"[^\n<>]{1,200}<[^\s<>@]{1,100}@[^\s<>]{1,100}>|v?\d[\w.]{0,20}(, [^\n]{0,100})?$")  # fmt: skip
