@@ -135,13 +135,17 @@ class Page:
         await self.until(f"document.body.innerText.includes({json.dumps(text)})")
 
     async def click(self, selector: str) -> None:
-        """Click, once it is there, as a person does: with the mouse, in its middle."""
+        """Click, once it is there and stays where it is, as a person does: with the mouse, in its middle."""
         where = await self.until(
-            f"""(() => {{ const found = document.querySelector({json.dumps(selector)});
+            f"""(async () => {{ const found = document.querySelector({json.dumps(selector)});
                 if (!found) return null;
                 found.scrollIntoView({{block: "nearest"}});
+                const before = found.getBoundingClientRect();
+                await new Promise((done) => setTimeout(done, 50));
                 const box = found.getBoundingClientRect();
-                return {{x: box.x + box.width / 2, y: box.y + box.height / 2}}; }})()"""
+                if (box.x !== before.x || box.y !== before.y) return null;
+                const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+                return found.contains(document.elementFromPoint(x, y)) ? {{x, y}} : null; }})()"""
         )
         for kind in ("mousePressed", "mouseReleased"):
             await self.call(

@@ -99,6 +99,8 @@ export class Stream {
   close() {
     this.over = true;
     clearTimeout(this.timer);
-    this.socket.close();
+    // One that is closed before it is there is a failure on the browser's console.
+    if (this.socket.readyState === WebSocket.CONNECTING) this.socket.onopen = () => this.socket.close();
+    else this.socket.close();
   }
 }
