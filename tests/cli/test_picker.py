@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -33,11 +36,13 @@ def asked(
         os.close(theirs)
         sent, told = b"", False
         try:
-            while more := os.read(ours, 65536):
-                sent += more
+            while select.select([ours], [], [], PATIENCE)[0]:
+                sent += os.read(ours, 65536)
                 if not told and b"which run" in sent:
                     told = True
                     answer(ours, process)
+            process.kill()
+            raise AssertionError(f"it goes on: {sent!r}")
         except OSError:
             pass  # nobody holds the other end any more
         finally:
@@ -104,7 +109,13 @@ def test_the_question_can_be_left(penstock: Penstock, queued: list[str]) -> None
     """DU-01: by Ctrl-C, and by the end of the input."""
 
     def interrupt(_ours: int, process: subprocess.Popen[bytes]) -> None:
-        process.send_signal(signal.SIGINT)
+        # Python heeds one that comes just before it reads with the next.
+        def again() -> None:
+            while process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.2)
+
+        threading.Thread(target=again, daemon=True).start()
 
     for leave in (interrupt, lambda ours, _: os.write(ours, b"\x04")):
         sent, code = asked("cancel", leave)
