@@ -347,3 +347,33 @@ async def test_speed_is_measured(autojump_clock: trio.testing.MockClock) -> None
     assert chain.statistics()[0].tokens_per_second is None
     await chain.complete(HELLO, ignore, account=Books())
     assert chain.statistics()[0].tokens_per_second == pytest.approx(50)
+
+
+async def test_requests_whose_schema_is_refused_together_are_all_asked_without(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """DS-05: the second refusal is of what is not sent any more."""
+
+    class TakesNoSchema(ScriptedEngine):
+        async def chat(self, request: ChatRequest, on_heard: OnHeard) -> Reply:
+            await trio.sleep(1)
+            if request.dialect != "none":
+                raise RequestRefused("unknown field", status=400)
+            return await super().chat(request, on_heard)
+
+    engine = TakesNoSchema(answers)
+    client = ModelClient("small", engine, 8192, trio.CapacityLimiter(4))
+    client.dialects = ("response_format", "structured_outputs", "none")
+    chain = Chain([client], Models(provider="openai", chain=("small",)))
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(ask_with_schema, chain)
+    assert len(engine.requests) == 3
+    assert client.dialects == ("none",)
+
+
+async def ask_with_schema(chain: Chain) -> None:
+    async def ignore(_: Heard) -> None:
+        await trio.lowlevel.checkpoint()
+
+    await chain.complete(HELLO, ignore, account=lambda *_: None, schema={})

@@ -187,9 +187,9 @@ class Chain:
                 )
             except RequestRefused as error:
                 if refuses_schema(error, request):
-                    if len(model_client.dialects) == 1:
+                    if model_client.dialects == (request.dialect,):
                         raise
-                    model_client.dialects = model_client.dialects[1:]
+                    model_client.forget_dialect(request.dialect)
                     continue
                 if not is_overflow(error):
                     raise

@@ -51,6 +51,10 @@ class ModelClient:
             known = speed if self.tokens_per_second is None else self.tokens_per_second
             self.tokens_per_second = known + _NEWEST * (speed - known)
 
+    def forget_dialect(self, refused: SchemaDialect) -> None:
+        """Say schemas otherwise from now on; requests that were under way are refused after the first one."""
+        self.dialects = tuple(one for one in self.dialects if one != refused)
+
     def learn(self, facts: ServerFacts) -> None:
         """Take what the server tells of itself: what it cannot do, no configuration makes it do."""
         self.known, self.facts = True, facts
