@@ -2080,9 +2080,9 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "each broken answer has a whole patience of its own",
-        "Patience.left",
-        "if self.since is None:\n    self.since = now",
-        "self.since = now",
+        "RunModels._wait_server",
+        "patience.waited += trio.current_time() - began",
+        "",
         "llm/test_away.py::test_patience_has_an_end",
     ),
     TestedMutant(

@@ -302,10 +302,32 @@ async def test_a_receipt_says_nothing_of_slots_that_are_not_told(
     assert receipt.model_slot is None
 
 
+async def test_only_waiting_for_the_server_uses_up_patience(
+    autojump_clock: Clock,
+) -> None:
+    """ER-01: neither the line for a slot does, nor what was heard before it breaks off again."""
+
+    class BreaksTwice(ComesAndGoes):
+        async def chat(self, request: ChatRequest, on_heard: OnHeard) -> Reply:
+            if len(self.asked) == 3:
+                # The first one after the slot has come back.
+                self.until = trio.current_time() + 30
+            return await super().chat(request, on_heard)
+
+    engine = BreaksTwice(BROKEN, until=trio.current_time() + 30)
+    async with core_with(engine, patience=100.0) as core:
+        await core.submitter.submit(request("ask", "r"))
+        await trio.sleep(10)
+        await core.submitter.submit(request("sleep", "other", seconds=1000))
+        assert await ended(core, "r") == "completed"
+        assert await ended(core, "other") == "completed"
+
+
 def test_patience_is_one_over_all_waits_of_a_question() -> None:
     patience = Patience(100.0)
-    assert patience.left(5.0) == 100.0
-    assert patience.left(65.0) == 40.0
+    assert patience.left == 100.0
+    patience.waited += 60.0
+    assert patience.left == 40.0
     patience.restore()
-    assert patience.left(80.0) == 100.0
+    assert patience.left == 100.0
     assert [pause_before_look(n) for n in (0, 1, 4, 5, 99)] == [1, 2, 16, 30, 30]

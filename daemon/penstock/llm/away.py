@@ -44,18 +44,20 @@ def pause_before_look(looked: int) -> float:
 
 @dataclass(slots=True)
 class Patience:
-    """How long one question waits for its server in all; an answer gives all of it back."""
+    """How long one question waits for its server in all; an answer gives all of it back.
+
+    Only waiting counts: an answer that breaks off late, or a slot that is long in coming, uses up none.
+    """
 
     seconds: float
-    since: float | None = None
+    waited: float = 0.0
     looked: int = 0
 
-    def left(self, now: float) -> float:
-        """Seconds that are left; the first call begins them."""
-        if self.since is None:
-            self.since = now
-        return self.since + self.seconds - now
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self.seconds - self.waited
 
     def restore(self) -> None:
         """The server has answered."""
-        self.since, self.looked = None, 0
+        self.waited, self.looked = 0.0, 0

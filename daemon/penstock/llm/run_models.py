@@ -354,15 +354,18 @@ class RunModels:
             raise error
         if not config.patience:
             raise error
-        if patience.left(trio.current_time()) > 0:
+        if patience.left > 0:
             async with self._parked(Waiting("model", str(error)[:LONGEST_REASON])):
-                while (left := patience.left(trio.current_time())) > 0:
+                while patience.left > 0:
                     pause = pause_before_look(patience.looked)
                     if isinstance(error, RequestRefused):
                         pause = max(pause, error.retry_after or 0.0)
-                    await trio.sleep(min(pause, left))
+                    began = trio.current_time()
+                    await trio.sleep(min(pause, patience.left))
+                    back = await self._chain.is_back(error.facts["server"])
+                    patience.waited += trio.current_time() - began
                     patience.looked += 1
-                    if await self._chain.is_back(error.facts["server"]):
+                    if back:
                         return
         raise ModelUnreachable(
             f"{error}; it was waited for {config.patience:g} s (models.patience)",
