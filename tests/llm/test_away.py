@@ -39,7 +39,7 @@ from penstock.llm.chat import (
 )
 from penstock.llm.model_client import ModelClient
 from penstock.llm.models import make_daemon_models
-from penstock.pipeline import Run
+from penstock.pipeline import Kind, Run
 from penstock.runs.core import Core
 from penstock.words.cancel_receipt import receipt_line
 from penstock.words.config import Models
@@ -103,8 +103,10 @@ ASK = kind("ask", ask)
 
 
 @asynccontextmanager
-async def core_with(engine: ComesAndGoes, **models: float) -> AsyncIterator[Core]:
-    """A core with one slot."""
+async def core_with(
+    engine: ComesAndGoes, *kinds: Kind, slots: int = 1, **models: float
+) -> AsyncIterator[Core]:
+    """A core with one slot, unless there are to be more."""
     client = ModelClient("small", engine, 8192, trio.CapacityLimiter(4))
     config = Models(provider="ollama", chain=("small",), **models)  # type: ignore[arg-type]
     environment = replace(
@@ -113,7 +115,12 @@ async def core_with(engine: ComesAndGoes, **models: float) -> AsyncIterator[Core
     async with (
         inline_store() as store,
         open_fake_core(
-            ASK, SLEEP, store=store, environment=environment, max_concurrent=1
+            ASK,
+            SLEEP,
+            *kinds,
+            store=store,
+            environment=environment,
+            max_concurrent=slots,
         ) as core,
     ):
         yield core
@@ -290,6 +297,41 @@ async def test_a_receipt_says_whether_the_slot_is_free(
     assert view.tokens_in > 0
     said = receipt_line(receipt.model_dump(mode="json"))
     assert ("still works on it" in said) == (slot == "busy")
+
+
+async def gives_up(run: Run, inputs: Seconds) -> Nothing:
+    """Ask for a second, then do something else."""
+    with trio.move_on_after(1):
+        await ask(run, inputs)
+    await trio.sleep_forever()
+    return Nothing()
+
+
+async def test_a_receipt_says_nothing_of_a_request_that_the_run_gave_up(
+    autojump_clock: Clock,
+) -> None:
+    """CN-04: who goes on for an hour leaves nothing behind of a request of its first minute."""
+    engine = Reads(NOBODY, until=0, works_on=61.0)
+    async with core_with(engine, kind("gives-up", gives_up)) as core:
+        await core.submitter.submit(request("gives-up", "r"))
+        await trio.sleep(3600)
+        receipt = await core.control.cancel("r", "by a person", wait=True)
+    assert receipt.model_slot is None
+
+
+async def test_a_receipt_says_nothing_of_a_request_that_was_never_sent(
+    autojump_clock: Clock,
+) -> None:
+    """CN-04: it waited here, for the only slot of the server."""
+    engine = Reads(NOBODY, until=0)
+    async with core_with(engine, slots=2) as core:
+        await core.submitter.submit(request("ask", "first"))
+        await trio.sleep(10)
+        await core.submitter.submit(request("ask", "second"))
+        await trio.sleep(10)
+        assert len(engine.asked) == 1
+        receipt = await core.control.cancel("second", "by a person", wait=True)
+    assert receipt.model_slot is None
 
 
 async def test_a_receipt_says_nothing_of_slots_that_are_not_told(

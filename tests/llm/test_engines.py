@@ -317,3 +317,26 @@ def test_a_line_without_end_is_refused() -> None:
     with pytest.raises(StreamBroken, match="a line of over"):
         for _ in range(3000):
             lines.feed(b"x" * 1000)
+
+
+@pytest.mark.parametrize(
+    ("slots", "busy"),
+    [
+        ([{"is_processing": True}, {"is_processing": False}], 1),
+        ([{"id": 0, "state": 1}], None),
+        ({"error": "none"}, None),
+        ([None], None),
+    ],
+    ids=["told", "an older version", "no list", "no objects"],
+)
+async def test_slots_that_cannot_be_read_are_not_free(
+    slots: object, busy: int | None
+) -> None:
+    """CN-04: a receipt that called a slot free would prove what nobody has seen."""
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=slots)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        engine = OpenAIEngine(Api(client, "http://models.test/v1"))
+        assert await engine.busy_slots() == busy

@@ -197,6 +197,14 @@ class Chain:
                 if not windows:
                     raise ContextTooLarge(str(error), model=model_client.name) from None
 
+    async def _tell_slot(self, model_client: ModelClient, on_cut: OnCut) -> None:
+        """Tell what becomes of the slot of a request that was cut off, where the server tells its slots."""
+        if model_client.facts.llama_cpp:
+            with trio.move_on_after(SLOT_SECONDS + 1, shield=True):
+                slot = await self._slot_of(model_client.engine)
+                if slot is not None:
+                    on_cut(slot)
+
     async def _slot_of(self, engine: Engine) -> ModelSlot | None:
         """Whether a server works no more on a request that was cut off, as far as its slots tell."""
         give_up = trio.current_time() + SLOT_SECONDS
@@ -279,11 +287,9 @@ class Chain:
                 if pause is None or attempt.heard:
                     raise
             except trio.Cancelled:
-                if on_cut is not None and model_client.facts.llama_cpp:
-                    with trio.move_on_after(SLOT_SECONDS + 1, shield=True):
-                        slot = await self._slot_of(model_client.engine)
-                        if slot is not None:
-                            on_cut(slot)
+                # One that waited for others of ours had no slot.
+                if on_cut is not None and attempt.sent:
+                    await self._tell_slot(model_client, on_cut)
                 raise
             finally:
                 if attempt.spent.tokens or attempt.spent.seconds:

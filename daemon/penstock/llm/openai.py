@@ -78,13 +78,18 @@ class OpenAIEngine:
         return ServerFacts(known, windows, slots, llama_cpp=props is not None)
 
     async def busy_slots(self) -> int | None:
-        """As llama.cpp tells it; None where its `/slots` is switched off."""
+        """As llama.cpp tells it; None where its `/slots` is switched off, or of a version that says it otherwise."""
         try:
             slots = await self._api.get("../slots")
         except RequestRefused:
             return None
-        known = [one for one in slots if isinstance(one, dict)] if isinstance(slots, list) else []  # fmt: skip
-        return sum(one.get("is_processing") is True for one in known)
+        told = [
+            one.get("is_processing") if isinstance(one, dict) else None
+            for one in (slots if isinstance(slots, list) else [None])
+        ]
+        if not all(isinstance(one, bool) for one in told):
+            return None
+        return told.count(True)
 
     async def count_tokens(self, text: str) -> int | None:
         """As llama.cpp counts them."""

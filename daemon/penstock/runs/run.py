@@ -552,8 +552,13 @@ class Run:
             yield
 
     def note_slot(self, slot: ModelSlot) -> None:
-        """What a model server told of a request that was cut off; the run's receipt says it."""
-        self._execution.model_slots.append(slot)
+        """What a model server told of a request that was cut off; the run's receipt says it.
+
+        One that the run itself gave up, and went on, says nothing of the run's end.
+        """
+        execution = self._execution
+        if execution.scope.cancel_called or execution.limit.cancel_called:
+            execution.model_slots.append(slot)
 
     @property
     def _questions(self) -> Questions:
