@@ -23,6 +23,7 @@ from penstock.llm.models import make_daemon_models, open_models
 from penstock.llm.run_models import RunModels
 from penstock.words.config import Budget, Models
 from penstock.words.errors import ModelFailed, Refused
+from penstock.words.events import ModelAnswered
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "optimise_plan.py"
 
@@ -184,6 +185,51 @@ async def test_a_synchronous_program_that_is_cancelled_closes_its_socket(
         await model_server.wait_log(1, "generating", sent=2)
         nursery.cancel_scope.cancel()
     await model_server.wait_log(1, "closed by client")
+
+
+class Draft(dspy.Signature):  # type: ignore[misc]
+    """You draft."""
+
+    question: str = dspy.InputField()
+    draft: str = dspy.OutputField()
+
+
+class Polish(dspy.Signature):  # type: ignore[misc]
+    """You polish."""
+
+    draft: str = dspy.InputField()
+    answer: str = dspy.OutputField()
+
+
+class DraftThenPolish(dspy.Module):  # type: ignore[misc]
+    """A program of two questions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draft, self.polish = dspy.Predict(Draft), dspy.Predict(Polish)
+
+    async def aforward(self, question: str) -> Any:
+        drafted = await self.draft.acall(question=question)
+        return await self.polish.acall(draft=drafted.draft)
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded"), [("", ["Draft", "Polish"]), ("mine", ["mine", "mine"])]
+)
+async def test_each_question_of_a_program_is_recorded_under_its_own_name(
+    model_server: ModelServer, name: str, recorded: list[str]
+) -> None:
+    """SM-06: or all under the one that was given."""
+    model_server.script({"fields": {"draft": "a", "answer": "b"}})
+    told: list[str] = []
+
+    async def on_answered(answered: ModelAnswered) -> None:
+        await trio.lowlevel.checkpoint()
+        told.append(answered.question)
+
+    async with open_asking(model_server, on_answered=on_answered) as models:
+        await models.ask(DraftThenPolish(), inputs={"question": "what?"}, name=name)
+    assert told == recorded
 
 
 async def test_a_failure_of_the_server_is_that_of_the_program(

@@ -211,7 +211,7 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
     ) -> list[dict[str, Any]]:
         """The fields of one answer. MalformedAnswer names the field when no attempt gave them."""
         question = lm.question
-        question.name = question.name or signature.__name__
+        question.signature = signature.__name__
         if question.form == "json":
             question.schema = make_schema(signature)
         kept: dict[str, Any] = {}

@@ -111,8 +111,10 @@ class Question:
     form: AnswerForm = "sections"
     #: What the answer must be, where the form is JSON.
     schema: Mapping[str, Any] | None = None
-    #: What it is called in the record, and as what the model is asked.
+    #: What it is called in the record, else as the signature that is asked now: a program has several.
     name: str = ""
+    signature: str = ""
+    #: As what the model is asked.
     role: ModelRole | None = None
     #: A compiled predictor that is asked instead, as DSPy saves it.
     state: Mapping[str, Any] | None = None
@@ -146,7 +148,7 @@ class Question:
         is allowed.
         """
         sent = append(arrange(self.layers, messages), correction)
-        self.exchange = Exchange(self.name, self.asked, sent)
+        self.exchange = Exchange(self.name or self.signature, self.asked, sent)
         completion = await self.models.complete(
             sent,
             on_text,
