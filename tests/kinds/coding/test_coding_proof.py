@@ -266,14 +266,16 @@ def test_a_stub_has_the_names_of_the_code_and_does_nothing() -> None:
     assert make_stub(module("a.go", ""), code) == ""
 
 
-PYTEST_STYLE = "from f import *\n\n\ndef test_one():\n    assert f() == 1\n"
-
-
 @pytest.mark.processes
-def test_functions_as_pytest_has_them_are_tests_of_unittest_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "head", ["def test_one():", "def test_one() -> None:", "async def test_one():"]
+)
+def test_functions_as_pytest_has_them_are_tests_of_unittest_too(
+    tmp_path: Path, head: str
+) -> None:
     """WF-06: small models write what most examples look like."""
     (tmp_path / "f.py").write_text("def f():\n    return 1\n")
-    made = make_runnable(PYTEST_STYLE)
+    made = make_runnable(f"from f import *\n\n\n{head}\n    assert f() == 1\n")
     (tmp_path / "test_f.py").write_text(made)
     argv = [sys.executable, "-m", "unittest", "test_f.py"]
     good = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)

@@ -124,16 +124,23 @@ def mentions(test: str, path: str) -> bool:
 
 
 #: A test as pytest has them, which unittest does not see.
-_TEST_FUNCTION = re.compile(r"^(?:async )?def test\w*\(\):", re.MULTILINE)
+_TEST_FUNCTION = re.compile(
+    r"^(?:async )?def test\w*\(\)(?: *-> *None)? *:", re.MULTILINE
+)
 _LOAD_TESTS = """
 
 def load_tests(loader, tests, pattern):
     # Functions, as pytest has them, for unittest.
-    import unittest
+    import asyncio, inspect, unittest
+
+    def as_case(test):
+        if inspect.iscoroutinefunction(test):
+            return unittest.FunctionTestCase(lambda: asyncio.run(test()))
+        return unittest.FunctionTestCase(test)
 
     for name, test in sorted(globals().items()):
         if name.startswith("test") and callable(test):
-            tests.addTest(unittest.FunctionTestCase(test))
+            tests.addTest(as_case(test))
     return tests
 """
 
