@@ -25,7 +25,7 @@ from fakes.model_cores import open_model_core
 from fakes.model_server import ModelServer
 from fakes.stores import inline_store
 from penstock.llm.chat import ChatRequest, Heard, Message, OnHeard, Reply, Usage
-from penstock.llm.exchanges import LARGEST_PROMPT, Exchange, shortened
+from penstock.llm.exchanges import LARGEST_PROMPT, Exchange, without_middle
 from penstock.llm.models import make_daemon_models, open_models
 from penstock.log.redaction import make_redaction
 from penstock.log.writes import Append, new_event
@@ -160,11 +160,27 @@ def test_what_is_kept_is_bounded_and_the_rest_is_counted() -> None:
     assert (system.content, system.left_out) == ("s", 0)
     assert len(user.content) + user.left_out == len(long) + len("\n…\n")
     assert len(user.content) < LARGEST_PROMPT
-    assert shortened("\ud800", 10) == ("?", 0)
+    assert without_middle("\ud800", 10) == ("?", 0)
     large = Exchange("q", 1, [], inputs={"file": long}, fields={"a": 1}).fact()
     assert (large.inputs, large.fields) == ({}, {"a": 1})
     odd = Exchange("q", 1, [], fields={"a": object()}).fact()
     assert odd.fields == {}
+
+
+def test_a_long_message_has_the_room_that_short_ones_leave() -> None:
+    """SM-06: nearly every prompt is a short system message and a long question."""
+    most = "x" * (LARGEST_PROMPT - 100)
+    said = [Message("system", "s"), Message("user", most), Message("assistant", "a")]
+    sent = Exchange("q", 1, said).fact().sent
+    assert [(one.role, len(one.content), one.left_out) for one in sent] == [
+        ("system", 1, 0),
+        ("user", len(most), 0),
+        ("assistant", 1, 0),
+    ]
+    many = [Message("user", most)] * 7
+    kept = Exchange("q", 1, many).fact().sent
+    assert sum(len(one.content) for one in kept) <= LARGEST_PROMPT
+    assert all(one.left_out for one in kept)
 
 
 def test_secrets_are_taken_out_of_exchanges() -> None:

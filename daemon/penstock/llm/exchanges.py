@@ -19,6 +19,8 @@ LARGEST_ANSWER = 64 * 1024
 LARGEST_THOUGHTS = 16 * 1024
 #: Characters of inputs and fields as values: only what is small makes an example to learn from.
 LARGEST_VALUES = 64 * 1024
+#: Stands where the middle was.
+_LEFT_OUT = "\n…\n"
 
 
 @dataclass(slots=True)
@@ -37,14 +39,13 @@ class Exchange:
 
     def fact(self, refused: str = "") -> ModelAnswered:
         """As it is recorded; `refused` says why the answer was not used."""
-        said, less = shortened(self.said, LARGEST_ANSWER)
-        thoughts, fewer = shortened(self.thoughts, LARGEST_THOUGHTS)
-        share = max(1, LARGEST_PROMPT // max(1, len(self.sent)))
+        said, less = without_middle(self.said, LARGEST_ANSWER)
+        thoughts, fewer = without_middle(self.thoughts, LARGEST_THOUGHTS)
         return ModelAnswered(
             question=self.question,
             attempt=self.attempt,
             model=self.model,
-            sent=tuple(_sent(message, share) for message in self.sent),
+            sent=_sent(self.sent),
             said=said,
             thoughts=thoughts,
             left_out=less + fewer,
@@ -55,18 +56,26 @@ class Exchange:
         )
 
 
-def shortened(text: str, most: int) -> tuple[str, int]:
+def without_middle(text: str, most: int) -> tuple[str, int]:
     """The text, or its beginning and its end; and how many characters are left out."""
     text = text.encode("utf-8", "replace").decode()
     if len(text) <= most:
         return text, 0
-    half = most // 2
-    return f"{text[:half]}\n…\n{text[-half:]}", len(text) - 2 * half
+    half = max(1, (most - len(_LEFT_OUT)) // 2)
+    return f"{text[:half]}{_LEFT_OUT}{text[-half:]}", len(text) - 2 * half
 
 
-def _sent(message: Message, most: int) -> SentMessage:
-    content, left_out = shortened(message.content, most)
-    return SentMessage(role=message.role, content=content, left_out=left_out)
+def _sent(messages: Sequence[Message]) -> tuple[SentMessage, ...]:
+    """The messages as they are kept; what short ones leave of the room is for the long ones."""
+    room, places = LARGEST_PROMPT, range(len(messages))
+    kept: dict[int, SentMessage] = {}
+    for place in sorted(places, key=lambda place: len(messages[place].content)):
+        share = room // (len(messages) - len(kept))
+        content, left_out = without_middle(messages[place].content, share)
+        room -= min(len(content), share)
+        role = messages[place].role
+        kept[place] = SentMessage(role=role, content=content, left_out=left_out)
+    return tuple(kept[place] for place in places)
 
 
 def _values(values: Mapping[str, Any]) -> dict[str, Any]:
