@@ -373,7 +373,4 @@ async def test_requests_whose_schema_is_refused_together_are_all_asked_without(
 
 
 async def ask_with_schema(chain: Chain) -> None:
-    async def ignore(_: Heard) -> None:
-        await trio.lowlevel.checkpoint()
-
     await chain.complete(HELLO, ignore, account=lambda *_: None, schema={})
