@@ -14,10 +14,12 @@ import pytest
 import trio
 
 from fakes.cores import Nothing, Seconds, kind
+from fakes.history import recorded
 from fakes.house_beside import open_house_beside
 from fakes.model_server import start_model_server
 from fakes.penstock_command import Penstock
 from fakes.real_daemon import RealDaemon
+from penstock.cli.render import StoryLines
 from penstock.llm.prompts import GENERIC
 from penstock.pipeline import Run
 from penstock.words.events import ModelAnswered, SentMessage
@@ -92,6 +94,17 @@ async def answers(run: Run, _inputs: Seconds) -> Nothing:
     second = {"attempt": 2, "said": '{"a": 1}', "thoughts": "Hm.", "refused": ""}
     await run.emit(first.model_copy(update=second))
     return Nothing()
+
+
+def test_of_answers_only_those_that_were_of_no_use_are_part_of_the_story() -> None:
+    """EV-13: `run` and `follow` print no line, and no time, for one that was used."""
+    used = ModelAnswered(question="coding.plan", model="small", said="Yes.")
+    refused = used.model_copy(update={"refused": "modules: none"})
+    story = StoryLines()
+    assert story.tell(recorded(used, 1)) is None
+    line = story.tell(recorded(refused, 2))
+    assert line is not None
+    assert "small: an answer could not be used: modules: none" in line[1]
 
 
 @pytest.mark.sockets

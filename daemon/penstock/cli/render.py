@@ -215,7 +215,7 @@ class StoryLines:
             return _lines(fact, [line.text for line in self._output.feed(piece)])
         if fact.type in TERMINAL_TYPES:
             return _lines(fact, [line.text for line in self._output.finish()])
-        if (said := sentence_of(fact)) is None:
+        if not (said := sentence_of(fact)):
             return None
         hint = " (penstock answer)" if fact.type == "ask.raised" else ""
         return _lines(fact, [said + hint])

@@ -45,7 +45,7 @@ def detail_of(fact: Recorded, inputs: Mapping[str, Any] | None = None) -> str:
 
 
 def sentence_of(fact: ShownFact) -> str | None:
-    """What a fact says on its own, without the run's name; None if it is not worth a line.
+    """What a fact says on its own, without the run's name; None if it is not worth a line, "" if just this one is not.
 
     One with more fields than this version knows says what it can, or what was recorded.
     """
