@@ -372,5 +372,23 @@ async def test_requests_whose_schema_is_refused_together_are_all_asked_without(
     assert client.dialects == ("none",)
 
 
+async def test_a_cancelled_first_request_leaves_the_server_to_be_known(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """CX-04: else its window and slots were a guess until it fails."""
+
+    class TellsSlowly(ScriptedEngine):
+        async def probe(self, _names: Sequence[str]) -> ServerFacts:
+            await trio.sleep(3)
+            return ServerFacts(windows={"small": 2048}, slots=1)
+
+    client = ModelClient("small", TellsSlowly(answers), 8192, trio.CapacityLimiter(4))
+    chain = Chain([client], Models(provider="openai", chain=("small",)))
+    with trio.move_on_after(1):
+        await chain.complete(HELLO, ignore, account=Books())
+    await chain.complete(HELLO, ignore, account=Books())
+    assert (client.window, client.limiter.total_tokens) == (2048, 1)
+
+
 async def ask_with_schema(chain: Chain) -> None:
     await chain.complete(HELLO, ignore, account=lambda *_: None, schema={})

@@ -10,6 +10,7 @@ import click
 from penstock.cli.history import RunSource, ask_source
 from penstock.cli.output import emit, say, show_line
 from penstock.cli.session import Session
+from penstock.words.text import shortened
 
 if TYPE_CHECKING:
     from penstock.words.events import ModelAnswered
@@ -74,8 +75,7 @@ def _place(which: str, count: int) -> int:
 
 def glance_at(exchange: ModelAnswered) -> str:
     """One exchange in one line."""
-    said = " ".join(exchange.said.split())
-    said = said if len(said) <= _GLANCE else f"{said[: _GLANCE - 1]}…"
+    said = shortened(" ".join(exchange.said.split()), _GLANCE)
     verdict = f"not usable: {exchange.refused}" if exchange.refused else said
     number = f" ({exchange.attempt})" if exchange.attempt > 1 else ""
     return f"{exchange.question}{number}  {exchange.model}  {verdict}".rstrip()

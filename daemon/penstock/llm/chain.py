@@ -136,9 +136,10 @@ class Chain:
         async with self._probing:
             strange = [m for m in self.model_clients.values() if not m.known]
             if strange:
-                for model_client in strange:
-                    model_client.known = True
                 await look_at(strange, self.config.connect_timeout)
+            # Not before: whoever is cancelled meanwhile has learned nothing.
+            for model_client in strange:
+                model_client.known = True
 
     async def complete(
         self,
