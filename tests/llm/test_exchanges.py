@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from pydantic_core import from_json
 
 from fakes.chains import CountingEngine, chain_of
 from fakes.cores import (
@@ -183,15 +184,29 @@ def test_a_long_message_has_the_room_that_short_ones_leave() -> None:
     assert all(one.left_out for one in kept)
 
 
-def test_secrets_are_taken_out_of_exchanges() -> None:
-    """SM-06: as out of every fact."""
-    exchange = Exchange("q", 1, [Message("user", "my key is hunter2")], said="hunter2!")
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("hunter.", "hunter2!"),
+        ("hunter2", "hunter2!"),
+        ('"password": "[^"]+"', '{"password": "hunter2"}'),
+        ("(?m:^KEY=.*$)", "Write this:\nKEY=hunter2\n"),
+        (r"^hunter\d$", "hunter2"),
+        (r"key:\s\w+", "key:\nhunter2"),
+    ],
+)
+def test_secrets_are_taken_out_of_exchanges(pattern: str, said: str) -> None:
+    """SM-06: as out of every fact, whatever its JSON makes of quotes and lines."""
+    exchange = Exchange("q", 1, [Message("user", f"It is:\n{said}")], said=said)
     now = datetime(2026, 11, 29, tzinfo=UTC)
     made = new_event("r", exchange.fact(), now=now)
-    redact: Callable[[Any], Any] = make_redaction(["hunter."])
-    write = redact(Append((made,), None))
-    assert b"hunter2" not in write.new_events[0].body
-    assert b"my key is" in write.new_events[0].body
+    redact: Callable[[Any], Any] = make_redaction([pattern])
+    body = from_json(redact(Append((made,), None)).new_events[0].body)
+    assert "hunter2" not in body["said"]
+    assert body["sent"][0]["content"].startswith("It is:\n")
+    # Without its line an anchored pattern means another text.
+    assert pattern[0] == "^" or "hunter2" not in body["sent"][0]["content"]
+    assert body["type"] == "model.answered"
 
 
 @pytest.mark.parametrize("path", ["", "/v1"])

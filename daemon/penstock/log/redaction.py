@@ -48,6 +48,8 @@ _Patterns = Sequence[re.Pattern[str]]
 
 #: What sets colours on a terminal (SGR), as one group, so that a split keeps it.
 _COLOURS = re.compile(r"(\x1b\[[0-9;:]*m)")
+#: Letters, digits and dashes only, as tokens have them.
+_WORD = re.compile(r"(?:[A-Za-z0-9_-]|\\-)+")
 _ARTIFACTS = frozenset({"artifact.partial", "artifact.completed"})
 
 
@@ -169,11 +171,18 @@ def _redacted_event(new_event: NewEvent, wanted: _Patterns) -> NewEvent:
         return _redacted_piece(new_event, wanted)
     # Most facts hold no secret: one look at their JSON tells, and only the others are taken apart.
     text = new_event.body.decode()
-    if not any(pattern.search(text) for pattern in wanted):
+    if not any(not _is_word(p) or p.search(text) for p in wanted):
         return new_event
     event = from_json(new_event.body)
-    kept = {"type": event.pop("type"), **_clean(event, wanted)}
-    return new_event.with_body(to_json(kept))
+    clean = _clean(event, wanted)
+    if clean == event:
+        return new_event
+    return new_event.with_body(to_json({**clean, "type": event["type"]}))
+
+
+def _is_word(pattern: re.Pattern[str]) -> bool:
+    """Whether JSON has what it finds as it is: quotes, lines and their ends look otherwise there."""
+    return _WORD.fullmatch(pattern.pattern) is not None
 
 
 def _redacted_piece(new_event: NewEvent, wanted: _Patterns) -> NewEvent:
