@@ -362,8 +362,13 @@ async def test_requests_whose_schema_is_refused_together_are_all_asked_without(
             return await super().chat(request, on_heard)
 
     engine = TakesNoSchema(answers)
-    client = ModelClient("small", engine, 8192, trio.CapacityLimiter(4))
-    client.dialects = ("response_format", "structured_outputs", "none")
+    client = ModelClient(
+        "small",
+        engine,
+        8192,
+        trio.CapacityLimiter(4),
+        dialects=("response_format", "structured_outputs", "none"),
+    )
     chain = Chain([client], Models(provider="openai", chain=("small",)))
     async with trio.open_nursery() as nursery:
         for _ in range(3):
