@@ -2117,7 +2117,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a request that was cut off before its first word costs nothing",
         "Attempt._cost",
-        "if reply is None and (not self.sent):\n    return Spent(seconds=seconds)",
+        "if reply is None and (not self._sent):\n    return Spent(seconds=seconds)",
         "if reply is None and (not self._parts):\n    return Spent(seconds=seconds)",
         "llm/test_away.py::test_a_receipt_says_whether_the_slot_is_free",
     ),

@@ -299,6 +299,22 @@ async def test_a_receipt_says_whether_the_slot_is_free(
     assert ("still works on it" in said) == (slot == "busy")
 
 
+async def test_the_next_request_is_not_taken_for_the_slot_of_the_one_before(
+    autojump_clock: Clock,
+) -> None:
+    """CN-04: it would wait in the server, and the slot that is busy would be called its own."""
+    engine = Reads(NOBODY, until=0, works_on=61.0)
+    async with core_with(engine, slots=2) as core:
+        await core.submitter.submit(request("ask", "first"))
+        await trio.sleep(10)
+        await core.submitter.submit(request("ask", "second"))
+        await trio.sleep(10)
+        receipt = await core.control.cancel("first", "by a person", wait=True)
+        assert receipt.model_slot == "busy"
+        await trio.sleep(10)
+        assert len(engine.asked) == 2
+
+
 async def gives_up(run: Run, inputs: Seconds) -> Nothing:
     """Ask for a second, then do something else."""
     with trio.move_on_after(1):

@@ -34,7 +34,7 @@ class Attempt:
         self._first_at: float | None = None
         self._limit = trio.CancelScope()
         #: The server may have worked on it, if only on the prompt.
-        self.sent = False
+        self._sent = False
         self.spent = Spent()
 
     @property
@@ -54,10 +54,10 @@ class Attempt:
         self._limit.deadline = started + self._config.first_word_timeout
         try:
             with self._limit:
-                self.sent = True
+                self._sent = True
                 reply = await self._model_client.engine.chat(self._request, self._hear)
         except (ModelUnreachable, RequestRefused):
-            self.sent = False
+            self._sent = False
             raise
         finally:
             self.spent = self._cost(reply, trio.current_time() - started)
@@ -91,7 +91,7 @@ class Attempt:
         await self._on_heard(heard)
 
     def _cost(self, reply: Reply | None, seconds: float) -> Spent:
-        if reply is None and not self.sent:
+        if reply is None and not self._sent:
             return Spent(seconds=seconds)
         usage = reply.usage if reply else None
         tokens_in = usage.tokens_in if usage else None

@@ -198,13 +198,22 @@ class Chain:
                 if not windows:
                     raise ContextTooLarge(str(error), model=model_client.name) from None
 
-    async def _tell_slot(self, model_client: ModelClient, on_cut: OnCut) -> None:
-        """Tell what becomes of the slot of a request that was cut off, where the server tells its slots."""
-        if model_client.facts.llama_cpp:
-            with trio.move_on_after(SLOT_SECONDS + 1, shield=True):
-                slot = await self._slot_of(model_client.engine)
-                if slot is not None:
-                    on_cut(slot)
+    async def _run(
+        self, attempt: Attempt, model_client: ModelClient, on_cut: OnCut | None
+    ) -> Reply:
+        """One request. If it is cut off, it is told what becomes of its slot, where the server tells that.
+
+        Until then its place is kept: the next request would wait in the server, and look as if it had the slot.
+        """
+        try:
+            return await attempt.run()
+        except trio.Cancelled:
+            if on_cut is not None and model_client.facts.llama_cpp:
+                with trio.move_on_after(SLOT_SECONDS + 1, shield=True):
+                    slot = await self._slot_of(model_client.engine)
+                    if slot is not None:
+                        on_cut(slot)
+            raise
 
     async def _slot_of(self, engine: Engine) -> ModelSlot | None:
         """Whether a server works no more on a request that was cut off, as far as its slots tell."""
@@ -216,13 +225,13 @@ class Chain:
                 return None
             if busy is None:
                 return None
-            # Others of ours that it works on.
-            others = sum(
+            # Those of ours that it works on, and this one.
+            ours = sum(
                 one.limiter.borrowed_tokens
                 for one in self.model_clients.values()
                 if one.engine.url == engine.url
             )
-            if busy <= others:
+            if busy < ours:
                 return "free"
             if trio.current_time() >= give_up:
                 return "busy"
@@ -268,7 +277,7 @@ class Chain:
             attempt = Attempt(model_client, request, estimated, on_heard, self.config)
             try:
                 async with model_client.limiter:
-                    reply = await attempt.run()
+                    reply = await self._run(attempt, model_client, on_cut)
                 return Completion(reply, model_client.name, attempt.spent)
             except ModelFailed as error:
                 model_client.failures += 1
@@ -287,11 +296,6 @@ class Chain:
                 # What was handed over cannot be taken back, so it must not be said twice.
                 if pause is None or attempt.heard:
                     raise
-            except trio.Cancelled:
-                # One that waited for others of ours had no slot.
-                if on_cut is not None and attempt.sent:
-                    await self._tell_slot(model_client, on_cut)
-                raise
             finally:
                 if attempt.spent.tokens or attempt.spent.seconds:
                     account(model_client.name, attempt.spent)
