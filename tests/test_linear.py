@@ -110,8 +110,9 @@ WRITTEN = {
     "declarations": fill("<!A "),
     "instructions": fill("<?"),
 }  # fmt: skip
-#: Readers of documents.
+#: Readers of documents, and of what is read line by line in Python as they are.
 FORMS = ("readme", "markdown", "rst", "text", "adoc", "org", "rdoc", "pod", "html", "notebook")  # fmt: skip
+LINES = ("setup.cfg", "setup.cfg key", "setup.cfg section", "PKG-INFO", "PKG-INFO lines")  # fmt: skip
 
 LONG_READERS: dict[str, Callable[[str], object]] = {
     "readme": read_readme,
@@ -167,6 +168,7 @@ SHORT_READERS: dict[str, Callable[[str], object]] = {
     "setup.cfg": lambda text: read_one("setup.cfg", f"[metadata]\nname = {text}\n"),
     "setup.cfg key": lambda text: read_one("setup.cfg", f"[metadata]\n{text}= x\n"),
     "setup.cfg lines": lambda text: read_one("setup.cfg", text),
+    "setup.cfg section": lambda text: read_one("setup.cfg", f"[metadata]\n{text}\n"),
     "pyproject.toml": lambda text: read_one(
         "pyproject.toml", f"[project]\ndescription = {json.dumps(text)}\n"
     ),
@@ -204,7 +206,7 @@ def check(read: Callable[[str], object], *texts: str) -> None:
 @pytest.mark.parametrize("reader", SHORT_READERS | LONG_READERS)
 def test_a_file_is_read_in_linear_time(reader: str) -> None:
     """QA-08 As much of it as is ever read of one file's beginning."""
-    shapes = SHAPES | WRITTEN if reader in FORMS else SHAPES
+    shapes = SHAPES | WRITTEN if reader in {*FORMS, *LINES} else SHAPES
     texts = [shape(64 * KIB) for shape in shapes.values()]
     check((SHORT_READERS | LONG_READERS)[reader], *texts)
 
@@ -232,5 +234,5 @@ def test_no_repetition_is_read_in_more_than_linear_time(
     text = fill(piece, head, tail)(64 * KIB)
     for name in ("readme", "strip_markup", "first_sentence", "estimate"):
         check(LONG_READERS[name], text)
-    for name in ("rst", "code", "setup.cfg lines", "go.mod"):
+    for name in ("rst", "code", "setup.cfg lines", "setup.cfg section", "go.mod"):
         check(SHORT_READERS[name], text)
