@@ -109,6 +109,7 @@ WRITTEN = {
     "open headings": fill("<h1>\n\nx\n\n"),
     "declarations": fill("<!A "),
     "instructions": fill("<?"),
+    "open boxes": fill(":::a\n"),
 }  # fmt: skip
 #: Readers of documents, and of what is read line by line in Python as they are.
 FORMS = ("readme", "markdown", "rst", "text", "adoc", "org", "rdoc", "pod", "html", "notebook")  # fmt: skip
