@@ -30,8 +30,9 @@ from penstock.kinds.llms_txt.markup import (
 from penstock.kinds.llms_txt.mentions import Index, is_made
 from penstock.kinds.llms_txt.metadata import read_one
 from penstock.kinds.llms_txt.navigation import read_order
-from penstock.kinds.llms_txt.outline import read_readme
+from penstock.kinds.llms_txt.outline import Link, read_readme
 from penstock.kinds.llms_txt.source_tree import File, decode
+from penstock.kinds.llms_txt.standing import compare
 from penstock.llm.token_estimate import estimate
 from penstock.words.display import plain_text
 from penstock.words.text import neutralise
@@ -114,6 +115,16 @@ WRITTEN = {
 #: Readers of documents, and of what is read line by line in Python as they are.
 FORMS = ("readme", "markdown", "rst", "text", "adoc", "org", "rdoc", "pod", "html", "notebook")  # fmt: skip
 LINES = ("setup.cfg", "setup.cfg key", "setup.cfg section", "PKG-INFO", "PKG-INFO lines")  # fmt: skip
+
+#: An llms.txt that is there lists what it likes of a tree.
+OUTLINE = {"Docs": tuple(Link(f"d{n}", f"docs/part/{n}.md") for n in range(80))}
+ADDRESSES = {
+    "deep addresses": fill("[a](http://" + "a/" * 990 + ")\n", "[d](docs/part/1.md)\n"),
+    "deep paths": fill("[a](/" + "%41/" * 490 + ")\n"),
+    "comments of what is left out": fill("<!-- not listed: a -->\n", "[d](docs/part/1.md)\n"),
+    "open comments of the same": fill("<!-- not listed:" + "a " * 9000),
+    "open addresses": fill("]("),
+}  # fmt: skip
 
 LONG_READERS: dict[str, Callable[[str], object]] = {
     "readme": read_readme,
@@ -218,6 +229,15 @@ def test_a_long_text_is_read_in_linear_time(reader: str) -> None:
     """QA-08 What is called for whole files too."""
     for shape in SHAPES.values():
         check(LONG_READERS[reader], shape(1024 * KIB))
+
+
+@pytest.mark.slow
+def test_an_llms_txt_that_is_there_is_compared_in_linear_time() -> None:
+    """QA-08 However deep its addresses are, and whatever its comments leave out."""
+    tree = [link.path for link in OUTLINE["Docs"]]
+    for shape in {**SHAPES, **ADDRESSES}.values():
+        text = shape(1024 * KIB)
+        check(lambda text: compare(text, OUTLINE, tree, ""), text)  # type: ignore[arg-type]
 
 
 _pieces = st.text(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import trio
+
 from penstock.kinds.llms_txt.analyse import ANSWERS, analyse_tree
 from penstock.kinds.llms_txt.classify import Placed
 from penstock.kinds.llms_txt.confined_reading import (
@@ -19,6 +21,7 @@ from penstock.kinds.llms_txt.confined_reading import (
 )
 from penstock.kinds.llms_txt.formats import (
     context_head,
+    head_title,
     render_head,
     render_llms_txt,
 )
@@ -27,8 +30,12 @@ from penstock.kinds.llms_txt.inputs import LlmsTxtInputs, LlmsTxtOutput
 from penstock.kinds.llms_txt.outline import Outline
 from penstock.kinds.llms_txt.publishing import PublishedText, open_published
 from penstock.kinds.llms_txt.source import Source, fetch_tree, parse_source
-from penstock.kinds.llms_txt.source_tree import SourceTree, read_text
-from penstock.kinds.llms_txt.standing import MOST_BYTES, Difference, compare
+from penstock.kinds.llms_txt.source_tree import SourceTree
+from penstock.kinds.llms_txt.standing import (
+    Difference,
+    ask_standing,
+    read_difference,
+)
 from penstock.kinds.llms_txt.wording import word_outline
 from penstock.kinds.strangers import Reading, open_reading
 from penstock.pipeline import Run, SourceUnusable, estimate_tokens, run_in_thread
@@ -63,11 +70,11 @@ async def _describe_tree(
     )
     sections = {section: len(links) for section, links in outline.sections.items()}
     await run.milestone("analysis_completed", links=outline.links, sections=sections)
-    standing = await _read_standing(inputs, tree)
+    if inputs.model is not False and not inputs.check:
+        outline = await word_outline(run, outline, tree, inputs.model_files)
+    standing = await _find_standing(reading, inputs, tree, outline)
     if inputs.check:
         return await _check(run, inputs, tree, outline, standing)
-    if inputs.model is not False:
-        outline = await word_outline(run, outline, tree, inputs.model_files)
     writing = _Writing(run, reading, inputs, tree, _folder(inputs, source, standing))
     output = await writing.write(outline, placed, standing)
     await run.milestone("render_completed", **_sizes(output))
@@ -75,7 +82,9 @@ async def _describe_tree(
     return output
 
 
-def _folder(inputs: LlmsTxtInputs, source: Source, standing: str | None) -> Path | None:
+def _folder(
+    inputs: LlmsTxtInputs, source: Source, standing: Difference | None
+) -> Path | None:
     """Where files are written; None: nowhere. An update of a folder's own llms.txt is written there."""
     if inputs.out is not None:
         return Path(inputs.out)
@@ -83,15 +92,28 @@ def _folder(inputs: LlmsTxtInputs, source: Source, standing: str | None) -> Path
     return Path(source.where) if in_place else None
 
 
-async def _read_standing(inputs: LlmsTxtInputs, tree: SourceTree) -> str | None:
-    """The llms.txt that is there already, where it matters."""
+async def _find_standing(
+    reading: Reading, inputs: LlmsTxtInputs, tree: SourceTree, outline: Outline
+) -> Difference | None:
+    """What the llms.txt needs that is there already, where it matters; None if there is none.
+
+    SourceUnusable says why one cannot be kept as it is: nothing is written over it.
+    """
     if not (inputs.update or inputs.check):
         return None
-    for root in (inputs.out, tree.root):
-        if root is not None:
-            text = await run_in_thread(read_text, root, "llms.txt", MOST_BYTES)
-            if text is not None:
-                return text
+    found: list[Any] = []
+
+    async def take(_number: int, reply: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        found.append("the log of the run says why" if reply is None else reply)
+
+    request = ask_standing(outline, tree, inputs.base_url or "")
+    for root in filter(None, (inputs.out, tree.root)):
+        await reading.read([request], take, lambda: {"root": root})  # noqa: B023
+        if isinstance(found[-1], str):
+            raise SourceUnusable(f"{root}/llms.txt cannot be read: {found[-1]}")
+        if found[-1]:
+            return read_difference(found[-1])
     return None
 
 
@@ -100,31 +122,23 @@ async def _check(
     inputs: LlmsTxtInputs,
     tree: SourceTree,
     outline: Outline,
-    standing: str | None,
+    standing: Difference | None,
 ) -> LlmsTxtOutput:
     """What is told of an llms.txt that is up to date. SourceUnusable says what a stale one lacks."""
     where = str(Path(inputs.out or tree.root) / "llms.txt")
     if standing is None:
         raise SourceUnusable(f"there is no {where} to check")
-    difference = await _compare(standing, outline, tree, inputs)
-    if difference.stale:
-        raise SourceUnusable(f"llms.txt is stale: {difference}; --update mends it")
+    if standing.stale:
+        raise SourceUnusable(f"llms.txt is stale: {standing}; --update mends it")
     await run.log("llms.txt is up to date\n")
     return LlmsTxtOutput(
-        title=render_head(outline).split("\n", 1)[0].removeprefix("# "),
+        title=head_title(outline),
         llms_txt=where,
-        llms_txt_bytes=len(standing.encode()),
-        llms_txt_tokens=estimate_tokens(standing),
-        links=difference.links,
+        llms_txt_bytes=len(standing.text.encode()),
+        llms_txt_tokens=await _tokens(standing.text),
+        links=standing.links,
         files=len(tree.files),
     )
-
-
-async def _compare(
-    standing: str, outline: Outline, tree: SourceTree, inputs: LlmsTxtInputs
-) -> Difference:
-    paths = [file.path for file in tree.files]
-    return await run_in_thread(compare, standing, outline, paths, inputs.base_url or "")
 
 
 class _Writing:
@@ -145,21 +159,22 @@ class _Writing:
         self._folder = folder
 
     async def write(
-        self, outline: Outline, placed: Sequence[Placed], standing: str | None
+        self,
+        outline: Outline,
+        placed: Sequence[Placed],
+        standing: Difference | None,
     ) -> LlmsTxtOutput:
         """Write llms.txt, llms-full.txt, and llms-ctx.txt if it is wanted."""
         text = "".join(render_llms_txt(outline, self._inputs.base_url or ""))
-        difference = Difference(text)
-        if standing is not None:
-            difference = await _compare(standing, outline, self._tree, self._inputs)
+        difference = standing or Difference(text, outline.links)
         async with open_published(self._run, self._folder, "llms.txt") as short:
             await short.write(difference.text)
         told = LlmsTxtOutput(
-            title=render_head(outline).split("\n", 1)[0].removeprefix("# "),
+            title=head_title(outline),
             llms_txt=short.where,
             llms_txt_bytes=short.size,
             llms_txt_tokens=await _tokens(difference.text),
-            links=outline.links if standing is None else difference.links,
+            links=difference.links,
             files=len(self._tree.files),
             added=sum(map(len, difference.new.values())),
             removed=len(difference.gone),
