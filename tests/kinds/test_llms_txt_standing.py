@@ -156,6 +156,18 @@ async def test_an_update_is_written_where_the_text_was(
     assert fresh.view.state == "completed", fresh.view.error
 
 
+async def test_a_check_tells_which_text_it_looked_at(
+    root: Path, tmp_path: Path
+) -> None:
+    """ML-04 That of the tree, where `out` has none."""
+    where = {"source": str(root), "update": True}
+    (root / "llms.txt").write_text(WRITTEN)
+    assert (await _run(tmp_path, **where)).view.state == "completed"
+    run = await _run(tmp_path, source=str(root), out=str(tmp_path / "out"), check=True)
+    assert run.view.state == "completed", run.view.error
+    assert (run.view.result or {})["llms_txt"] == str(root / "llms.txt")
+
+
 async def test_what_penstock_wrote_is_up_to_date_until_the_tree_changes(
     root: Path, tmp_path: Path
 ) -> None:

@@ -113,7 +113,7 @@ async def _find_standing(
         if isinstance(found[-1], str):
             raise SourceUnusable(f"{root}/llms.txt cannot be read: {found[-1]}")
         if found[-1]:
-            return read_difference(found[-1])
+            return read_difference(root, found[-1])
     return None
 
 
@@ -125,15 +125,15 @@ async def _check(
     standing: Difference | None,
 ) -> LlmsTxtOutput:
     """What is told of an llms.txt that is up to date. SourceUnusable says what a stale one lacks."""
-    where = str(Path(inputs.out or tree.root) / "llms.txt")
     if standing is None:
+        where = Path(inputs.out or tree.root) / "llms.txt"
         raise SourceUnusable(f"there is no {where} to check")
     if standing.stale:
         raise SourceUnusable(f"llms.txt is stale: {standing}; --update mends it")
     await run.log("llms.txt is up to date\n")
     return LlmsTxtOutput(
         title=head_title(outline),
-        llms_txt=where,
+        llms_txt=standing.where,
         llms_txt_bytes=len(standing.text.encode()),
         llms_txt_tokens=await _tokens(standing.text),
         links=standing.links,

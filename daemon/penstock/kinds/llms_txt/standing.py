@@ -43,6 +43,8 @@ class Difference:
     links: int
     new: Mapping[Section, tuple[Link, ...]] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
+    #: The file that it is about; "" for none.
+    where: str = ""
 
     @property
     def stale(self) -> bool:
@@ -87,10 +89,11 @@ def answer_standing(root: str, request: Mapping[str, Any]) -> Any:
     return [found.text, found.links, _fields(found.new), found.gone]
 
 
-def read_difference(reply: Any) -> Difference:
+def read_difference(root: str, reply: Any) -> Difference:
     """What the answer tells of one that can be kept."""
     text, links, new, gone = reply
-    return Difference(text, links, _links(new), tuple(gone))
+    where = os.path.join(root, "llms.txt")
+    return Difference(text, links, _links(new), tuple(gone), where)
 
 
 def _read_whole(root: str, path: str) -> str:
