@@ -30,8 +30,9 @@ from penstock.kinds.llms_txt.markup import (
 from penstock.kinds.llms_txt.mentions import Index, is_made
 from penstock.kinds.llms_txt.metadata import read_one
 from penstock.kinds.llms_txt.navigation import read_order
-from penstock.kinds.llms_txt.outline import read_readme
+from penstock.kinds.llms_txt.outline import Link, read_readme
 from penstock.kinds.llms_txt.source_tree import File, decode
+from penstock.kinds.llms_txt.standing import compare
 from penstock.llm.token_estimate import estimate
 from penstock.words.display import plain_text
 from penstock.words.text import neutralise
@@ -109,9 +110,21 @@ WRITTEN = {
     "open headings": fill("<h1>\n\nx\n\n"),
     "declarations": fill("<!A "),
     "instructions": fill("<?"),
+    "open boxes": fill(":::a\n"),
 }  # fmt: skip
-#: Readers of documents.
+#: Readers of documents, and of what is read line by line in Python as they are.
 FORMS = ("readme", "markdown", "rst", "text", "adoc", "org", "rdoc", "pod", "html", "notebook")  # fmt: skip
+LINES = ("setup.cfg", "setup.cfg key", "setup.cfg section", "PKG-INFO", "PKG-INFO lines")  # fmt: skip
+
+#: An llms.txt that is there lists what it likes of a tree.
+OUTLINE = {"Docs": tuple(Link(f"d{n}", f"docs/part/{n}.md") for n in range(80))}
+ADDRESSES = {
+    "deep addresses": fill("[a](http://" + "a/" * 990 + ")\n", "[d](docs/part/1.md)\n"),
+    "deep paths": fill("[a](/" + "%41/" * 490 + ")\n"),
+    "comments of what is left out": fill("<!-- not listed: a -->\n", "[d](docs/part/1.md)\n"),
+    "open comments of the same": fill("<!-- not listed:" + "a " * 9000),
+    "open addresses": fill("]("),
+}  # fmt: skip
 
 LONG_READERS: dict[str, Callable[[str], object]] = {
     "readme": read_readme,
@@ -167,6 +180,7 @@ SHORT_READERS: dict[str, Callable[[str], object]] = {
     "setup.cfg": lambda text: read_one("setup.cfg", f"[metadata]\nname = {text}\n"),
     "setup.cfg key": lambda text: read_one("setup.cfg", f"[metadata]\n{text}= x\n"),
     "setup.cfg lines": lambda text: read_one("setup.cfg", text),
+    "setup.cfg section": lambda text: read_one("setup.cfg", f"[metadata]\n{text}\n"),
     "pyproject.toml": lambda text: read_one(
         "pyproject.toml", f"[project]\ndescription = {json.dumps(text)}\n"
     ),
@@ -204,7 +218,7 @@ def check(read: Callable[[str], object], *texts: str) -> None:
 @pytest.mark.parametrize("reader", SHORT_READERS | LONG_READERS)
 def test_a_file_is_read_in_linear_time(reader: str) -> None:
     """QA-08 As much of it as is ever read of one file's beginning."""
-    shapes = SHAPES | WRITTEN if reader in FORMS else SHAPES
+    shapes = SHAPES | WRITTEN if reader in {*FORMS, *LINES} else SHAPES
     texts = [shape(64 * KIB) for shape in shapes.values()]
     check((SHORT_READERS | LONG_READERS)[reader], *texts)
 
@@ -215,6 +229,15 @@ def test_a_long_text_is_read_in_linear_time(reader: str) -> None:
     """QA-08 What is called for whole files too."""
     for shape in SHAPES.values():
         check(LONG_READERS[reader], shape(1024 * KIB))
+
+
+@pytest.mark.slow
+def test_an_llms_txt_that_is_there_is_compared_in_linear_time() -> None:
+    """QA-08 However deep its addresses are, and whatever its comments leave out."""
+    tree = [link.path for link in OUTLINE["Docs"]]
+    for shape in {**SHAPES, **ADDRESSES}.values():
+        text = shape(1024 * KIB)
+        check(lambda text: compare(text, OUTLINE, tree, ""), text)  # type: ignore[arg-type]
 
 
 _pieces = st.text(
@@ -232,5 +255,5 @@ def test_no_repetition_is_read_in_more_than_linear_time(
     text = fill(piece, head, tail)(64 * KIB)
     for name in ("readme", "strip_markup", "first_sentence", "estimate"):
         check(LONG_READERS[name], text)
-    for name in ("rst", "code", "setup.cfg lines", "go.mod"):
+    for name in ("rst", "code", "setup.cfg lines", "setup.cfg section", "go.mod"):
         check(SHORT_READERS[name], text)

@@ -147,6 +147,19 @@ async def test_what_a_model_makes_up_is_not_told(
     assert "turtles" not in text
 
 
+async def test_what_is_told_is_judged_and_not_what_stands_behind_it(
+    tree: Path, model_server: ModelServer
+) -> None:
+    """ML-04: only the first sentence is told; another that is of the file makes it no better."""
+    behind = {"description": "Sells turtles. Thing of the guide, for things."}
+    model_server.script(
+        PURPOSE, {"match": "File:\nsrc/thing/core.py", "fields": behind}
+    )
+    async with open_model_core(model_server.url, KIND) as core:
+        _, text, _ = await describe(core, tree)
+    assert "(src/thing/core.py): Defines work\n" in text
+
+
 async def test_a_purpose_in_other_words_is_asked_again_and_then_not_told(
     tree: Path, model_server: ModelServer
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fakes.kind_runs import Ended, run_kind
 from penstock.kinds.llms_txt.outline import Link, Outline
 from penstock.kinds.llms_txt.pipeline import KIND
-from penstock.kinds.llms_txt.standing import Difference, compare
+from penstock.kinds.llms_txt.standing import MOST_BYTES, Difference, compare
 
 TREE = ["README.md", "docs/guide.md", "docs/new.md", "src/a.py", "src/b.py", "t/x.py"]
 OUTLINE = Outline(
@@ -51,7 +51,7 @@ Words of ours.
 
 
 def _compare(text: str, base_url: str = "") -> Difference:
-    return compare(text, OUTLINE, TREE, base_url)
+    return compare(text, OUTLINE.sections, TREE, base_url)
 
 
 def test_words_and_order_stay_and_new_files_come_behind() -> None:
@@ -156,6 +156,18 @@ async def test_an_update_is_written_where_the_text_was(
     assert fresh.view.state == "completed", fresh.view.error
 
 
+async def test_a_check_tells_which_text_it_looked_at(
+    root: Path, tmp_path: Path
+) -> None:
+    """ML-04 That of the tree, where `out` has none."""
+    where = {"source": str(root), "update": True}
+    (root / "llms.txt").write_text(WRITTEN)
+    assert (await _run(tmp_path, **where)).view.state == "completed"
+    run = await _run(tmp_path, source=str(root), out=str(tmp_path / "out"), check=True)
+    assert run.view.state == "completed", run.view.error
+    assert (run.view.result or {})["llms_txt"] == str(root / "llms.txt")
+
+
 async def test_what_penstock_wrote_is_up_to_date_until_the_tree_changes(
     root: Path, tmp_path: Path
 ) -> None:
@@ -166,6 +178,57 @@ async def test_what_penstock_wrote_is_up_to_date_until_the_tree_changes(
     (root / "docs" / "more.md").write_text("# More\n\nMore is told here.\n")
     stale = await _run(tmp_path, **where, check=True)
     assert "1 files are not in it (docs/more.md)" in str(stale.view.error)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"- [Readme](README.md) \xe4\n", "'utf-8' codec can't decode byte 0xe4"),
+        (b"x" * (MOST_BYTES + 1), f"it has more than {MOST_BYTES:,} bytes"),
+        (None, "leads out of the tree"),
+    ],
+    ids=["no UTF-8", "too long", "a link"],
+)
+async def test_what_cannot_be_kept_word_for_word_is_not_written_over(
+    root: Path, tmp_path: Path, data: bytes | None, why: str
+) -> None:
+    """ML-04 Neither cut, nor with other letters, nor taken for none: the run says why it fails."""
+    file = root / "llms.txt"
+    if data is None:
+        (tmp_path / "elsewhere").write_text(WRITTEN)
+        file.symlink_to(tmp_path / "elsewhere")
+    else:
+        file.write_bytes(data)
+    before = file.read_bytes()
+    for given in (
+        {"update": True},
+        {"update": True, "out": str(root)},
+        {"check": True},
+    ):
+        run = await _run(tmp_path, source=str(root), **given)
+        assert run.view.state == "failed"
+        assert f"{root}/llms.txt cannot be read: {why}" in str(run.view.error)
+    assert file.read_bytes() == before
+
+
+async def test_an_update_finds_what_a_linked_folder_has(
+    root: Path, tmp_path: Path
+) -> None:
+    """ML-04 What is there is not taken for nothing, since that would be written over."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "llms.txt").write_text(WRITTEN)
+    (tmp_path / "linked").symlink_to(tmp_path / "site")
+    out = str(tmp_path / "linked")
+    updated = await _run(tmp_path, source=str(root), out=out, update=True)
+    assert updated.view.state == "completed", updated.view.error
+    text = (tmp_path / "site" / "llms.txt").read_text()
+    assert text.startswith(WRITTEN[: WRITTEN.index("- [Gone]")])
+
+
+def test_an_update_keeps_the_ends_of_lines() -> None:
+    """ML-04 A file of another system would differ in every line otherwise."""
+    found = _compare(WRITTEN.replace("\n", "\r\n"))
+    assert found.text == _compare(WRITTEN).text.replace("\n", "\r\n")
 
 
 async def test_a_check_of_nothing_says_so(root: Path, tmp_path: Path) -> None:

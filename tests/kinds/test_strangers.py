@@ -25,6 +25,7 @@ from fakes.kind_runs import (
     with_fault,
 )
 from penstock.kinds.coding.analysis import NAMES
+from penstock.kinds.llms_txt import standing
 from penstock.kinds.llms_txt.analyse import ANSWERS
 from penstock.kinds.llms_txt.pipeline import KIND
 from penstock.kinds.strangers import (
@@ -291,6 +292,26 @@ async def test_a_hostile_tree_costs_the_daemon_no_more_than_a_plain_one(
         spent[kind] = min(took, spent.get(kind, took))
         assert "Does what is good." in (tmp_path / f"out-{kind}/llms.txt").read_text()
     assert spent["hostile"] < 3 * spent["plain"] + 0.2
+
+
+async def test_an_llms_txt_that_is_there_is_read_by_the_reader_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QA-08 ML-04 Not by the daemon, in a thread that holds its interpreter; the reader has code of its own."""
+
+    def refuse(*_given: Any) -> None:
+        raise AssertionError("read by the daemon")
+
+    monkeypatch.setattr(standing, "_Addresses", refuse)
+    root = tmp_path / "tree"
+    root.mkdir()
+    (root / "new.md").write_text("# New\n\nWhat is new is told here.\n")
+    (root / "README.md").write_text("# Thing\n\nThing does what things do.\n")
+    (root / "llms.txt").write_text("# Thing\n\n## Docs\n\n- [r](README.md)\n")
+    given = {"source": str(root), "update": True, "model": False}
+    run = await run_kind(KIND, given, tmp_path / "runs", programs=RealPrograms())
+    assert run.view.state == "completed", run.view.error
+    assert "- [New](new.md)" in (root / "llms.txt").read_text()
 
 
 async def test_dead_code_is_looked_for_in_a_contained_process(

@@ -59,6 +59,7 @@ def make_answer(common: Mapping[str, Any]) -> Callable[[Request], Any]:
         "quote": answers.quote,
         "mentions": answers.mentions,
         "order": answers.order,
+        "standing": answers.standing,
     }
     return lambda request: verbs[request["verb"]](request)
 
@@ -104,6 +105,12 @@ class _Answers:
     def order(self, request: Request) -> Any:
         text = read_text(self._root, request["path"], HEAD_BYTES)
         return read_order(request["path"], text or "")
+
+    def standing(self, request: Request) -> Any:
+        # Few runs look for one, and the process that reads a tree lives for a tenth of a second.
+        from penstock.kinds.llms_txt.standing import answer_standing
+
+        return answer_standing(self._root, request)
 
     def describe(self, request: Request) -> Any:
         path, language = request["path"], request["language"]

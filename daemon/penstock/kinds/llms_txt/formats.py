@@ -43,9 +43,14 @@ _INFO_STRINGS: dict[Language, str] = {
 _OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
+def head_title(outline: Outline) -> str:
+    """The words of the H1."""
+    return title_of(outline.title, "Source", TITLE_LENGTH)
+
+
 def render_head(outline: Outline) -> str:
     """H1, summary and info: the beginning of both files."""
-    title = title_of(outline.title, "Source", TITLE_LENGTH)
+    title = head_title(outline)
     summary = (
         one_line(outline.summary, SUMMARY_LENGTH) or f"The source tree of {title}."
     )

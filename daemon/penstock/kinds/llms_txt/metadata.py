@@ -28,6 +28,8 @@ _GENERIC = frozenset(
     }
 )  # fmt: skip
 _OF_A_ROOT = re.compile(r"[-_.](monorepo|root|workspaces?|repo)$", re.IGNORECASE)
+# Lines of a setup.cfg: the library tells of each broken one in a sentence that it copies for the next.
+_MOST_LINES = 2000
 #: Files that an entry of package.json may name; more are patterns of a generator.
 _MOST_ENTRIES = 40
 
@@ -140,7 +142,8 @@ def _setup_cfg(text: str) -> Metadata:
     parser = configparser.RawConfigParser(strict=False)
     try:
         # The library looks for a key's end from each blank of a line anew. Shown are single ones.
-        parser.read_string(_INNER_BLANKS.sub(" ", text))
+        lines = _INNER_BLANKS.sub(" ", text).split("\n", _MOST_LINES)
+        parser.read_string("\n".join(lines[:_MOST_LINES]))
         requires = parser.get("options", "python_requires", fallback="")
         said = {
             key: parser.get("metadata", key, fallback="")

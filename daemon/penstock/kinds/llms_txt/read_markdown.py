@@ -21,9 +21,9 @@ from penstock.kinds.llms_txt.markup import (
 # What is no CommonMark: pages of sites begin with fields, and hold boxes of which the words are beside the point.
 _FRONT_MATTER = re.compile(r"\A---\n(.{0,4000}?)\n---\n", re.DOTALL)
 _FRONT_TITLE = re.compile(r"^title:\s*+[\"']?(.+)$", re.MULTILINE)
-_ADMONITION = re.compile(
-    r"^:::[ \t]{0,9}\w.{0,4000}?^:::[ \t]*$", re.MULTILINE | re.DOTALL
-)
+_OPENS_BOX = re.compile(r":::[ \t]{0,9}\w")
+# Characters of such a box; one that goes on behind them was not closed.
+_LONGEST_BOX = 4000
 # Characters of a line: only the beginning of a paragraph is told.
 _LONGEST_LINE = 2000
 # Characters of a heading in HTML, which may go on behind blank lines.
@@ -42,10 +42,32 @@ def read_markdown(text: str, longest: int) -> list[Block]:
     front = _FRONT_MATTER.match(text)
     titled = _FRONT_TITLE.search(front[1]) if front else None
     text = cut_comments(text[front.end() :] if front else text)
-    text = plain_roles(_ADMONITION.sub("", text) if ":::" in text else text)
+    text = plain_roles(_without_boxes(text) if ":::" in text else text)
     title = [Block(strip_markup(_unquoted(titled[1])), 0)] if titled else []
     lines = (line[:_LONGEST_LINE] for line in text[:longest].split("\n"))
     return [*title, *_blocks(_PARSER.parse("\n".join(lines)))]
+
+
+def _without_boxes(text: str) -> str:
+    """`text` without what stands from `:::word` to `:::`. A search by pattern would start anew at each open box."""
+    kept: list[str] = []
+    box: list[str] = []
+    length = 0
+    for line in text.split("\n"):
+        if not (box or _OPENS_BOX.match(line)):
+            kept.append(line)
+            continue
+        box.append(line)
+        length += len(line)
+        if line.rstrip(" \t") == ":::":
+            # What stands above and below it is not joined.
+            kept.append("")
+        elif length > _LONGEST_BOX:
+            kept += box
+        else:
+            continue
+        box, length = [], 0
+    return "\n".join([*kept, *box])
 
 
 def _unquoted(title: str) -> str:

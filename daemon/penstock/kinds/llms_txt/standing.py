@@ -1,22 +1,26 @@
 """An llms.txt that is in the tree already: what it lists, what it lacks, and the same with that added.
 
 Somebody may have written it: its order and every word stay. A line goes only if all it lists is gone
-from the tree, and what is new comes behind the other links of its section. Pure: text in, text out.
+from the tree, and what is new comes behind the other links of its section. It is read where it can break
+nothing, and is asked for here too: see `confined_reading`.
 """
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
 from penstock.kinds.llms_txt.classify import Section
 from penstock.kinds.llms_txt.formats import link_line
 from penstock.kinds.llms_txt.outline import Link, Outline
+from penstock.kinds.llms_txt.source_tree import SourceTree, read_bytes
 
-#: Bytes of an llms.txt that are read.
+#: Bytes of an llms.txt that is there: every word of it is kept, so a longer one is refused.
 MOST_BYTES = 1024 * 1024
 #: Sections of which new files are told where the text lists nothing of the tree.
 _FIRST_OF_ALL: frozenset[Section] = frozenset({"Docs", "Files"})
@@ -35,8 +39,12 @@ class Difference:
     """What an llms.txt needs: links to add by section, and the paths that it lists and the tree lacks."""
 
     text: str
+    #: How many links `text` has.
+    links: int
     new: Mapping[Section, tuple[Link, ...]] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
+    #: The file that it is about; "" for none.
+    where: str = ""
 
     @property
     def stale(self) -> bool:
@@ -56,18 +64,74 @@ class Difference:
         ]
         return " and ".join(told) or "it is up to date"
 
-    @property
-    def links(self) -> int:
-        """How many links `text` has."""
-        return len(_LINK.findall(self.text))
+
+def ask_standing(outline: Outline, tree: SourceTree, base_url: str) -> dict[str, Any]:
+    """The request for what the llms.txt of a folder needs."""
+    return {
+        "verb": "standing",
+        "path": "llms.txt",
+        "sections": _fields(outline.sections),
+        "tree": [file.path for file in tree.files],
+        "base_url": base_url,
+    }
+
+
+def answer_standing(root: str, request: Mapping[str, Any]) -> Any:
+    """The answer to it: [] if there is none, and a text that says why one cannot be kept word for word."""
+    try:
+        text = _read_whole(root, request["path"])
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        return str(error)
+    sections = _links(request["sections"])
+    found = compare(text, sections, request["tree"], request["base_url"])
+    return [found.text, found.links, _fields(found.new), found.gone]
+
+
+def read_difference(root: str, reply: Any) -> Difference:
+    """What the answer tells of one that can be kept."""
+    text, links, new, gone = reply
+    where = os.path.join(root, "llms.txt")
+    return Difference(text, links, _links(new), tuple(gone), where)
+
+
+def _read_whole(root: str, path: str) -> str:
+    """A file's text to the byte. OSError or ValueError says why it cannot be had."""
+    root = os.path.realpath(root)
+    if not os.path.lexists(os.path.join(root, path)):
+        raise FileNotFoundError
+    data = read_bytes(root, path, MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
+    return data.decode()
+
+
+def _fields(sections: Mapping[Section, tuple[Link, ...]]) -> dict[Section, Any]:
+    return {
+        section: [(link.title, link.path, link.note) for link in links]
+        for section, links in sections.items()
+    }
+
+
+def _links(sections: Mapping[Section, Any]) -> dict[Section, tuple[Link, ...]]:
+    return {
+        section: tuple(Link(*fields) for fields in links)
+        for section, links in sections.items()
+    }
 
 
 def compare(
-    text: str, outline: Outline, tree: Collection[str], base_url: str
+    text: str,
+    sections: Mapping[Section, tuple[Link, ...]],
+    tree: Collection[str],
+    base_url: str,
 ) -> Difference:
-    """What `text` needs to be the llms.txt of a tree of these paths, whose best is in `outline`."""
+    """What `text` needs to be the llms.txt of a tree of these paths, the best of which are in `sections`."""
     pages = _Addresses(tree, base_url)
-    lines = text.split("\n")
+    left_out = _left_out(text)
+    newline = "\r\n" if 0 < text.count("\n") == text.count("\r\n") else "\n"
+    lines = text.split(newline)
     meant = [[pages.meant(url) for url in _LINK.findall(line)] for line in lines]
     listed = {path for found in meant for path in found if path in pages.paths}
     gone = {
@@ -76,32 +140,39 @@ def compare(
         if found and _ITEM.match(lines[number])
         and all(path is not None and path not in pages.paths for path in found)
     }  # fmt: skip
-    kinds = _kinds(outline, listed) or _FIRST_OF_ALL
+    kinds = _kinds(sections, listed) or _FIRST_OF_ALL
     new: dict[Section, tuple[Link, ...]] = {
-        section: tuple(link for link in links if link.path not in listed and not _left_out(link.path, text))
-        for section, links in outline.sections.items()
+        section: tuple(link for link in links if link.path not in listed and not _is_below(link.path, left_out))
+        for section, links in sections.items()
         if section != "Optional" and section in kinds
     }  # fmt: skip
     paths = tuple(path for found in gone.values() for path in found if path)
     base = base_url or pages.usual_base
     kept = [line for number, line in enumerate(lines) if number not in gone]
-    return Difference(_added(kept, new, base), new, paths)
+    lines = _added(kept, new, base)
+    count = sum(len(_LINK.findall(line)) for line in lines)
+    return Difference(newline.join(lines), count, new, paths)
 
 
-def _kinds(outline: Outline, listed: Collection[str]) -> frozenset[Section]:
+def _kinds(
+    sections: Mapping[Section, tuple[Link, ...]], listed: Collection[str]
+) -> frozenset[Section]:
     """The sections of which the text lists something: who left out all code wants no code."""
     return frozenset(
         section
-        for section, links in outline.sections.items()
+        for section, links in sections.items()
         if any(link.path in listed for link in links)
     )
 
 
-def _left_out(path: str, text: str) -> bool:
-    """Whether a comment in the text says that this is not to be listed: by its path, or by its folder."""
-    said = [one for words in _LEFT_OUT.findall(text) for one in words.split()]
+def _left_out(text: str) -> list[str]:
+    """What comments in the text say is not to be listed: paths, and folders with a `/`."""
+    return [one for words in _LEFT_OUT.findall(text) for one in words.split()]
+
+
+def _is_below(path: str, named: Iterable[str]) -> bool:
     return any(
-        path.startswith(one) if one.endswith("/") else path == one for one in said
+        path.startswith(one) if one.endswith("/") else path == one for one in named
     )
 
 
@@ -112,6 +183,8 @@ class _Addresses:
         self.paths = frozenset(tree)
         self._base_url = base_url
         self._pages = _page_names(tree)
+        # Of an address only so many last parts can be a path.
+        self._deepest = 1 + max((path.count("/") for path in tree), default=0)
         self._bases: dict[str, int] = {}
 
     @property
@@ -141,7 +214,7 @@ class _Addresses:
         return there
 
     def _by_end(self, address: str) -> str | None:
-        parts = address.split("/")[3:]
+        parts = address.split("/")[3:][-self._deepest :]
         for start in range(len(parts)):
             end = "/".join(parts[start:])
             if self._count(path := unquote(end), address.removesuffix(end)):
@@ -150,7 +223,7 @@ class _Addresses:
 
     def _page(self, path: str) -> str | None:
         """The document that a site shows at this address, by the longest end of it that is one's name."""
-        parts = _PAGE_ENDING.sub("", path).split("/")
+        parts = _PAGE_ENDING.sub("", path).split("/")[-self._deepest :]
         ends = ("/".join(parts[start:]) for start in range(len(parts)))
         return next((self._pages[end] for end in ends if end in self._pages), None)
 
@@ -170,7 +243,7 @@ def _page_names(tree: Iterable[str]) -> dict[str, str]:
 
 def _added(
     lines: list[str], new: Mapping[Section, tuple[Link, ...]], base_url: str
-) -> str:
+) -> list[str]:
     """The lines with the new links behind the last one of their section, or in a section before "Optional"."""
     for section, links in new.items():
         told = [link_line(link, base_url).rstrip("\n") for link in links]
@@ -189,7 +262,7 @@ def _added(
             lines = [*_without_blank_end(lines), "", f"## {section}", "", *told, ""]
         else:
             lines = [*lines[:end], f"## {section}", "", *told, "", *lines[end:]]
-    return "\n".join(lines)
+    return lines
 
 
 def _headings(lines: list[str]) -> list[tuple[int, str]]:

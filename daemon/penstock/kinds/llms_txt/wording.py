@@ -35,7 +35,7 @@ _SIGNATURES = "penstock.kinds.llms_txt.signatures"
 
 #: Characters of one file's beginning that the model reads: what it is for stands there, and a small window
 #: has room.
-FILE_BYTES = 2400
+FILE_CHARACTERS = 2400
 #: Words of a line: one that is longer describes nothing.
 MOST_WORDS = 40
 #: Bytes of the README's beginning.
@@ -67,7 +67,7 @@ async def word_outline(
             await run.progress("describe", number / len(links))
             if line := await _describe(run, signatures, worded, tree, link):
                 notes[link.path] = line
-    except (ModelFailed, ContextTooLarge, BudgetSpent) as error:
+    except (ModelFailed, BudgetSpent) as error:
         await run.milestone("model_failed", why=str(error))
     else:
         await run.milestone("model_described", files=len(notes))
@@ -141,12 +141,12 @@ async def _describe(
         count = len(fields["description"].split())
         if not 2 <= count <= MOST_WORDS:
             raise Refused("description", f"has {count} words, not 2 to {MOST_WORDS}")
-        if not is_grounded(fields["description"], words):
+        if not is_grounded(first_sentence(fields["description"]), words):
             raise Refused("description", "is not in the words of the file")
 
     inputs = {
         "project": f"{outline.title}: {outline.summary}",
-        "file": f"{link.path}\n{text[:FILE_BYTES]}",
+        "file": f"{link.path}\n{text[:FILE_CHARACTERS]}",
     }
     name = f"model: {link.path}"
     said = await _ask(run, name, signatures.DescribeFile, inputs, check)
