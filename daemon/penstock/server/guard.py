@@ -32,7 +32,8 @@ OPEN_PATHS = frozenset({"/health"})
 #: Names under which a token might be put into an address, where logs and histories keep it.
 _TOKEN_NAMES = frozenset({"token", "access_token"})
 _LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-_WRITES = frozenset({"POST", "PUT", "PATCH"})
+#: Methods whose body is parsed; that of others is read to its end, and nothing more.
+WRITES = frozenset({"POST", "PUT", "PATCH"})
 #: Bodies that are streams of bytes, of any length: nobody keeps them.
 _STREAMED = re.compile(r"/runs/[^/]+/stdin")
 
@@ -276,7 +277,7 @@ def _judge_content(request_head: RequestHead) -> PenstockError | None:
         None,
         "0",
     ) or request_head.all(b"transfer-encoding")
-    if request_head.method not in _WRITES or not has_body:
+    if request_head.method not in WRITES or not has_body:
         return None
     # A page may send forms and plain text across origins unasked, but never these.
     streamed = is_streamed(request_head.method, request_head.path)
