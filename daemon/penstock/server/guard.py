@@ -111,8 +111,8 @@ class Guard:
         """Whether nothing more is asked of this peer."""
         if self.token is None or request_head.local is None:
             return True
-        scheme, _, shown = (request_head.one(b"authorization") or "").partition(" ")
-        return scheme.lower() == "bearer" and self.admits(shown.strip(), request_head)
+        shown = _shown_in(request_head)
+        return shown is not None and self.admits(shown, request_head)
 
     def seconds_left(
         self, request_head: RequestHead, shown: str | None = None
@@ -124,8 +124,7 @@ class Guard:
         if self.token is None or request_head.local is None or self.page_keys is None:
             return None
         if shown is None:
-            _, _, shown = (request_head.one(b"authorization") or "").partition(" ")
-        shown = shown.strip()
+            shown = _shown_in(request_head) or ""
         if hmac.compare_digest(shown.encode(), self.token.encode()):
             return None
         return self.page_keys.seconds_left(shown)
@@ -261,6 +260,11 @@ def check_exposure(
         raise StartRefused(
             f"listening on {exposed[0]} needs a token, and there is none"
         )
+
+
+def _shown_in(request_head: RequestHead) -> str | None:
+    scheme, _, shown = (request_head.one(b"authorization") or "").partition(" ")
+    return shown.strip() if scheme.lower() == "bearer" else None
 
 
 def _judge_query(request_head: RequestHead) -> PenstockError | None:
