@@ -77,7 +77,9 @@ def test_a_tool_that_executes_programs_says_so() -> None:
     starts = {name for name in told if name.startswith(("run_", "start_", "retry_"))}
     for name, hints in told.items():
         assert hints["readOnlyHint"] is name.startswith(("get_", "wait_", "read_", "list_", "queue_"))  # fmt: skip
-        assert hints["destructiveHint"] is (name in {*starts, "cancel_run", "change_queue"})
+        assert hints["destructiveHint"] is (
+            name in {*starts, "cancel_run", "change_queue"}
+        )
         assert hints["openWorldHint"] is (name in starts)
         assert hints.get("idempotentHint", False) is (name == "cancel_run")
 
