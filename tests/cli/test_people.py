@@ -12,11 +12,12 @@ from fakes.foreign_daemon import ForeignDaemon
 from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
 from penstock.cli.output import Column, with_room
-from penstock.cli.reasons import by_number, short_reason
+from penstock.cli.reasons import MOST_EXPLAINED, by_number, short_reason
 from penstock.cli.run_card import card_of
 from penstock.cli.run_lines import long_span
 from penstock.client.requests import Request
 from penstock.client.sync import SyncClient
+from penstock.words.api import MOST_EXPLAINED_AT_ONCE
 
 
 def card(penstock: Penstock, *words: str) -> dict[str, str]:
@@ -133,6 +134,11 @@ def test_the_queue_heeds_who_was_moved_and_who_stands_aside(
     assert "aside        2 stashed or for later" in lines
     row = next(line for line in penstock("list").stdout.splitlines() if "aside" in line)
     assert row.split()[-1] == "sleep"
+
+
+def test_no_list_asks_for_more_than_is_explained_at_once() -> None:
+    """DU-03: it would be refused, and shown without a reason for anything."""
+    assert MOST_EXPLAINED <= MOST_EXPLAINED_AT_ONCE
 
 
 def test_runs_that_a_list_shows_are_not_asked_for_again(

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from fakes.real_daemon import RealDaemon
+from penstock.words.address import SHALLOW, find_paths
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +59,10 @@ def test_a_home_that_lies_deep_has_runs_too(tmp_path: Path) -> None:
         timeout=PATIENCE, env=bare, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "there\n"), done.stderr
+    # And which is gone with it.
+    paths = find_paths({"HOME": str(deep)})
+    assert paths.runtime.parent == SHALLOW
+    assert not paths.runtime.exists()
 
 
 @pytest.fixture

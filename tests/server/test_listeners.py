@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import socket
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from penstock.server import listeners
 from penstock.server.listeners import listening, listening_unix
+from penstock.words import address
 from penstock.words.address import LONGEST_SOCKET_PATH
 from penstock.words.errors import StartRefused
 
@@ -67,6 +72,66 @@ async def test_a_path_that_is_too_long_for_a_socket_says_what_to_shorten(
         with listening_unix(path):
             assert answers(path)
     assert not there(path)
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of sockets for a state folder that lies too deep."""
+    with TemporaryDirectory(prefix="s", dir="/tmp") as shallow:
+        monkeypatch.setattr(address, "SHALLOW", Path(shallow))
+        yield Path(shallow) / f"penstock-{os.geteuid()}-0123"
+
+
+async def test_a_folder_that_stands_for_another_goes_with_its_last_socket(
+    stand_in: Path, path: Path
+) -> None:
+    """CL-02: nobody else removes it; one of a state folder or a session stays."""
+    own, embedded = stand_in / "daemon.sock", stand_in / "embedded" / "e.sock"
+    with listening_unix(embedded):
+        async with listening("127.0.0.1", 0, own, []):
+            assert answers(own)
+        assert answers(embedded)
+    assert not there(stand_in)
+    async with listening("127.0.0.1", 0, own, []):
+        with listening_unix(embedded):
+            pass
+        assert not there(embedded.parent)
+        assert answers(own)
+    assert not there(stand_in)
+    with listening_unix(path):
+        pass
+    assert there(path.parent)
+
+
+@pytest.mark.parametrize("name", ["daemon.sock", "embedded/e.sock"])
+@pytest.mark.parametrize("moment", ["made", "opened"])
+async def test_who_begins_while_the_folder_is_removed_makes_it_again(
+    stand_in: Path, name: str, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CL-02: another daemon of the folder ends just then."""
+    path, removed = stand_in / name, []
+
+    def remove() -> None:
+        if not removed:
+            removed.append(path.parent)
+            shutil.rmtree(stand_in)
+
+    def make(folder: Path) -> None:
+        private_folder(folder)
+        remove()
+
+    def lock(fd: int, how: int) -> None:
+        remove()
+        flock(fd, how)
+
+    private_folder, flock = listeners._private_folder, fcntl.flock
+    if moment == "made":
+        monkeypatch.setattr(listeners, "_private_folder", make)
+    else:
+        monkeypatch.setattr(fcntl, "flock", lock)
+    with listening_unix(path):
+        assert removed
+        assert answers(path)
 
 
 async def test_the_longest_path_of_a_socket_is_that_of_the_kernel(path: Path) -> None:

@@ -17,6 +17,7 @@ import trio.testing
 from fakes.house import TOKEN, Echo, House, open_house
 from penstock.kinds.registry import load_kinds
 from penstock.pipeline import Inputs
+from penstock.server.guard import WRITES
 from penstock.server.openapi import describe
 from penstock.server.rest.events import wanted_stream
 from penstock.server.routes import ROUTES
@@ -180,6 +181,30 @@ async def test_what_is_not_there_is_not_found() -> None:
         wrong = await client.put("/runs", json={})
         check_problem(wrong, 405)
         assert "POST" in wrong.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/runs/r/stdin", "POST"), ("/runs/r/live", "GET")]
+)
+async def test_what_is_answered_beside_routing_has_one_method(
+    path: str, allowed: str
+) -> None:
+    """API-03: others are refused as on every path, and with any body: nobody parses it."""
+    async with open_house() as house, house.http() as client:
+        for method in {"GET", "HEAD", "POST", "PUT", "DELETE", "TRACE"} - {allowed}:
+            content = b"{}" if method in {"POST", "PUT"} else b"a\0[" + 1000 * b"["
+            headers = {"Content-Type": "application/json"}
+            wrong = await client.request(method, path, content=content, headers=headers)
+            assert wrong.status_code == 405, method
+            assert allowed in wrong.headers["Allow"]
+        asked = await client.options(path)
+        assert asked.status_code == 204
+        assert allowed in asked.headers["Allow"]
+
+
+def test_the_body_of_a_method_that_is_not_counted_is_parsed_by_no_route() -> None:
+    """API-08: else a small one could hold the daemon up for long."""
+    assert {route.method for route in ROUTES if route.body} <= WRITES
 
 
 async def fill_queue(house: House) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from penstock.service.daemon import open_daemon
 from penstock.service.embedded import open_embedded
-from penstock.service.machine import check_machine, make_state
+from penstock.service.machine import check_machine, make_folder, make_state
 from penstock.words.address import Paths
 from penstock.words.config import Config
 from penstock.words.errors import StartRefused
@@ -101,3 +102,17 @@ def test_a_folder_or_a_file_of_somebody_else_is_refused(
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     with pytest.raises(StartRefused, match=f"{paths.state} belongs to uid {owner}"):
         make_state(paths)
+
+
+def test_a_folder_of_sockets_that_goes_as_it_is_made_keeps_nobody_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CL-02: another daemon took it along, and who listens makes it again."""
+    mkdir = Path.mkdir
+
+    def make(folder: Path, *args: Any, **options: Any) -> None:
+        mkdir(folder, *args, **options)
+        folder.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", make)
+    make_folder(tmp_path / "run")

@@ -15,7 +15,7 @@ import trio
 from quart import Response, request
 from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from penstock.runs.core import Core
 from penstock.server.asgi import ASGI, UNTIL_STATE, asgi_mux, guarded
@@ -134,19 +134,33 @@ def build_rest(
     # The guard has counted the body already.
     app.config["MAX_CONTENT_LENGTH"] = None
     for route in (*ROUTES, *PAGE_ROUTES):
-        elsewhere = route.streamed or route.live
         # The files of the page are there only where it is on.
-        if elsewhere or (route in PAGE_ROUTES and route.name not in handlers):
+        if route in PAGE_ROUTES and route.name not in handlers:
             continue
+        # What is answered beside routing comes here by other methods alone.
+        elsewhere = route.streamed or route.live
         app.add_url_rule(
             re.sub(r"{(\w+)}", r"<\1>", route.path),
             route.name,
-            _view(route, handlers[route.name], numbered),
+            (
+                _by_one_method(route)
+                if elsewhere
+                else _view(route, handlers[route.name], numbered)
+            ),
             methods=[route.method],
             provide_automatic_options=False,
         )
     app.register_error_handler(HTTPException, _refused)
     return app
+
+
+def _by_one_method(route: Route) -> View:
+    async def refuse(**_path: str) -> Response:
+        # HEAD, which routing takes for GET.
+        await trio.lowlevel.checkpoint()
+        raise MethodNotAllowed([route.method])
+
+    return refuse
 
 
 def _view(route: Route, handler: Handler, numbered: Numbered) -> View:

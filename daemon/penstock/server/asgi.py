@@ -12,7 +12,13 @@ import trio
 
 from penstock.concurrency.deferred import only
 from penstock.server.cross_origin import PREFLIGHT, is_preflight, sharing_headers
-from penstock.server.guard import Guard, RequestHead, body_too_large, is_streamed
+from penstock.server.guard import (
+    WRITES,
+    Guard,
+    RequestHead,
+    body_too_large,
+    is_streamed,
+)
 from penstock.server.http_answer import (
     HttpAnswer,
     HttpRefused,
@@ -110,7 +116,8 @@ def guarded(
                 await app(scope, receive, _whole_ending(send))
                 return
             try:
-                body = await _read_body(receive, config)
+                parsed = request_head.method in WRITES
+                body = await _read_body(receive, config, parsed=parsed)
             except Gone:
                 return
             except PenstockError as error:
@@ -202,7 +209,7 @@ def _decoded(raw_path: bytes) -> str:
     return unquote_to_bytes(raw_path).decode("utf-8")
 
 
-async def _read_body(receive: Receive, config: Config) -> bytes:
+async def _read_body(receive: Receive, config: Config, *, parsed: bool) -> bytes:
     body = bytearray()
     meter = JsonMeter(
         "body", most_values=config.max_body_values, deepest=config.max_body_depth
@@ -216,7 +223,8 @@ async def _read_body(receive: Receive, config: Config) -> bytes:
             body += piece
             if len(body) > config.max_body_bytes:
                 raise body_too_large(config.max_body_bytes)
-            meter.feed(piece)
+            if parsed:
+                meter.feed(piece)
             if not message.get("more_body", False):
                 break
     if patience.cancelled_caught:

@@ -32,7 +32,8 @@ OPEN_PATHS = frozenset({"/health"})
 #: Names under which a token might be put into an address, where logs and histories keep it.
 _TOKEN_NAMES = frozenset({"token", "access_token"})
 _LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-_WRITES = frozenset({"POST", "PUT", "PATCH"})
+#: Methods whose body is parsed; that of others is read to its end, and nothing more.
+WRITES = frozenset({"POST", "PUT", "PATCH"})
 #: Bodies that are streams of bytes, of any length: nobody keeps them.
 _STREAMED = re.compile(r"/runs/[^/]+/stdin")
 
@@ -110,8 +111,8 @@ class Guard:
         """Whether nothing more is asked of this peer."""
         if self.token is None or request_head.local is None:
             return True
-        scheme, _, shown = (request_head.one(b"authorization") or "").partition(" ")
-        return scheme.lower() == "bearer" and self.admits(shown.strip(), request_head)
+        shown = _shown_in(request_head)
+        return shown is not None and self.admits(shown, request_head)
 
     def seconds_left(
         self, request_head: RequestHead, shown: str | None = None
@@ -123,8 +124,7 @@ class Guard:
         if self.token is None or request_head.local is None or self.page_keys is None:
             return None
         if shown is None:
-            _, _, shown = (request_head.one(b"authorization") or "").partition(" ")
-        shown = shown.strip()
+            shown = _shown_in(request_head) or ""
         if hmac.compare_digest(shown.encode(), self.token.encode()):
             return None
         return self.page_keys.seconds_left(shown)
@@ -262,6 +262,11 @@ def check_exposure(
         )
 
 
+def _shown_in(request_head: RequestHead) -> str | None:
+    scheme, _, shown = (request_head.one(b"authorization") or "").partition(" ")
+    return shown.strip() if scheme.lower() == "bearer" else None
+
+
 def _judge_query(request_head: RequestHead) -> PenstockError | None:
     pairs = parse_qsl(request_head.query.decode("latin1"), keep_blank_values=True)
     if any(name.lower() in _TOKEN_NAMES for name, _ in pairs):
@@ -276,7 +281,7 @@ def _judge_content(request_head: RequestHead) -> PenstockError | None:
         None,
         "0",
     ) or request_head.all(b"transfer-encoding")
-    if request_head.method not in _WRITES or not has_body:
+    if request_head.method not in WRITES or not has_body:
         return None
     # A page may send forms and plain text across origins unasked, but never these.
     streamed = is_streamed(request_head.method, request_head.path)

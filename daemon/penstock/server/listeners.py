@@ -8,16 +8,18 @@ import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import trio
 
-from penstock.words.address import LONGEST_SOCKET_PATH
+from penstock.words.address import LONGEST_SOCKET_PATH, stands_in
 from penstock.words.errors import StartRefused
 
 #: Connections that wait while the daemon starts or is busy; early clients wait here.
 BACKLOG = 512
+#: Times that the folder of a socket is made again because another daemon that ended removed it.
+MOST_REMOVALS = 16
 
 
 async def open_listeners(
@@ -57,6 +59,7 @@ async def listening(
         for listener in listeners:
             listener.socket.close()
         _remove(unix_path, made)
+        _remove_stand_in(unix_path.parent)
 
 
 @contextmanager
@@ -69,6 +72,7 @@ def listening_unix(path: Path) -> Iterator[trio.SocketListener]:
     finally:
         listener.socket.close()
         _remove(path, made)
+        _remove_stand_in(path.parent)
 
 
 async def open_tcp(host: str, port: int) -> list[trio.SocketListener]:
@@ -95,20 +99,14 @@ def open_unix(path: Path) -> trio.SocketListener:
         )
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _private_folder(path.parent)
-        # Between bind and listen nobody answers on a socket that is about to live.
-        with _alone_in(path.parent):
-            if path.is_socket():
-                if _answered(path):
-                    raise StartRefused(
-                        f"another daemon answers at {path}; stop it, or give this one a folder of"
-                        " its own with --state-dir"
-                    )
-                path.unlink(missing_ok=True)
-            # The folder keeps others out from the first moment on; the mode is a second lock.
-            sock.bind(os.fspath(path))
-            path.chmod(0o600)
-            sock.listen(BACKLOG)
+        for _ in range(MOST_REMOVALS):
+            _private_folder(path.parent)
+            with _alone_in(path.parent) as there:
+                if there:
+                    _listen(sock, path)
+                    break
+        else:
+            raise StartRefused(f"cannot listen on {path}: its folder does not stay")
         sock.setblocking(False)
         return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
     except OSError as error:
@@ -117,6 +115,21 @@ def open_unix(path: Path) -> trio.SocketListener:
     except BaseException:
         sock.close()
         raise
+
+
+def _listen(sock: socket.socket, path: Path) -> None:
+    """Alone in the folder, since between bind and listen nobody answers on a socket that is about to live."""
+    if path.is_socket():
+        if _answered(path):
+            raise StartRefused(
+                f"another daemon answers at {path}; stop it, or give this one a folder of"
+                " its own with --state-dir"
+            )
+        path.unlink(missing_ok=True)
+    # The folder keeps others out from the first moment on; the mode is a second lock.
+    sock.bind(os.fspath(path))
+    path.chmod(0o600)
+    sock.listen(BACKLOG)
 
 
 def adopt_listeners(fds: Sequence[int]) -> list[trio.SocketListener]:
@@ -169,9 +182,21 @@ def _remove(path: Path, made: tuple[int, int] | None) -> None:
     """
     if made is None or _identity(path) != made:
         return
-    with _alone_in(path.parent):
-        if _identity(path) == made and not _answered(path):
+    with _alone_in(path.parent) as there:
+        if there and _identity(path) == made and not _answered(path):
             path.unlink(missing_ok=True)
+
+
+def _remove_stand_in(folder: Path) -> None:
+    """Remove the folder that stands for one of a state folder, with the last socket that was below it.
+
+    Nobody else would: in a state folder it goes with that one, and of a session with the session.
+    """
+    for empty in (folder, folder.parent):
+        if stands_in(empty) or stands_in(empty.parent):
+            with suppress(OSError), _alone_in(empty) as there:
+                if there:
+                    empty.rmdir()
 
 
 def _answered(path: Path) -> bool:
@@ -189,20 +214,35 @@ def _answered(path: Path) -> bool:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Make and remove sockets of this folder one process at a time; it takes microseconds."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _alone_in(folder: Path) -> Iterator[bool]:
+    """Make and remove sockets of this folder one process at a time; it takes microseconds.
+
+    False: it is not there, for whoever was alone in it before us has removed it.
+    """
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
+        yield _leads_to(folder, fd)
     finally:
         os.close(fd)
 
 
+def _leads_to(folder: Path, fd: int) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(folder.stat(), os.fstat(fd))
+    return False
+
+
 def _private_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.stat()
-    if found.st_uid != os.geteuid():
-        raise StartRefused(f"the folder {folder} belongs to somebody else")
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        folder.chmod(0o700)
+    # Removed in that very moment; the caller looks whether it is there.
+    with suppress(FileNotFoundError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+        if found.st_uid != os.geteuid():
+            raise StartRefused(f"the folder {folder} belongs to somebody else")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            folder.chmod(0o700)

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from penstock.words.address import Paths
@@ -59,7 +60,9 @@ def make_folder(folder: Path) -> None:
     """Make a folder of ours alone, unless it is there. StartRefused if it cannot be, or is not ours."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make_private(folder)
+        # A folder of sockets may be removed with the last of another daemon; who listens makes it again.
+        with suppress(FileNotFoundError):
+            _make_private(folder)
     except OSError as error:
         why = f"the folder {folder} cannot be made: {error.strerror}"
         raise StartRefused(why) from None

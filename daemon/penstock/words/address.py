@@ -189,7 +189,16 @@ def _runtime_beside(state: Path) -> Path:
     beside = state.expanduser().absolute() / "run"
     if len(os.fsencode(f"{beside}{_LONGEST_SOCKET}")) <= LONGEST_SOCKET_PATH:
         return beside
-    return SHALLOW / f"penstock-{os.geteuid()}-{_digest(str(beside))}"
+    return SHALLOW / f"{_stand_in()}{_digest(str(beside))}"
+
+
+def stands_in(folder: Path) -> bool:
+    """Whether this is a folder of sockets of ours that stands for one in a state folder."""
+    return folder.parent == SHALLOW and folder.name.startswith(_stand_in())
+
+
+def _stand_in() -> str:
+    return f"penstock-{os.geteuid()}-"
 
 
 def find_address(

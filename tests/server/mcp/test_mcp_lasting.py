@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Callable
@@ -133,6 +134,14 @@ def test_an_id_has_what_its_client_said_or_nothing_more() -> None:
         assert with_opening("abc", body) == "abc"
     for told_id in ("abc", "abc.", ".e30", "abc.W10", f"abc.{'e' * (LONGEST_OPENING + 1)}"):  # fmt: skip
         assert opening_in(told_id) is None
+
+
+def test_an_id_that_its_client_made_deep_is_one_without_an_opening() -> None:
+    """MCP-01: no parser comes to its end over it; bodies are counted before, headers are not."""
+    for text in (b"[" * 1500, b'{"a":' * 300, b"[" * 700 + b"]" * 700):
+        coded = base64.urlsafe_b64encode(text).decode().rstrip("=")
+        assert len(coded) <= LONGEST_OPENING
+        assert opening_in(f"abc.{coded}") is None
 
 
 async def test_what_is_kept_of_sessions_is_bounded() -> None:

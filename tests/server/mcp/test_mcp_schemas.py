@@ -72,12 +72,14 @@ def test_all_tools_together_leave_a_model_its_room() -> None:
 
 
 def test_a_tool_that_executes_programs_says_so() -> None:
-    """MCP-01"""
+    """MCP-01: and one that ends a run, or takes somebody's schedule away."""
     told = {tool["name"]: tool["annotations"] for tool in tools()}
     starts = {name for name in told if name.startswith(("run_", "start_", "retry_"))}
     for name, hints in told.items():
         assert hints["readOnlyHint"] is name.startswith(("get_", "wait_", "read_", "list_", "queue_"))  # fmt: skip
-        assert hints["destructiveHint"] is (name in {*starts, "cancel_run"})
+        assert hints["destructiveHint"] is (
+            name in {*starts, "cancel_run", "change_queue"}
+        )
         assert hints["openWorldHint"] is (name in starts)
         assert hints.get("idempotentHint", False) is (name == "cancel_run")
 

@@ -181,6 +181,7 @@ TOOLS: dict[str, Tool] = {
             "change_queue",
             "Change who executes when.",
             a.ChangeQueue,
+            destroys=True,
             repeatable=False,
         ),
         Tool(
