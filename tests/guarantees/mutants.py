@@ -666,6 +666,14 @@ MUTANTS = (
         "store fails for long",
     ),
     Mutant(
+        "a run that is paused gives its slot away with its program standing",
+        "log/sqlite/handlers:park",
+        "if head.state == PAUSED: return Appended()",
+        "",
+        "pauses",
+        "none",
+    ),
+    Mutant(
         "a stop lets what was paused go on",
         "log/sqlite/handle_end:release",
         "new_event = _put_aside(new_event)",
@@ -1984,8 +1992,8 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the time of a paused program runs out",
-        "RunTable._move_clock",
-        "execution.stop_clock()",
+        "Execution.suspend",
+        "self.stop_clock()",
         "pass",
         "runs/test_suspension.py::test_the_time_of_a_paused_program_stands_still",
     ),
@@ -2070,6 +2078,22 @@ TESTED_MUTANTS = (
         "",
         "runs/test_suspension.py::"
         "test_the_program_of_any_kind_is_paused_and_its_limits_stand_still",
+    ),
+    TestedMutant(
+        "a run that is paused starts another program",
+        "Parking.wait_going",
+        "await self.execution.going.wait()",
+        "",
+        "runs/test_suspension.py::"
+        "test_a_paused_run_waits_for_nothing_and_starts_nothing_until_it_goes_on",
+    ),
+    TestedMutant(
+        "a pause just before a wait lets the time of the wait count",
+        "Parking._park",
+        "if self.parked: self.execution.stop_clock()",
+        "",
+        "runs/test_suspension.py::"
+        "test_the_time_of_a_run_that_waits_stands_still_though_it_was_paused_in_that_moment",
     ),
     TestedMutant(
         "a run keeps its slot while its model server is away",
