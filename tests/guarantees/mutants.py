@@ -586,22 +586,10 @@ MUTANTS = (
     Mutant(
         "a due time is over before its run is in the log",
         "Schedules._make_up",
+        "await self._submit(row, run_id)",
         """
-            try:
-                await self._submit(row, run_id)
-            except _PASSING as error:
-                return self._wait_with(row.name, error)
-            except PenstockError as error:
-                skipped = str(error)
-        """,
-        """
-            try:
-                await self.recorder.record(AdvanceSchedule(row.name, now, row.due, following, run_id, skipped))
-                await self._submit(row, run_id)
-            except _PASSING as error:
-                return self._wait_with(row.name, error)
-            except PenstockError as error:
-                skipped = str(error)
+            await self.recorder.record(AdvanceSchedule(row.name, now, row.due, following, run_id, skipped))
+            await self._submit(row, run_id)
         """,
         "recurring",
         "kill the daemon",
@@ -609,24 +597,10 @@ MUTANTS = (
     Mutant(
         "a schedule does not wait for its last run",
         "Schedules._make_up",
+        'run_id, skipped, now = run_id_of(row.name, row.due), "", self.now()',
         """
-            if row.last_run is not None and self.is_open(row.last_run):
-                skipped = f"its last run {row.last_run} is open"
-            else:
-                try:
-                    await self._submit(row, run_id)
-                except _PASSING as error:
-                    return self._wait_with(row.name, error)
-                except PenstockError as error:
-                    skipped = str(error)
-        """,
-        """
-            try:
-                await self._submit(row, run_id)
-            except _PASSING as error:
-                return self._wait_with(row.name, error)
-            except PenstockError as error:
-                skipped = str(error)
+            run_id, skipped, now = run_id_of(row.name, row.due), "", self.now()
+            row = __import__("dataclasses").replace(row, last_run=None)
         """,
         "recurring",
         "none",
