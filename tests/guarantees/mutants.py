@@ -496,7 +496,8 @@ MUTANTS = (
         """
             try:
                 with failed:
-                    await self._park_surely(waiting)
+                    while not await self._park_surely(waiting):
+                        await self.execution.going.wait()
                     yield
             finally:
                 self._waiting -= 1
@@ -506,7 +507,8 @@ MUTANTS = (
         """
             try:
                 with failed:
-                    await self._park_surely(waiting)
+                    while not await self._park_surely(waiting):
+                        await self.execution.going.wait()
                     yield
             finally:
                 self._waiting -= 1
