@@ -28,6 +28,7 @@ from penstock_drills.simulator import Stage, open_stage
 
 #: Virtual seconds at which things happen; several at once are what races are made of.
 MOMENTS = (0.0, 0.0, 0.001, 0.01, 0.01, 0.1, 0.5, 1.0)
+#: Virtual seconds after which a story is ended, whatever still runs.
 STORY_ENDS = 8.0
 #: The same where there are schedules, whose shortest span is ten seconds.
 RECURRING_ENDS = 25.0
@@ -69,7 +70,7 @@ class Story:
     fault: StoreFault | None
     end: str
     end_at: float
-    #: Virtual seconds after which it is ended, whatever still runs.
+    #: `STORY_ENDS`, or `RECURRING_ENDS`.
     lasts: float = STORY_ENDS
 
     async def play(self, stage: Stage) -> None:

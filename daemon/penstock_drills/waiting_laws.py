@@ -17,6 +17,7 @@ from penstock.words.events import (
     RunQueued,
     RunRearranged,
     RunRequeued,
+    RunWaiting,
     ScheduleSet,
 )
 from penstock.words.lifecycle import PAUSED, QUEUED_STATES, next_state
@@ -64,6 +65,9 @@ class _Waits:
             self._queued(fact, wait, fact.event)
         elif isinstance(fact.event, RunRequeued):
             self._requeued(fact, wait, fact.event)
+        elif isinstance(fact.event, RunWaiting):
+            if wait.state == PAUSED and fact.event.kind != "restart":
+                self.broken.append(f"{fact.run_id} gave its slot away while paused")
         elif isinstance(fact.event, RunRearranged):
             if fact.event.stashed is not None:
                 wait.stashed = fact.event.stashed

@@ -154,7 +154,9 @@ async def _check_due_times(stage: Stage) -> None:
 async def pauses(stage: Stage) -> None:
     """Programs are paused; they go on, are cancelled, are left so. Meanwhile the queue is paused."""
     with stage.person("submitter"):
-        await stage.submit(["exec", 2], run_id="a", timeout=4)
+        # Its other branch is to wait while its program stands.
+        child: Op = ["nest", [["exec", 2]], [["sleep", 1], ["spawn", "x", []]]]
+        await stage.submit(child, run_id="a", timeout=4)
         await stage.submit(["exec", 90], run_id="b")
         await trio.sleep(0.5)
         await stage.core.suspension.pause("a")

@@ -496,7 +496,8 @@ MUTANTS = (
         """
             try:
                 with failed:
-                    await self._park_surely(waiting)
+                    while not await self._park_surely(waiting):
+                        await self.execution.going.wait()
                     yield
             finally:
                 self._waiting -= 1
@@ -506,7 +507,8 @@ MUTANTS = (
         """
             try:
                 with failed:
-                    await self._park_surely(waiting)
+                    while not await self._park_surely(waiting):
+                        await self.execution.going.wait()
                     yield
             finally:
                 self._waiting -= 1
@@ -586,22 +588,10 @@ MUTANTS = (
     Mutant(
         "a due time is over before its run is in the log",
         "Schedules._make_up",
+        "await self._submit(row, run_id)",
         """
-            try:
-                await self._submit(row, run_id)
-            except _PASSING as error:
-                return self._wait_with(row.name, error)
-            except PenstockError as error:
-                skipped = str(error)
-        """,
-        """
-            try:
-                await self.recorder.record(AdvanceSchedule(row.name, now, row.due, following, run_id, skipped))
-                await self._submit(row, run_id)
-            except _PASSING as error:
-                return self._wait_with(row.name, error)
-            except PenstockError as error:
-                skipped = str(error)
+            await self.recorder.record(AdvanceSchedule(row.name, now, row.due, following, run_id, skipped))
+            await self._submit(row, run_id)
         """,
         "recurring",
         "kill the daemon",
@@ -609,24 +599,10 @@ MUTANTS = (
     Mutant(
         "a schedule does not wait for its last run",
         "Schedules._make_up",
+        'run_id, skipped, now = run_id_of(row.name, row.due), "", self.now()',
         """
-            if row.last_run is not None and self.is_open(row.last_run):
-                skipped = f"its last run {row.last_run} is open"
-            else:
-                try:
-                    await self._submit(row, run_id)
-                except _PASSING as error:
-                    return self._wait_with(row.name, error)
-                except PenstockError as error:
-                    skipped = str(error)
-        """,
-        """
-            try:
-                await self._submit(row, run_id)
-            except _PASSING as error:
-                return self._wait_with(row.name, error)
-            except PenstockError as error:
-                skipped = str(error)
+            run_id, skipped, now = run_id_of(row.name, row.due), "", self.now()
+            row = __import__("dataclasses").replace(row, last_run=None)
         """,
         "recurring",
         "none",
@@ -664,6 +640,14 @@ MUTANTS = (
         """,
         "pauses",
         "store fails for long",
+    ),
+    Mutant(
+        "a run that is paused gives its slot away with its program standing",
+        "log/sqlite/handlers:park",
+        "if head.state == PAUSED: return Appended()",
+        "",
+        "pauses",
+        "none",
     ),
     Mutant(
         "a stop lets what was paused go on",
@@ -1984,8 +1968,8 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the time of a paused program runs out",
-        "RunTable._move_clock",
-        "execution.stop_clock()",
+        "Execution.suspend",
+        "self.stop_clock()",
         "pass",
         "runs/test_suspension.py::test_the_time_of_a_paused_program_stands_still",
     ),
@@ -2070,6 +2054,22 @@ TESTED_MUTANTS = (
         "",
         "runs/test_suspension.py::"
         "test_the_program_of_any_kind_is_paused_and_its_limits_stand_still",
+    ),
+    TestedMutant(
+        "a run that is paused starts another program",
+        "Parking.wait_going",
+        "await self.execution.going.wait()",
+        "",
+        "runs/test_suspension.py::"
+        "test_a_paused_run_waits_for_nothing_and_starts_nothing_until_it_goes_on",
+    ),
+    TestedMutant(
+        "a pause just before a wait lets the time of the wait count",
+        "Parking._park",
+        "if self.parked: self.execution.stop_clock()",
+        "",
+        "runs/test_suspension.py::"
+        "test_the_time_of_a_run_that_waits_stands_still_though_it_was_paused_in_that_moment",
     ),
     TestedMutant(
         "a run keeps its slot while its model server is away",

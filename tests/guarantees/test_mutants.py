@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -66,8 +67,12 @@ def test_without_a_bug_the_same_tests_pass(python: WarmPython, tmp_path: Path) -
 
 
 def test_no_bug_is_planted_twice() -> None:
+    """Under no two names; one bug may be for a story to find and for a test, since both must."""
     mutants = (*MUTANTS, *TESTED_MUTANTS)
     assert len({mutant.name for mutant in mutants}) == len(mutants)
+    for alike in (MUTANTS, TESTED_MUTANTS):
+        bugs = {(m.where, dedent(m.old).strip(), dedent(m.new).strip()) for m in alike}
+        assert len(bugs) == len(alike)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from penstock.processes.output import OutputPieces, RunOutput, open_output
 from penstock.processes.process import ProcessTree, Proof, run_process
 from penstock.processes.reading import READ_BYTES
 from penstock.processes.spec import Program, child_environment
+from penstock.processes.supervisor import spawn
 from penstock.words.batching import Pace
 from penstock.words.errors import NoProcess, Refused
 from penstock.words.events import Log, ProcessExited, ProcessStarted
@@ -764,6 +765,8 @@ os.fork = refuse
 REFUSE_ALL = REFUSE + "import _posixsubprocess\n_posixsubprocess.fork_exec = refuse\n"
 #: That other way takes other arguments, as that of another Python may.
 OTHER_PYTHON = "import _posixsubprocess\n_posixsubprocess.fork_exec = lambda: 0\n"
+#: Or there is none.
+WITHOUT_IT = "import _posixsubprocess\ndel _posixsubprocess.fork_exec\n"
 
 
 def before_supervisors(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -782,11 +785,35 @@ async def test_a_program_is_made_without_a_copy_of_its_supervisor(
         assert (await watched.run("true")).exit_code == 0
 
 
-async def test_where_that_is_not_to_be_had_it_is_made_all_the_same(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
+def test_this_python_starts_programs_as_the_supervisor_asks_it_to(
+    tmp_path: Path,
 ) -> None:
-    """CN-01: what is Python's own may be another one in another Python."""
-    before_supervisors(monkeypatch, OTHER_PYTHON)
+    """PF-03: `_posixsubprocess.fork_exec` is private, so what we give it is checked against its effects."""
+    write = "{ pwd; umask; echo $WORD; read -r _ _ _ _ _ session _ < /proc/$$/stat; echo $session $$; } > out"
+    spec: dict[str, object] = {
+        "argv": [b"sh", b"-c", write.encode()],
+        "env": {b"PATH": os.fsencode(os.environ["PATH"]), b"WORD": b"word"},
+        "cwd": os.fsencode(tmp_path),
+        "umask": 0o027,
+    }
+    pid = spawn(spec)
+    assert pid, (
+        "this Python's _posixsubprocess.fork_exec is not there or takes other arguments than `spawn` in"
+        " supervisor.py gives: programs start all the same, by the slower fork"
+    )
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    told = (tmp_path / "out").read_text().split()
+    assert told == [str(tmp_path), "0027", "word", str(pid), str(pid)], (
+        "this Python's _posixsubprocess.fork_exec means something else by what `spawn` in supervisor.py gives it"
+    )
+
+
+@pytest.mark.parametrize("code", [OTHER_PYTHON, WITHOUT_IT], ids=["other", "none"])
+async def test_where_that_is_not_to_be_had_it_is_made_all_the_same(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """CN-01: what is Python's own may be another one in another Python, or gone."""
+    before_supervisors(monkeypatch, code)
     with deadline():
         await watched.run("sh", "-c", "echo made", umask=0o022)
     assert watched.output["stdout"] == b"made\n"

@@ -19,7 +19,7 @@ from fakes.cores import (
     wait_ended,
 )
 from penstock.kinds.command import KIND
-from penstock.log.writes import RequestPreempt
+from penstock.log.writes import Continue, RequestPreempt, Suspend
 from penstock.pipeline import Kind, Run
 from penstock.runs.core import Core
 from penstock.testing import (
@@ -30,6 +30,8 @@ from penstock.testing import (
 )
 from penstock.words.api import RearrangeRequest
 from penstock.words.errors import Conflict, Fenced, RunNotFound, Terminal
+from penstock.words.events import Milestone
+from penstock.words.wait_reason import Waiting
 
 
 def sleeping(seconds: float) -> FakeProcesses:
@@ -224,3 +226,104 @@ async def test_a_run_that_is_paused_as_it_gives_way_is_put_aside(
         await core.line.rearrange("r", RearrangeRequest(stashed=False))
         await wait_ended(core, "r")
         assert (await core.reader.view("r")).state == "completed"
+
+
+async def _two_branches(run: Run, _inputs: Seconds) -> Nothing:
+    """A program, and beside it a question after ten seconds and another program after fifty."""
+
+    async def question() -> None:
+        await trio.sleep(10)
+        await run.ask("go", "May it?")
+
+    async def another() -> None:
+        await trio.sleep(50)
+        await run.exec(["work"])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(question)
+        nursery.start_soon(another)
+        await run.exec(["work"])
+    return Nothing()
+
+
+async def test_a_paused_run_waits_for_nothing_and_starts_nothing_until_it_goes_on(
+    autojump_clock: Any,
+) -> None:
+    """DU-05, SC-12: it keeps its slot, and its program stands as its state says."""
+    processes = sleeping(1000.0)
+    both = kind("both", _two_branches)
+    async with open_box(processes, others=(both,), max_concurrent=1) as core:
+        await core.submitter.submit(request("both", run_id="r"))
+        await trio.sleep(1)
+        await core.suspension.pause("r")
+        await core.submitter.submit(request(run_id="next", seconds=5.0))
+        await trio.sleep(100)
+        assert core.reader.open_view("r").state == "paused"
+        assert processes.stopped == set(processes.alive)
+        assert core.reader.open_view("next").state == "queued"
+        await core.suspension.resume("r")
+        await trio.sleep(1)
+        assert core.reader.open_view("r").state == "waiting"
+        assert len(processes.alive) == 2
+        assert not processes.stopped
+        await wait_ended(core, "next")
+        await core.control.answer("r", "go", "yes", "me")
+        await wait_ended(core, "r")
+        assert (await core.reader.view("r")).state == "completed"
+
+
+async def test_a_branch_of_a_paused_run_that_would_wait_hears_its_cancel(
+    autojump_clock: Any,
+) -> None:
+    """DU-05, CN-01: that of its own, and that of the run."""
+    left: list[float] = []
+
+    async def tested(run: Run, _inputs: Seconds) -> Nothing:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run.exec, ["work"])
+            await trio.sleep(10)
+            with trio.move_on_after(20):
+                await run.ask("go", "May it?")
+            left.append(trio.current_time() - begun)
+            await run.ask("again", "May it?")
+        return Nothing()
+
+    begun = trio.current_time()
+    async with open_box(sleeping(1000.0), others=(kind("tested", tested),)) as core:
+        await core.submitter.submit(request("tested", run_id="r"))
+        await trio.sleep(1)
+        await core.suspension.pause("r")
+        await trio.sleep(100)
+        assert [round(at) for at in left] == [30]
+        receipt = await core.control.cancel("r", "enough", wait=True)
+        assert receipt.proves_end
+
+
+async def test_the_time_of_a_run_that_waits_stands_still_though_it_was_paused_in_that_moment(
+    autojump_clock: Any,
+) -> None:
+    """DU-05, SC-06: a pause and its end that come to the log just before the wait do not set it going."""
+
+    async def tested(run: Run, _inputs: Seconds) -> Nothing:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run.exec, ["work"])
+            await trio.sleep(10)
+            # While this is being committed, the three writes behind it come to be one batch.
+            nursery.start_soon(run.emit, Milestone(name="m"))
+            for write in (Suspend, Continue):
+                await trio.sleep(0.1)
+                nursery.start_soon(core.recorder.record, write("r", core.now()))
+            await trio.sleep(0.1)
+            async with run.without_slot(Waiting("model", "away")):
+                await trio.sleep(500)
+            nursery.cancel_scope.cancel(reason="done")
+        return Nothing()
+
+    async with open_memory_store(delay=lambda: 0.5) as store:
+        box = open_box(sleeping(9000.0), others=(kind("tested", tested),), store=store)
+        async with box as core:
+            await core.submitter.submit(request("tested", run_id="r", timeout=100.0))
+            await wait_ended(core, "r")
+            assert (await core.reader.view("r")).state == "completed"
+            moves = ["run.paused", "run.continued", "run.waiting", "run.resumed"]
+            assert [t for t in await types_of(core, "r") if t in moves] == moves

@@ -386,7 +386,7 @@ class Answer(Write[Appended]):
 
 @dataclass(frozen=True, slots=True)
 class Park(Write[Appended]):
-    """The run waits and gives its slot back: Appended (`run.waiting`); Fenced."""
+    """The run waits and gives its slot back: Appended (`run.waiting`), empty while it is paused; Fenced."""
 
     fence: Fence
     waiting: Waiting

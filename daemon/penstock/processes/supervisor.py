@@ -24,11 +24,15 @@ import select
 import signal
 import sys
 import time
-from _posixsubprocess import fork_exec
 
 from penstock.processes.containment import boot_id, choose, read_stat
 from penstock.processes.termination import LOOK_SECONDS, Terminable, terminate
 from penstock.processes.testimony import keep_proof
+
+try:
+    from _posixsubprocess import fork_exec
+except ImportError:  # it is Python's own, and promised to nobody
+    fork_exec = None  # type: ignore[assignment]
 
 #: Every signal that a program can ignore or handle.
 CATCHABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -285,7 +289,7 @@ def spawn(spec: dict[str, object]) -> int:
             True,
         )  # fmt: skip
     except (OSError, TypeError):
-        # No process is to be had, or this Python's takes other arguments.
+        # No process is to be had, or this Python has none, or one that takes other arguments.
         os.close(errors)
         return 0
     finally:

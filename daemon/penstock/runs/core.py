@@ -19,7 +19,7 @@ import trio
 import penstock
 from penstock.concurrency.enduring import endure
 from penstock.log.bus import Bus
-from penstock.log.projections import BrokenStory
+from penstock.log.projections import BrokenStory, RunView
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact
 from penstock.log.spans import TraceSpan
@@ -42,6 +42,7 @@ from penstock.runs.kind import Kind
 from penstock.runs.live_output import LiveOutputs
 from penstock.runs.preemptor import Preemptor
 from penstock.runs.program import Executor
+from penstock.runs.queue import QueueSnapshot
 from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, ProvenGone, Repaired, none_proven, repair
 from penstock.runs.retention import Retention
@@ -151,16 +152,22 @@ class Core:
     async def why(self, run_id: str) -> Why:
         """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
         view = await self.reader.view(run_id)
-        away = self.recorder.unavailable
-        return explain(view, self.table.snapshot(), log_away=away)
+        return self._explain(view, self.table.snapshot())
 
     async def whys(self, run_ids: Iterable[str]) -> list[Why]:
         """The same of several runs; those that there are not are left out."""
         found = []
+        head, queue = self.table.head, self.table.snapshot()
         for run_id in run_ids:
             with suppress(RunNotFound):
-                found.append(await self.why(run_id))
+                view = await self.reader.view(run_id)
+                if head != self.table.head:
+                    head, queue = self.table.head, self.table.snapshot()
+                found.append(self._explain(view, queue))
         return found
+
+    def _explain(self, view: RunView, queue: QueueSnapshot) -> Why:
+        return explain(view, queue, log_away=self.recorder.unavailable)
 
     def statistics(self) -> QueueStatistics:
         """How full everything is now, at any load without waiting (SC-11)."""

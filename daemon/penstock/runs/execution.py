@@ -37,6 +37,14 @@ log = logging.getLogger("penstock.run")
 # The deadline of a scope that has none.
 _NEVER = trio.CancelScope().deadline
 
+
+def set_event() -> trio.Event:
+    """One that nobody waits for to begin with."""
+    event = trio.Event()
+    event.set()
+    return event
+
+
 #: Characters of an error that are kept: some contain whole documents.
 LONGEST_ERROR = 4000
 
@@ -70,6 +78,8 @@ class Execution:
     concluded: trio.Event = field(default_factory=trio.Event)
     #: Set when a parked run has its slot again.
     unparked: trio.Event = field(default_factory=trio.Event)
+    #: Set unless the run is paused.
+    going: trio.Event = field(default_factory=set_event)
     #: Limits of its kind's own, each with the seconds that are left of it while the clock stands.
     _limits: dict[trio.CancelScope, float] = field(default_factory=dict)
     _running_since: float | None = None
@@ -114,6 +124,16 @@ class Execution:
         self.limit.deadline = _NEVER
         for scope in self._limits:
             scope.deadline = _NEVER
+
+    def suspend(self) -> None:
+        """The run is paused from here on."""
+        self.stop_clock()
+        self.going = trio.Event()
+
+    def go_on(self) -> None:
+        """It is not paused any more."""
+        self.run_clock()
+        self.going.set()
 
     @contextmanager
     def limited(self, seconds: float) -> Iterator[trio.CancelScope]:

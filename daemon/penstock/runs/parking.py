@@ -12,14 +12,8 @@ import trio
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Park, Unpark
-from penstock.runs.execution import Execution
+from penstock.runs.execution import Execution, set_event
 from penstock.words.wait_reason import Waiting
-
-
-def _set_event() -> trio.Event:
-    event = trio.Event()
-    event.set()
-    return event
 
 
 @dataclass(eq=False, slots=True)
@@ -37,7 +31,7 @@ class Parking:
     _waiting: int = 0
     _turn: trio.Lock = field(default_factory=trio.Lock)
     # Set when the slot was brought back for the one who left last.
-    _back: trio.Event = field(default_factory=_set_event)
+    _back: trio.Event = field(default_factory=set_event)
 
     @asynccontextmanager
     async def open_parked(self, waiting: Waiting) -> AsyncIterator[None]:
@@ -47,13 +41,15 @@ class Parking:
         and the one that leaves goes on: a run that kept a slot while it waits for its own child
         could keep it from that child for ever. A cancelled run does not take the slot again. When
         only this task is cancelled it leaves at once, since the run may be failing; the slot is
-        fetched behind its back, and what computes next waits for it.
+        fetched behind its back, and what computes next waits for it. A paused run keeps its slot, and the
+        block begins once it goes on.
         """
         failed = DeferredFailure()
         self._waiting += 1
         try:
             with failed:
-                await self._park_surely(waiting)
+                while not await self._park_surely(waiting):
+                    await self.execution.going.wait()
                 yield
         finally:
             self._waiting -= 1
@@ -66,18 +62,26 @@ class Parking:
         """Return when the slot is here, unless a task of the run gave it up to wait."""
         await self._back.wait()
 
-    async def _park_surely(self, waiting: Waiting) -> None:
+    async def wait_going(self) -> None:
+        """Return when the slot is here, as `wait_slot`, and the run is not paused."""
+        await self.wait_slot()
+        await self.execution.going.wait()
+
+    async def _park_surely(self, waiting: Waiting) -> bool:
         """Give the slot back though this task is cancelled meanwhile: half given, it would be lost.
 
+        False, and the slot is still here, while the run is paused.
         The wait needs no limit: it is for a commit, and whatever ends the run ends it.
         """
         done = trio.Event()
         failed = DeferredFailure()
+        parked = False
 
         async def park() -> None:
+            nonlocal parked
             try:
                 with failed:
-                    await self._park(waiting)
+                    parked = await self._park(waiting)
             finally:
                 done.set()
 
@@ -85,6 +89,7 @@ class Parking:
         with trio.CancelScope(shield=True):
             await done.wait()
         failed.reraise()
+        return parked
 
     async def _bring_back(self, back: trio.Event) -> None:
         try:
@@ -92,14 +97,18 @@ class Parking:
         finally:
             back.set()
 
-    async def _park(self, waiting: Waiting) -> None:
+    async def _park(self, waiting: Waiting) -> bool:
         async with self._turn:
             if self.parked and not self.execution.unparked.is_set():
-                return
+                return True
             self.execution.stop_clock()
             self.execution.unparked = trio.Event()
-            await self.recorder.record(Park(self.execution.fence, waiting, self.now()))
-            self.parked = True
+            park = Park(self.execution.fence, waiting, self.now())
+            self.parked = bool((await self.recorder.record(park)).recorded)
+            if self.parked:
+                # A pause that came to the log before has set it going by its end.
+                self.execution.stop_clock()
+            return self.parked
 
     async def _unpark(self) -> None:
         async with self._turn:

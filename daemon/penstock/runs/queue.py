@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from penstock.words.priority import may_preempt
 
@@ -123,7 +124,7 @@ class SlotHolder:
     returning: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class QueueSnapshot:
     """Who wants a slot and who has one, as a claim would find them now."""
 
@@ -135,6 +136,16 @@ class QueueSnapshot:
     claiming: bool
     #: State of every open run.
     states: Mapping[str, str]
+
+    @cached_property
+    def ordered(self) -> list[Candidate]:
+        """Those that may have a slot, first to last: of many runs it is asked of one picture."""
+        return in_order(self.candidates, self.rules, self.now)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Candidate]:
+        """Who wants a slot."""
+        return {candidate.run_id: candidate for candidate in self.candidates}
 
 
 @dataclass(frozen=True, slots=True)

@@ -372,7 +372,7 @@ class Run:
         becomes the run's progress. `one_stream`: as with `2>&1` both streams are stdout, in the order in which
         they were written. When this returns, or raises, the whole process tree is gone.
         """
-        await self.wait_slot()
+        await self._parking.wait_going()
         programs = await self._open_programs()
         program = programs.program(
             argv,
@@ -430,7 +430,7 @@ class Run:
         """
 
         async def execute(process: RunningProcess) -> Executed:
-            await self.wait_slot()
+            await self._parking.wait_going()
             programs = await self._open_programs()
             stdout = process.stdout
             return await programs.execute(

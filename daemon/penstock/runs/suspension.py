@@ -85,18 +85,9 @@ class Suspension:
                 f"the run {ask.run_id!r} has no program now", run_id=ask.run_id
             )
         write = Suspend if ask.stop else Continue
-        refused: Conflict | None = None
-        try:
-            await self.recorder.record(write(ask.run_id, self.now()))
-        except Conflict as error:
-            if ask.stop:
-                raise
-            # It waits for something else meanwhile; its program must not stand for that.
-            refused = error
+        await self.recorder.record(write(ask.run_id, self.now()))
         for program in programs:
             await self.suspend(program, ask.stop)
-        if refused is not None:
-            raise refused
 
     async def _programs(self, run_id: str) -> list[ProcessStarted]:
         row = await self.store.run(run_id)

@@ -251,7 +251,7 @@ class RunTable:
             # It cannot be recorded, and is done all the same.
             self.cancel(write.run_id, write.reason)
         elif isinstance(write, Suspend | Continue):
-            self._move_clock(write, result)
+            self._note_pause(write, result)
         elif isinstance(write, RequestPreempt):
             self.interrupting.discard(write.run_id)
             self.moved = True
@@ -259,17 +259,17 @@ class RunTable:
             if execution is not None and not isinstance(result, Exception):
                 execution.preempt(write.by)
 
-    def _move_clock(
+    def _note_pause(
         self, write: Suspend | Continue, result: Result | PenstockError
     ) -> None:
-        """The time of a run counts while its program goes on."""
+        """The time of a run counts while its program goes on, and it waits for nothing while that stands."""
         execution = self.executions.get(write.run_id)
         if execution is None or isinstance(result, Exception) or not result.recorded:
             return
         if isinstance(write, Suspend):
-            execution.stop_clock()
+            execution.suspend()
         else:
-            execution.run_clock()
+            execution.go_on()
 
     def fold(self, facts: Sequence[Recorded]) -> None:
         """Fold and publish; then see to who waits for room."""

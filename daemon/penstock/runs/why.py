@@ -19,7 +19,6 @@ from penstock.runs.queue import (
     SlotHolder,
     grant,
     group_full,
-    in_order,
     startable,
 )
 from penstock.words.lifecycle import (
@@ -70,7 +69,7 @@ class Why:
 def explain(view: RunView, queue: QueueSnapshot, *, log_away: str | None = None) -> Why:
     """Why this run is in its state. `log_away`: why nothing can be recorded now, if that is so."""
     state = view.state or FIRST_STATE
-    candidate = next((w for w in queue.candidates if w.run_id == view.run_id), None)
+    candidate = queue.by_id.get(view.run_id)
     reasons: list[Reason]
     if view.ended:
         reasons = [_ended(view)]
@@ -152,7 +151,7 @@ def _queued(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
     hindrances = _hindrances(candidate, queue)
     if not startable(candidate, queue.rules, queue.now):
         return hindrances
-    ordered = in_order(queue.candidates, queue.rules, queue.now)
+    ordered = queue.ordered
     held = Counter(holder.candidate.group for holder in queue.slot_holders)
     if candidate in grant(ordered, held, queue.rules):
         if hindrances:

@@ -247,9 +247,11 @@ def _repeat(
 
 
 def park(transaction: Transaction, write: Park) -> Appended:
-    """The run waits and gives its slot back."""
+    """The run waits and gives its slot back; a paused one keeps it, and nothing is recorded."""
     head = transaction.get(write.fence.run_id)
     head.check(write.fence)
+    if head.state == PAUSED:
+        return Appended()
     if head.state not in SLOT_STATES:
         raise Conflict(f"the run {head.run_id} waits already", run_id=head.run_id)
     event = RunWaiting.of(write.waiting)
