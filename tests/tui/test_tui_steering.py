@@ -121,7 +121,7 @@ async def test_words_are_completed_as_in_a_shell(busy: DaemonProcess) -> None:
     """TU-03, CL-03: verbs, options, ids of the daemon that is looked at; of several what they share."""
     async with dashboard(busy.address) as (app, pilot):
         await stands_first(app, "r-1d00")
-        await pilot.press("colon", *"scheds".replace("ds", "d"), "tab")
+        await pilot.press("colon", *"sched", "tab")
         field = app.screen.query_one(Input)
         await until(lambda: field.value == "schedules ", app)
         field.value = "cancel r-1b"
@@ -180,7 +180,7 @@ def test_what_is_no_number_of_slots_is_refused(text: str) -> None:
     [
         (
             {"kind": "command", "inputs": {"argv": ["make", "a b"], "cwd": "/x"}},
-            "submit -- make 'a b'",
+            "submit --cwd /x -- make 'a b'",
         ),
         (
             {
