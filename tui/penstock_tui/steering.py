@@ -42,6 +42,10 @@ class Steering(App[None]):
         """The marked runs, or else the one that the keys are about."""
         raise NotImplementedError
 
+    def action_submit(self) -> None:
+        """Have a run, or a schedule of them, filled in."""
+        raise NotImplementedError
+
     def announce(self, text: str, *, severity: str = "information") -> None:
         """A note in the corner; never read as markup."""
         self.notify(plain(text), severity=severity, markup=False)  # type: ignore[arg-type]
@@ -145,7 +149,8 @@ class Steering(App[None]):
         if not isinstance(chosen, ScheduleChoice):
             return
         if chosen.verb == "new":
-            self.new_schedule()
+            # By the form of a run, where `every` is filled.
+            self.action_submit()
             return
         name = chosen.name
         sure = ConfirmDialog(
@@ -159,10 +164,6 @@ class Steering(App[None]):
             self.announce(str(error), severity="error")
         else:
             self.announce(command_of("schedules", "--remove", name))
-
-    def new_schedule(self) -> None:
-        """Have one filled in."""
-        raise NotImplementedError
 
     # -- the queue: everybody who submits would notice, so it is asked before it is done
 
