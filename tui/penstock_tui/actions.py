@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
-from json import dumps
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ from penstock.words.errors import PenstockError, Refused
 from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.recorded import Recorded
 from penstock_tui.drafts import Draft, changes_of, draft_of
-from penstock_tui.equivalents import command_of
+from penstock_tui.equivalents import command_of, edit_command
 from penstock_tui.screens.answer import AnswerDialog
 from penstock_tui.screens.cancel import CancelDialog
 from penstock_tui.screens.command import CommandDialog
@@ -84,7 +83,7 @@ class Actions(Steering):
             if not changes:
                 raise Refused("inputs", "nothing was changed")
             self.monitor.model.seed([await calls.edit(view.run_id, changes)])
-            return command_of("edit", view.run_id, "--inputs", dumps(changes))
+            return edit_command(view.run_id, changes)
 
         await self._fill_in(
             SubmitDialog(kinds, send, draft, options=(), heading="Edit")

@@ -38,6 +38,18 @@ def every_command(timing: str, name: str, request: Mapping[str, Any]) -> str:
     return command_of("every", timing, *_wanted(wanted))
 
 
+def edit_command(run_id: str, changes: Mapping[str, Any]) -> str:
+    """The words that change inputs of a run in line; what is no value of a variable is told whole."""
+    told = changes
+    if env := changes.get("env"):
+        told = {**changes, "env": dict.fromkeys(env, "…")}
+    return command_of("edit", run_id, "--inputs", _json(told))
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _wanted(request: Mapping[str, Any]) -> Iterator[str]:
     """A kind stands before its options, and a program behind them."""
     kind = str(request["kind"])
@@ -52,7 +64,7 @@ def _wanted(request: Mapping[str, Any]) -> Iterator[str]:
         behind = _words([inputs.pop("source", "")])
     yield from _options(request)
     if inputs:
-        yield from ("--inputs", json.dumps(inputs, ensure_ascii=False))
+        yield from ("--inputs", _json(inputs))
     yield from behind
 
 
