@@ -48,7 +48,7 @@ def on_terminal(script: str, **environ: str) -> tuple[str, int | None]:
 
 
 def test_a_program_that_does_not_end_fails_its_test_and_holds_up_no_other() -> None:
-    """DT-05: whoever reads a terminal would wait with it for ever."""
+    """Whoever reads a terminal would wait with it for ever."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(["sleep", "600"], stdout=theirs) as process:
         os.close(theirs)
