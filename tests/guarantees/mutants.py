@@ -1673,9 +1673,9 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a daemon is asked without a pause why a run waits",
-        "Telling.tell",
-        "pause = backoff(self._looks + 1, self._first, longest)",
-        "pause = TOLD_AFTER_SECONDS",
+        "Telling._pause",
+        "return backoff(self._looks + 1, first, longest)",
+        "return first",
         "cli/test_patience.py::test_a_wait_of_hours_asks_a_bounded_number_of_times",
     ),
     TestedMutant(

@@ -24,6 +24,9 @@ TOLD_AFTER_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 16.0
 #: The same of a run that executes, of which there is nothing to tell but that the log takes nothing.
 LONGEST_QUIET_SECONDS = 60.0
+#: First and longest pause.
+_WAITS = TOLD_AFTER_SECONDS, LONGEST_PAUSE_SECONDS
+_EXECUTES = LONGEST_PAUSE_SECONDS, LONGEST_QUIET_SECONDS
 #: The code of that reason.
 LOG_AWAY = "log"
 #: Children asked about below one another; a tree of runs is hardly deeper.
@@ -51,7 +54,6 @@ class Telling:
         self._notes, self._prefix = notes, prefix
         self._told = ""
         self._moves = notes.moves
-        self._first = TOLD_AFTER_SECONDS
         self._looks = 0
         self._next: float | None = None
 
@@ -60,9 +62,7 @@ class Telling:
         if self._client is None or self._notes.exit is not None:
             self._next = None
         elif self._next is None or self._moves != self._notes.moves:
-            waits = self._notes.waits
-            self._first = TOLD_AFTER_SECONDS if waits else LONGEST_PAUSE_SECONDS
-            self._looks, self._next = 0, now + self._first
+            self._looks, self._next = 0, now + self._pause()
         self._moves = self._notes.moves
         return self._next
 
@@ -71,16 +71,17 @@ class Telling:
         due = self.due(now)
         if self._client is None or due is None or now < due:
             return
-        waits = self._notes.waits
-        longest = LONGEST_PAUSE_SECONDS if waits else LONGEST_QUIET_SECONDS
         self._looks += 1
-        pause = backoff(self._looks + 1, self._first, longest)
-        self._next = now + pause
+        self._next = now + self._pause()
         why = _ask(self._client, self._notes.run_id)
         if why not in {"", self._told}:
             self._told = why
             self._notes.end_line()
             say(f"{self._prefix}{why}")
+
+    def _pause(self) -> float:
+        first, longest = _WAITS if self._notes.waits else _EXECUTES
+        return backoff(self._looks + 1, first, longest)
 
 
 def tell_submitting(

@@ -18,8 +18,6 @@ from penstock.words.live_frames import MESSAGE, frame_head
 from penstock.words.printed import STREAMS, Stream, bytes_of, size_of
 from penstock.words.recorded import Recorded
 
-#: The first byte of a frame that is a text message by itself (RFC 6455, 5.2).
-_WHOLE_TEXT = 0x81
 #: How a piece of a run's log ends that no program printed.
 _OWN_WORDS = b'"stream":"pipeline"}'
 
@@ -43,15 +41,10 @@ class Encoder:
 
 def text_frame(text: str) -> bytes:
     """A text message in one WebSocket frame. A server's frames are not masked, ours not compressed."""
-    data = text.encode()
-    size = len(data)
-    if size < 126:
-        head = bytes((_WHOLE_TEXT, size))
-    elif size < 1 << 16:
-        head = bytes((_WHOLE_TEXT, 126)) + size.to_bytes(2, "big")
-    else:
-        head = bytes((_WHOLE_TEXT, 127)) + size.to_bytes(8, "big")
-    return head + data
+    # Not before there is a WebSocket: an embedded run has none.
+    from wsproto.frame_protocol import FrameProtocol
+
+    return bytes(FrameProtocol(client=False, extensions=[]).send_data(text, fin=True))
 
 
 def websocket_frame(frame: HelloFrame | GapFrame | ReadyFrame | ByeFrame) -> bytes:
