@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from textual.app import App
@@ -121,15 +122,13 @@ class Steering(App[None]):
         calls = self.monitor.session.calls
         try:
             dialog = SlotsDialog(await calls.get("queue"))
-            wanted = await self.push_screen_wait(dialog)
-            if not isinstance(wanted, WantedSlots):
-                return
-            self.monitor.model.queue = await calls.slots(wanted.group, wanted.slots)
         except PenstockError as error:
             self.announce(str(error), severity="error")
-        else:
-            self.monitor.model.version += 1
-            self.announce(command_of(*wanted.words))
+            return
+        wanted = await self.push_screen_wait(dialog)
+        if isinstance(wanted, WantedSlots):
+            change = partial(calls.slots, wanted.group, wanted.slots)
+            await self._change(change, command_of(*wanted.words))
 
     def action_schedules(self) -> None:
         """What is run again and again: look, make, remove."""
@@ -210,8 +209,11 @@ class Steering(App[None]):
     async def _ask_and_change(
         self, dialog: ConfirmDialog, change: Change, said: str
     ) -> None:
-        if await self.push_screen_wait(dialog) is not True:
-            return
+        if await self.push_screen_wait(dialog) is True:
+            await self._change(change, said)
+
+    async def _change(self, change: Change, said: str) -> None:
+        """Have the queue changed, and show what it is then; `said`: the words of the command line."""
         try:
             self.monitor.model.queue = await change()
         except PenstockError as error:
