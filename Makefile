@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Containers often set it; then every Python that is started compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help venv run fast test serial test-long test-others lint check bench
+.PHONY: help venv run fast test serial test-long test-others lint check bench bench-models
 
 PYTHON ?= python3
 # Half of the time a test that starts programs waits for them, and another one can work.
@@ -32,6 +32,7 @@ help:
 	@echo "make test-others  the fast ones, with each other Python that is found here"
 	@echo "make check   format, linters, types, import rules, then all tests"
 	@echo "make bench   the measurements as a table, and in bench/results.json; takes minutes"
+	@echo "make bench-models URL=…  what a model gets done on that server; takes hours on a small box"
 
 venv: $(INSTALLED)
 
@@ -73,6 +74,6 @@ check: lint test
 bench: venv
 	$(BIN)/python -m bench
 
-# What a model gets done: make bench-models URL=http://127.0.0.1:8080/v1 [MODEL=local] [RECORD=file]
+# make bench-models URL=http://127.0.0.1:8080/v1 [MODEL=local] [RECORD=file]
 bench-models: venv
 	$(BIN)/python -m bench.models $(URL) --model $(or $(MODEL),local) --record $(or $(RECORD),bench-models.jsonl)

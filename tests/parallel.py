@@ -32,6 +32,15 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         module = nodeid.partition("::")[0]
         return ALONE if self.is_alone(module) else module
 
+    def schedule(self) -> None:
+        """Begin, or let one that takes a lost worker's place begin."""
+        begun = self.collection is not None
+        super().schedule()
+        if begun:
+            # As xdist does at the beginning: a worker keeps its last test until it is given more, and what
+            # a lost one has left may be no more than one.
+            super().schedule()
+
     def _assign_work_unit(self, node: Any) -> None:
         if next(iter(self.workqueue)) == ALONE:
             self.workqueue.move_to_end(ALONE)
@@ -41,13 +50,13 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
     def _reschedule(self, node: Any) -> None:
         if list(self.workqueue) != [ALONE]:
-            super()._reschedule(node)
+            if self._is_ready(node):
+                super()._reschedule(node)
             return
         staying = [
             other
             for other in self.nodes
-            # One that takes a lost worker's place has not said yet what it can run.
-            if not other.shutting_down and other in self.registered_collections
+            if not other.shutting_down and self._is_ready(other)
         ]
         # A worker keeps its last test until it is given more or told to end; so all but one are told.
         for other in staying[1:]:
@@ -78,6 +87,10 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         for other in self.nodes:
             self._reschedule(other)
         return crashed
+
+    def _is_ready(self, node: Any) -> bool:
+        """Whether it has said what it can run; one that takes a lost worker's place does so later."""
+        return node in self.registered_collections
 
     def _others_work(self, node: Any) -> bool:
         others = (other for other in self.nodes if other is not node)

@@ -111,3 +111,39 @@ def test_a_worker_that_is_lost_holds_up_nothing(steps: int, tmp_path: Path) -> N
     assert crashed is not None
     assert sorted([*ran, crashed]) == session.tests
     assert not session.scheduling.has_pending
+
+
+@pytest.mark.parametrize("steps", range(3))
+def test_what_a_lost_worker_leaves_is_run_when_all_others_have_ended(
+    steps: int, tmp_path: Path
+) -> None:
+    """As when a test hangs for minutes: who takes the place may get no more than one test, and waits for none."""
+    session = Session(tmp_path, {"a": "", "b": "", "e": ALONE}, 2)
+    lost, other = session.workers
+    for _ in range(steps):
+        session.step(lost)
+    while session.step(other):
+        pass
+    session.workers.clear()
+    assert other.shutting_down
+    assert session.scheduling.remove_node(other) is None
+    crashed = session.scheduling.remove_node(lost)
+    session.join()
+    session.scheduling.schedule()
+    session.end_if_finished()
+    ran = session.run()
+    assert sorted([*ran, str(crashed)]) == session.tests
+
+
+def test_two_workers_that_are_lost_at_once_are_both_replaced(tmp_path: Path) -> None:
+    """The first new one may be ready while the other still looks for what it can run."""
+    session = Session(tmp_path, {"a": "", "b": "", "c": "", "e": ALONE}, 2)
+    crashed = [session.scheduling.remove_node(lost) for lost in session.workers]
+    session.workers = [Worker(), Worker()]
+    for worker in session.workers:
+        session.scheduling.add_node(worker)
+    for worker in session.workers:
+        session.scheduling.add_node_collection(worker, session.tests)
+        session.scheduling.schedule()
+    ran = session.run()
+    assert sorted([*ran, *map(str, crashed)]) == session.tests

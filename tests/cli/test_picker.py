@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import select
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 
 from fakes.penstock_command import Penstock
 from fakes.real_daemon import RealDaemon
+from fakes.terminal_reading import read_terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
@@ -34,19 +34,15 @@ def asked(
         start_new_session=True, env={**os.environ, "TERM": "xterm-256color"},
     ) as process:  # fmt: skip
         os.close(theirs)
-        sent, told = b"", False
-        try:
-            while select.select([ours], [], [], PATIENCE)[0]:
-                sent += os.read(ours, 65536)
-                if not told and b"which run" in sent:
-                    told = True
-                    answer(ours, process)
-            process.kill()
-            raise AssertionError(f"it goes on: {sent!r}")
-        except OSError:
-            pass  # nobody holds the other end any more
-        finally:
-            os.close(ours)
+        told = False
+
+        def answer_once(sent: bytes) -> None:
+            nonlocal told
+            if not told and b"which run" in sent:
+                told = True
+                answer(ours, process)
+
+        sent = read_terminal(ours, process, answer_once)
         code = process.wait(PATIENCE)
     return sent.decode().replace("\r\n", "\n"), code
 
@@ -90,8 +86,7 @@ def test_who_starts_a_run_is_told_the_number_to_type(
     ) as submits:
         assert submits.wait(PATIENCE) == 0
     os.close(theirs)
-    sent = os.read(ours, 65536).decode().splitlines()
-    os.close(ours)
+    sent = read_terminal(ours, submits).decode().splitlines()
     assert "penstock: it has number 3" in sent, sent
     assert penstock("submit", "--", "true").stderr == ""
 

@@ -14,6 +14,8 @@ import termios
 
 import pytest
 
+from fakes.terminal_reading import read_terminal
+
 pytestmark = pytest.mark.slow
 
 #: Seconds; a loaded box may take its time.
@@ -40,16 +42,19 @@ def on_terminal(script: str, **environ: str) -> tuple[str, int | None]:
         command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environ
     ) as process:
         os.close(theirs)
-        sent = b""
-        try:
-            while more := os.read(ours, 65536):
-                sent += more
-        except OSError:
-            pass  # nobody holds the other end any more
-        finally:
-            os.close(ours)
+        sent = read_terminal(ours, process)
         code = process.wait(PATIENCE)
     return sent.decode().replace("\r\n", "\n"), code
+
+
+def test_a_program_that_does_not_end_fails_its_test_and_holds_up_no_other() -> None:
+    """Whoever reads a terminal would wait with it for ever."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(["sleep", "600"], stdout=theirs) as process:
+        os.close(theirs)
+        with pytest.raises(AssertionError, match="it goes on"):
+            read_terminal(ours, process, patience=0.1)
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_a_run_shows_its_colours_and_nothing_else_reaches_the_terminal() -> None:
@@ -92,16 +97,14 @@ def interrupted_at(prompt: str) -> tuple[str, int | None]:
         env={**os.environ, "TERM": "xterm-256color"},
     ) as process:  # fmt: skip
         os.close(theirs)
-        sent, told = b"", False
-        try:
-            while more := os.read(ours, 65536):
-                sent += more
-                if not told and prompt.encode() in sent:
-                    told = True
-                    process.send_signal(signal.SIGINT)
-        except OSError:
-            pass  # nobody holds the other end any more
-        finally:
-            os.close(ours)
+        told = False
+
+        def interrupt_once(sent: bytes) -> None:
+            nonlocal told
+            if not told and prompt.encode() in sent:
+                told = True
+                process.send_signal(signal.SIGINT)
+
+        sent = read_terminal(ours, process, interrupt_once)
         code = process.wait(PATIENCE)
     return sent.decode().replace("\r\n", "\n"), code

@@ -8,7 +8,6 @@ import os
 import pty
 import subprocess
 import sys
-from contextlib import suppress
 from typing import Any
 
 import click.testing
@@ -16,6 +15,7 @@ import pytest
 
 from fakes.foreign_daemon import AT, ForeignDaemon, fact
 from fakes.penstock_command import Penstock
+from fakes.terminal_reading import read_terminal
 from penstock.cli.output import json_lines
 from penstock.words.printed import piece_of
 
@@ -326,19 +326,13 @@ def test_a_failed_run_says_what_it_printed_last(
 def test_a_real_terminal_is_not_commanded(verb: tuple[str, ...]) -> None:
     """TU-04: what goes round the one way out is found by nothing but a terminal."""
     ours, theirs = pty.openpty()
-    with open(ours, "rb", buffering=0) as screen:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "penstock.cli.main", *verb],
-            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-            env={**os.environ, "TERM": "xterm", "NO_COLOR": "1"},
-        )  # fmt: skip
-        os.close(theirs)
-        said = b""
-        # A terminal whose programs have all gone says EIO.
-        with suppress(OSError):
-            while piece := screen.read(65536):
-                said += piece
-        process.wait(PATIENCE)
-    text = said.decode()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "penstock.cli.main", *verb],
+        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        env={**os.environ, "TERM": "xterm", "NO_COLOR": "1"},
+    )  # fmt: skip
+    os.close(theirs)
+    text = read_terminal(ours, process).decode()
+    process.wait(PATIENCE)
     assert text
     assert not [mark for mark in MARKS if mark in text], repr(text)

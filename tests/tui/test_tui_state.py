@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from fakes.aio import aio
 from fakes.tui_scene import FROZEN, World, busy_afternoon
 from penstock.client.log_reader import Backoff, LogReader
+from penstock.client.requests import Request
 from penstock.log.projections import RunView, fold
 from penstock.words import events as e
+from penstock.words.address import Address
+from penstock.words.errors import DaemonUnreachable
+from penstock_tui.session import DaemonCalls, LiveSession
 from penstock_tui.state import HISTORY_SECONDS, MOST_ENDED, DashboardState
 
 
@@ -127,6 +133,49 @@ def test_a_list_that_is_newer_than_the_stream_hides_no_question_for_good() -> No
     model.seed([world.views["a"].to_json()])
     assert model.runs["a"].asks
     assert model.broken == set()
+
+
+class AnswersLate(DaemonCalls):
+    """Its page was made before what comes by the stream meanwhile."""
+
+    def __init__(self, world: World, meanwhile: Callable[[], None]) -> None:
+        super().__init__(find_nobody)
+        self._world, self._meanwhile = world, meanwhile
+
+    async def send(self, request: Request) -> dict[str, Any]:
+        views = self._world.views.values()
+        rows = [
+            {**view.to_json(), "number": number} for number, view in enumerate(views, 1)
+        ]
+        self._meanwhile()
+        return {"runs": rows, "next": None}
+
+
+def find_nobody() -> Address:
+    raise DaemonUnreachable("nobody")
+
+
+@aio
+async def test_a_run_that_comes_while_numbers_are_asked_for_gets_its_own_later() -> (
+    None
+):
+    """DU-03: it is on no page yet, and is not forgotten with those that are."""
+    world = World()
+    world.submit("a", "command", {}, 20, 0)
+    model = followed(world)
+
+    def more_come() -> None:
+        if "b" not in world.views:
+            world.submit("b", "command", {}, 20, 0)
+            feed(model, {"type": "events", "events": wired(world)[model.position :]})
+
+    session = LiveSession(find_nobody, model)
+    session.calls = AnswersLate(world, more_come)
+    await session._ask_for_numbers()
+    assert model.unnumbered == {"b"}
+    await session._ask_for_numbers()
+    assert [run.number for run in model.runs.values()] == [1, 2]
+    assert not model.unnumbered
 
 
 def test_a_fact_from_a_newer_daemon_changes_nothing_but_the_cursor() -> None:

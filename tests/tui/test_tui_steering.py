@@ -15,7 +15,7 @@ from fakes.tui_processes import DaemonProcess
 from penstock.words.errors import Refused
 from penstock_tui.app import Dashboard
 from penstock_tui.drafts import changes_of
-from penstock_tui.equivalents import every_command, submit_command
+from penstock_tui.equivalents import edit_command, every_command, submit_command
 from penstock_tui.screens.command import completed
 from penstock_tui.screens.overview import Overview
 from penstock_tui.screens.queue_dialogs import WantedSlots, read_slots
@@ -121,7 +121,7 @@ async def test_words_are_completed_as_in_a_shell(busy: DaemonProcess) -> None:
     """TU-03, CL-03: verbs, options, ids of the daemon that is looked at; of several what they share."""
     async with dashboard(busy.address) as (app, pilot):
         await stands_first(app, "r-1d00")
-        await pilot.press("colon", *"scheds".replace("ds", "d"), "tab")
+        await pilot.press("colon", *"sched", "tab")
         field = app.screen.query_one(Input)
         await until(lambda: field.value == "schedules ", app)
         field.value = "cancel r-1b"
@@ -180,7 +180,7 @@ def test_what_is_no_number_of_slots_is_refused(text: str) -> None:
     [
         (
             {"kind": "command", "inputs": {"argv": ["make", "a b"], "cwd": "/x"}},
-            "submit -- make 'a b'",
+            "submit --cwd /x -- make 'a b'",
         ),
         (
             {
@@ -211,6 +211,15 @@ def test_a_schedule_is_told_in_words_too() -> None:
     said = every_command("30 2 * * *", "nightly", request)
     wanted = "penstock every '30 2 * * *' --name nightly --label k=v -- make"
     assert said == wanted
+
+
+def test_what_was_edited_is_told_without_the_values_of_variables() -> None:
+    """TU-03: as of a submit; a variable has its place in the words, and its value has none."""
+    changes = {"argv": ["a", "b"], "env": {"TOKEN": "hidden"}}
+    assert edit_command("r-1", changes) == (
+        """penstock edit r-1 --inputs '{"argv": ["a", "b"], "env": {"TOKEN": "…"}}'"""
+    )
+    assert "null" in edit_command("r-1", {"env": None})
 
 
 def test_only_what_was_changed_is_sent() -> None:

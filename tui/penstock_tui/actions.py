@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
-from json import dumps
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ from penstock.words.errors import PenstockError, Refused
 from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.recorded import Recorded
 from penstock_tui.drafts import Draft, changes_of, draft_of
-from penstock_tui.equivalents import command_of
+from penstock_tui.equivalents import command_of, edit_command
 from penstock_tui.screens.answer import AnswerDialog
 from penstock_tui.screens.cancel import CancelDialog
 from penstock_tui.screens.command import CommandDialog
@@ -48,9 +47,6 @@ class Actions(Steering):
         work = self._submit(draft_of(view)) if begun else self._edit(view)
         self.run_worker(work, group="dialog", exclusive=True)
 
-    def new_schedule(self) -> None:
-        self.run_worker(self._submit(), group="dialog", exclusive=True)
-
     async def _kinds(self) -> list[Mapping[str, Any]]:
         """What can be run; nothing where nobody answers, which is said."""
         if self.monitor.session is None:
@@ -66,18 +62,14 @@ class Actions(Steering):
         kinds = await self._kinds()
         if not kinds or self.monitor.session is None:
             return
-        told = ""
+        calls = self.monitor.session.calls
 
-        async def send(request: Mapping[str, Any]) -> Mapping[str, Any]:
-            nonlocal told
-            assert self.monitor.session is not None
-            told, reply = await self.monitor.session.calls.ask_for(request)
-            return reply
-
-        reply = await self.push_screen_wait(SubmitDialog(kinds, send, draft))
-        if isinstance(reply, Mapping):
+        async def send(request: Mapping[str, Any]) -> str:
+            told, reply = await calls.ask_for(request)
             became = reply.get("run_id") or f"the schedule {reply['name']}"
-            self.announce(f"{told}: {became}")
+            return f"{told}: {became}"
+
+        await self._fill_in(SubmitDialog(kinds, send, draft))
 
     async def _edit(self, view: RunView) -> None:
         """Change what a run in line is to do."""
@@ -86,19 +78,21 @@ class Actions(Steering):
             return
         draft, calls = draft_of(view), self.monitor.session.calls
 
-        async def send(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        async def send(request: Mapping[str, Any]) -> str:
             changes = changes_of(draft.inputs, request["inputs"])
             if not changes:
                 raise Refused("inputs", "nothing was changed")
-            said.append(command_of("edit", view.run_id, "--inputs", dumps(changes)))
-            return await calls.edit(view.run_id, changes)
+            self.monitor.model.seed([await calls.edit(view.run_id, changes)])
+            return edit_command(view.run_id, changes)
 
-        said: list[str] = []
-        dialog = SubmitDialog(kinds, send, draft, options=(), heading="Edit")
-        reply = await self.push_screen_wait(dialog)
-        if isinstance(reply, Mapping):
-            self.monitor.model.seed([reply])
-            self.announce(said[-1])
+        await self._fill_in(
+            SubmitDialog(kinds, send, draft, options=(), heading="Edit")
+        )
+
+    async def _fill_in(self, dialog: SubmitDialog) -> None:
+        """Show a form until it is sent, and then what was done by it, or left."""
+        if (said := await self.push_screen_wait(dialog)) is not None:
+            self.announce(str(said))
 
     def action_cancel_run(self) -> None:
         run_ids, session = self.current_runs(), self.monitor.session

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from penstock.haste import in_haste
 from penstock.unforeseen import guarded, open_streams
 from penstock.words.errors import PenstockError, Refused, Unauthorised
 from penstock.words.text import neutralise
@@ -100,17 +99,6 @@ def run(asked: argparse.Namespace) -> int:
         return _fail(error, 1)
 
 
-@contextmanager
-def _in_haste() -> Iterator[None]:
-    """What is imported stays: to look through it for garbage, again and again, takes a tenth of it all."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
 def on_terminal() -> bool:
     """Whether keys can come from stdin and Textual, which draws on stderr, is seen there."""
     return all(
@@ -130,7 +118,7 @@ def show(
     """Draw: on the terminal, or one picture."""
     from dataclasses import replace
 
-    with _in_haste():
+    with in_haste():
         from penstock_tui.app import Dashboard
         from penstock_tui.picture import size_of, take_picture
         from penstock_tui.replay import open_replay

@@ -185,10 +185,11 @@ class LiveSession:
 
     async def _ask_for_numbers(self) -> None:
         """Of the newest runs. Those that came faster than this keeps up with are known by their ids."""
-        limit = min(PAGE, len(self.model.unnumbered) + MORE_NEW)
-        page = await self.calls.runs(limit=limit)
+        asked = set(self.model.unnumbered)
+        page = await self.calls.runs(limit=min(PAGE, len(asked) + MORE_NEW))
         self.model.seed(page["runs"])
-        self.model.unnumbered.clear()
+        # What came meanwhile, and is on no page yet, is asked for the next time.
+        self.model.unnumbered -= asked
 
     async def _look(self) -> None:
         """Ask for what no fact tells: waiting submitters, clients, health."""

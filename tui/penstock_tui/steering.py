@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from textual.app import App
@@ -40,6 +41,10 @@ class Steering(App[None]):
 
     def current_runs(self) -> list[str]:
         """The marked runs, or else the one that the keys are about."""
+        raise NotImplementedError
+
+    def action_submit(self) -> None:
+        """Have a run, or a schedule of them, filled in."""
         raise NotImplementedError
 
     def announce(self, text: str, *, severity: str = "information") -> None:
@@ -117,15 +122,13 @@ class Steering(App[None]):
         calls = self.monitor.session.calls
         try:
             dialog = SlotsDialog(await calls.get("queue"))
-            wanted = await self.push_screen_wait(dialog)
-            if not isinstance(wanted, WantedSlots):
-                return
-            self.monitor.model.queue = await calls.slots(wanted.group, wanted.slots)
         except PenstockError as error:
             self.announce(str(error), severity="error")
-        else:
-            self.monitor.model.version += 1
-            self.announce(command_of(*wanted.words))
+            return
+        wanted = await self.push_screen_wait(dialog)
+        if isinstance(wanted, WantedSlots):
+            change = partial(calls.slots, wanted.group, wanted.slots)
+            await self._change(change, command_of(*wanted.words))
 
     def action_schedules(self) -> None:
         """What is run again and again: look, make, remove."""
@@ -145,7 +148,8 @@ class Steering(App[None]):
         if not isinstance(chosen, ScheduleChoice):
             return
         if chosen.verb == "new":
-            self.new_schedule()
+            # By the form of a run, where `every` is filled.
+            self.action_submit()
             return
         name = chosen.name
         sure = ConfirmDialog(
@@ -159,10 +163,6 @@ class Steering(App[None]):
             self.announce(str(error), severity="error")
         else:
             self.announce(command_of("schedules", "--remove", name))
-
-    def new_schedule(self) -> None:
-        """Have one filled in."""
-        raise NotImplementedError
 
     # -- the queue: everybody who submits would notice, so it is asked before it is done
 
@@ -209,8 +209,11 @@ class Steering(App[None]):
     async def _ask_and_change(
         self, dialog: ConfirmDialog, change: Change, said: str
     ) -> None:
-        if await self.push_screen_wait(dialog) is not True:
-            return
+        if await self.push_screen_wait(dialog) is True:
+            await self._change(change, said)
+
+    async def _change(self, change: Change, said: str) -> None:
+        """Have the queue changed, and show what it is then; `said`: the words of the command line."""
         try:
             self.monitor.model.queue = await change()
         except PenstockError as error:

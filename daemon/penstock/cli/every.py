@@ -67,8 +67,9 @@ def _set(
     if options.notify:
         why = "is for one run; a hook tells you of each that comes"
         raise Refused("--notify", why)
-    name = options.run_name or made_name(request["kind"], request["inputs"])
-    request.get("labels", {}).pop(NAME_LABEL, None)
+    # As the label it is too, since a kind may have a `--name` of its own.
+    given = request.get("labels", {}).pop(NAME_LABEL, None)
+    name = given or made_name(request["kind"], request["inputs"])
 
     def work(client: SyncClient) -> dict[str, Any]:
         run = with_caller(request, session.environ, client.address)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import socket
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from penstock.cli.archives import check_new, find_log, one_form
 from penstock.cli.session import Session
 from penstock.client.requests import Request, not_there
 from penstock.client.sync import SyncClient
+from penstock.haste import in_haste
 from penstock.words.address import Address, socket_address
 from penstock.words.errors import DaemonUnreachable
 from penstock.words.holder import Holder, read_holder
@@ -60,7 +60,7 @@ def open_own(
 ) -> Iterator[SyncClient]:
     """An embedded daemon of this name, in a thread beside."""
     with ExitStack() as stack:
-        with _in_haste():
+        with in_haste():
             daemon = stack.enter_context(_open_beside(session, name, log))
         address = daemon.opened.address
         nearer = partial(_answer_here, daemon)
@@ -115,17 +115,6 @@ def _open_beside(
     opening = partial(open_embedded, config, name, session.environ, log)
     with open_beside(opening) as daemon:
         yield daemon
-
-
-@contextmanager
-def _in_haste() -> Iterator[None]:
-    """What is made meanwhile stays; to look through it for garbage, again and again, takes a quarter."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _fresh_id(kind: str) -> str:

@@ -43,11 +43,12 @@ OPTIONS = (
     FormField("every", "text", "again and again: 1d, 90m, or a line of cron"),
 )
 
-Submit = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+#: Sends what the form asks for; what was done, in words.
+Submit = Callable[[Mapping[str, Any]], Awaitable[str]]
 
 
 class SubmitDialog(Dialog):
-    """Dismissed with the reply of the daemon, or with None."""
+    """Dismissed with what was done, in words, or with None."""
 
     heading = "New run"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -175,11 +176,11 @@ class SubmitDialog(Dialog):
 
     async def _send(self, request: Mapping[str, Any]) -> None:
         try:
-            reply = await self._submit(request)
+            said = await self._submit(request)
         except PenstockError as error:
             self._show_problem(f"{CROSS} {error}")
         else:
-            self.dismiss(reply)
+            self.dismiss(said)
 
     def _request(self) -> dict[str, Any]:
         inputs = inputs_of(
