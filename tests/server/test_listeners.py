@@ -109,7 +109,8 @@ async def test_who_begins_while_the_folder_is_removed_makes_it_again(
     stand_in: Path, name: str, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CL-02: another daemon of the folder ends just then."""
-    path, removed = stand_in / name, []
+    path = stand_in / name
+    removed: list[Path] = []
 
     def remove() -> None:
         if not removed:
