@@ -15,8 +15,8 @@ from fakes.stores import (
     start,
 )
 from penstock.log.filters import RunFilter
-from penstock.log.sqlite import rows
 from penstock.log.sqlite.store import SqliteStore
+from penstock.log.tables import rows
 from penstock.log.writes import Prune, Pruned, RequestCancel
 from penstock.words.events import (
     Log,

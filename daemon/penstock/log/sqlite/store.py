@@ -12,6 +12,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any, Literal, TypeVar
@@ -21,28 +22,29 @@ import trio
 
 from penstock.concurrency.threads import RunBlocking, run_in_thread
 from penstock.log.filters import RunFilter
-from penstock.log.sqlite.callers import find_surroundings
 from penstock.log.sqlite.damage import (
     KnownFile,
+    find_readable,
     first_change,
     known_file,
     needed_is_whole,
     tells_of_damage,
 )
 from penstock.log.sqlite.database import BUSY_MILLISECONDS, open_database
-from penstock.log.sqlite.db import SqliteDb
-from penstock.log.sqlite.handle_prune import used_bytes
-from penstock.log.sqlite.handlers import event_ids, handle
+from penstock.log.sqlite.engine import SqliteDb
 from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy
-from penstock.log.sqlite.output_window import LIMITS, WindowLimits
+from penstock.log.sqlite.older_logs import find_meta
 from penstock.log.sqlite.room import fold_log, free_bytes, must_fold, try_room
-from penstock.log.sqlite.rows import (
+from penstock.log.sqlite.schema import used_bytes
+from penstock.log.tables.callers import find_surroundings
+from penstock.log.tables.handlers import event_ids, handle
+from penstock.log.tables.output_window import LIMITS, WindowLimits
+from penstock.log.tables.rows import (
     SELECT_EVENTS,
     SELECT_OPEN_KEYS,
     SELECT_RUNS,
     find_asks,
     find_columns,
-    find_meta,
     find_place,
     find_runs,
     find_tree,
@@ -51,9 +53,9 @@ from penstock.log.sqlite.rows import (
     run_row,
     to_json,
 )
-from penstock.log.sqlite.run_head import damaged_row, load_open
-from penstock.log.sqlite.schedules import find_schedules, find_slots
-from penstock.log.sqlite.transaction import Transaction
+from penstock.log.tables.run_head import damaged_row, load_open
+from penstock.log.tables.schedules import find_schedules, find_slots
+from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import (
     AskRow,
     Bounds,
@@ -217,7 +219,6 @@ class SqliteStore:
         if self._refused_bytes and not batch:
             self._keep_room(full=True)
         try:
-            transaction.db.lock()
             transaction.begin(event_ids(batch))
             results = [handle(transaction, write) for write in batch]
             if not batch:
@@ -226,7 +227,7 @@ class SqliteStore:
                 self._try_room()
             transaction.finish()
             tried = True
-            transaction.db.save()
+            transaction.save()
         except sqlite3.Error as error:
             at_work = transaction.at_work
             self._undo()
@@ -242,7 +243,6 @@ class SqliteStore:
         except BaseException:
             self._undo()
             raise
-        transaction.committed()
         self._refused_bytes = 0
         self._note_lost()
         # What went into a removed file is in no log: nobody may be answered that it is.
@@ -490,7 +490,7 @@ def _open_rows(db: sqlite3.Connection) -> tuple[dict[int, str], dict[str, RunRow
     """The open runs in line, by key, and those of them whose rows can be read, by id."""
     keys = dict(db.execute(SELECT_OPEN_KEYS).fetchall())
     rows: dict[str, RunRow] = {}
-    for columns in find_columns(db, list(keys)):
+    for columns in find_readable(partial(find_columns, db), list(keys)):
         with suppress(LogDamaged):
             row = run_row(columns)
             rows[row.run_id] = row
