@@ -265,13 +265,13 @@ MUTANTS = (
     ),
     Mutant(
         "a lost answer is asked for again",
-        "Committer._check_lost_answer",
+        "SqliteStore.recall",
         """
-            if head > self.head():
+            if (await self.bounds()).head > head:
                 raise StoreBroken('the store wrote facts and did not say so')
         """,
         """
-            if head < 0:
+            if (await self.bounds()).head < 0:
                 raise StoreBroken('the store wrote facts and did not say so')
         """,
         "full recorder",

@@ -353,7 +353,7 @@ def _conditions(wanted: RunFilter) -> tuple[list[str], list[object]]:
         ("parent_id", wanted.parents),
     ):
         if allowed:
-            where.append(f"{column} IN {WORDS}")
+            where.append(f"{column} IN {NUMBERS if column == 'priority' else WORDS}")
             values.append(to_json(sorted(allowed)))
     for label in wanted.labels.items():
         where.append(
