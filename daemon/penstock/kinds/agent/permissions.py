@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -38,6 +38,8 @@ _PATH_KEYS = (
 )  # fmt: skip
 #: What makes of a line several commands, or has it write somewhere.
 _JOINED = re.compile(r"[;&|\n\r`<>]|\$\(")
+#: Where in such a line another command may begin.
+_BEGINNINGS = re.compile(r"[;&|\n\r`<>(){}\"']")
 _SHELLS = {"sh", "bash", "zsh", "dash", "fish"}
 
 
@@ -104,9 +106,9 @@ class AgentAct:
 def read_act(call: Mapping[str, Any], diff: str = "") -> AgentAct:
     """The act that a tool call is."""
     raw = mapping(call.get("rawInput"))
-    kind = call.get("kind")
+    kind = text_of(call.get("kind"))
     return AgentAct(
-        tool=kind if kind in _TOOL_KINDS else "other",
+        tool=cast("ToolKind", kind) if kind in _TOOL_KINDS else "other",
         title=text_of(call.get("title"))[:LONGEST_TITLE],
         paths=_paths(call, raw),
         command=_command(raw),
@@ -209,7 +211,7 @@ def _command_matches(act: AgentAct, beginnings: Sequence[str], *, exact: bool) -
     else:
         # What an agent does not tell as a command it may tell as a title, and one is better than none.
         told = act.title if act.tool == "execute" else ""
-        lines = _JOINED.split(act.command or told)
+        lines = _BEGINNINGS.split(act.command or told)
     return any(_begins(line, one) for line in lines for one in beginnings)
 
 

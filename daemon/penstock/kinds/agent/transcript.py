@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from penstock.kinds.agent.offered import mapping, mappings, text_of
 from penstock.kinds.agent.permissions import AgentAct
+from penstock.kinds.agent.said import LONGEST_PIECE, GrowingText, Role, SaidPiece
 from penstock.kinds.agent.tool_call import AgentCall, shown_content
 from penstock.kinds.agent.usage import TurnUsage, read_usage, told_cost
 from penstock.pipeline import (
-    AgentSaid,
     AnyEvent,
     ModelUsed,
     PlanEntry,
@@ -25,8 +25,6 @@ from penstock.pipeline import (
     ToolEnded,
 )
 
-#: Characters of one piece of what is said.
-LONGEST_PIECE = 64 * 1024
 #: Characters of the last message that are kept for the report.
 LONGEST_SUMMARY = 64 * 1024
 #: Characters and facts that wait before they are to be taken at once. As many facts may be recorded in
@@ -40,7 +38,6 @@ MOST_ENTRIES = 100
 LONGEST_ENTRY = 1000
 LONGEST_STEP = 200
 
-Role = Literal["agent", "thought", "user"]
 CallEnd = Literal["completed", "failed", "cancelled"]
 _ROLES: Mapping[str, Role] = {
     "agent_message_chunk": "agent",
@@ -70,8 +67,7 @@ class Transcript:
         self._tree = tree
         #: What answers are booked on until the agent names its model.
         self.model = agent
-        self._cost_before = cost_before
-        self._waiting: list[AnyEvent] = []
+        self._waiting: list[AnyEvent | SaidPiece] = []
         self._size = 0
         self._step: Progress | None = None
         self._fraction: float | None = None
@@ -81,8 +77,9 @@ class Transcript:
         self._speaking: tuple[Role, str] | None = None
         self._pieces_usage = TurnUsage()
         self._uncounted = 0.0
-        #: The end of the last message of the agent.
-        self.text = ""
+        self._last_message = GrowingText(LONGEST_SUMMARY)
+        #: Calls that have ended, of which nothing more is told.
+        self._ended: dict[str, None] = {}
         #: Of this life: money, in the currency that the agent counts in, and tokens in both directions.
         self.cost = 0.0
         self.tokens = 0
@@ -91,6 +88,11 @@ class Transcript:
         #: Calls that asked before they ran, and that should have.
         self.asked = 0
         self.unasked = 0
+
+    @property
+    def text(self) -> str:
+        """The end of the last message of the agent."""
+        return str(self._last_message)
 
     @property
     def full(self) -> bool:
@@ -104,7 +106,10 @@ class Transcript:
 
     def flush(self) -> list[AnyEvent]:
         """What has come since the last time, in its order; few enough to be recorded in one go."""
-        facts, self._waiting, self._size = self._waiting, [], 0
+        facts = [
+            it.to_tell() if isinstance(it, SaidPiece) else it for it in self._waiting
+        ]
+        self._waiting, self._size = [], 0
         if self._uncounted:
             facts.append(ModelUsed(model=self.model, cost=self._uncounted))
             self._uncounted = 0.0
@@ -165,10 +170,10 @@ class Transcript:
         if self._speaking is None or not self._same_message(speaking):
             self._message += 1
             if role == "agent":
-                self.text = ""
+                self._last_message = GrowingText(LONGEST_SUMMARY)
         self._speaking = speaking
         if role == "agent":
-            self.text = (self.text + text)[-LONGEST_SUMMARY:]
+            self._last_message.add(text)
         while text:
             text = text[self._add_piece(role, text) :]
 
@@ -182,21 +187,18 @@ class Transcript:
         """Keep as much of a text as one fact holds, and say how much."""
         message = f"{self._life}.{self._message}"
         last = self._waiting[-1] if self._waiting else None
-        joins = isinstance(last, AgentSaid) and last.message == message
-        room = LONGEST_PIECE - (len(last.text) if isinstance(last, AgentSaid) and joins else 0)  # fmt: skip
-        if joins and room > 0 and isinstance(last, AgentSaid):
-            piece = text[:room]
-            self._waiting[-1] = last.model_copy(update={"text": last.text + piece})
-            self._size += len(piece)
-            return len(piece)
-        piece = text[:LONGEST_PIECE]
-        self._add(AgentSaid(message=message, role=role, text=piece), len(piece))
-        return len(piece)
+        if not isinstance(last, SaidPiece) or last.message != message or last.words.size >= LONGEST_PIECE:  # fmt: skip
+            last = SaidPiece(message, role)
+            self._add(last, 0)
+        told = text[: LONGEST_PIECE - last.words.size]
+        last.words.add(told)
+        self._size += len(told)
+        return len(told)
 
     # -- tools
 
     def _call(self, update: Mapping[str, Any]) -> AgentCall:
-        name = text_of(update.get("toolCallId"))[:LONGEST_STEP]
+        name = _name_of(update)
         if name not in self._calls:
             if len(self._calls) >= MOST_CALLS:
                 self._end_call(next(iter(self._calls.values())), "cancelled")
@@ -206,12 +208,15 @@ class Transcript:
     def _take_call(self, update: Mapping[str, Any]) -> None:
         # What is said after a tool was used is said anew, whatever its id.
         self._speaking = None
+        late = update.get("sessionUpdate") == "tool_call_update"
+        if late and _name_of(update) in self._ended:
+            return
         call = self._call(update)
         call.merge(update)
-        status = update.get("status")
+        status = text_of(update.get("status"))
         if status in _CALL_ENDS:
-            self._end_call(call, status)
-        elif status not in (None, "pending") or call.known.get("rawInput"):
+            self._end_call(call, cast("CallEnd", status))
+        elif status not in ("", "pending") or call.known.get("rawInput"):
             # Some announce a call before they know what it is.
             self._tell_call(call)
 
@@ -230,6 +235,9 @@ class Transcript:
 
     def _end_call(self, call: AgentCall, status: CallEnd) -> None:
         self._calls.pop(call.id, None)
+        self._ended[call.id] = None
+        if len(self._ended) > MOST_CALLS:
+            del self._ended[next(iter(self._ended))]
         if call.told is None:
             if status == "cancelled":
                 return
@@ -272,9 +280,13 @@ class Transcript:
             self._uncounted += cost - self.session_cost
             self.session_cost = cost
 
-    def _add(self, fact: AnyEvent, size: int) -> None:
+    def _add(self, fact: AnyEvent | SaidPiece, size: int) -> None:
         self._waiting.append(fact)
         self._size += size
+
+
+def _name_of(update: Mapping[str, Any]) -> str:
+    return text_of(update.get("toolCallId"))[:LONGEST_STEP]
 
 
 def _entry(entry: Mapping[str, Any]) -> PlanEntry:
