@@ -73,6 +73,7 @@ from penstock.words.events import (
     ToolEnded,
     ToolKind,
 )
+from penstock.words.json_meter import JsonMeter
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.printed import bytes_of
 from penstock.words.priority import Priority, priority_of_event
@@ -107,6 +108,7 @@ __all__ = [
     "GoalNotReached",
     "Inputs",
     "InterventionReceived",
+    "JsonMeter",
     "Kind",
     "Layers",
     "Log",
