@@ -79,6 +79,7 @@ from penstock.words.events import (
     ToolEnded,
     ToolKind,
 )
+from penstock.words.json_meter import JsonMeter
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.printed import bytes_of
 from penstock.words.priority import Priority, priority_of_event
@@ -115,6 +116,7 @@ __all__ = [
     "GoalNotReached",
     "Inputs",
     "InterventionReceived",
+    "JsonMeter",
     "Kind",
     "Layers",
     "Log",
