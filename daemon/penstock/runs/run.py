@@ -464,6 +464,7 @@ class Run:
         env: Mapping[str, str] | None = None,
         clean: bool = False,
         check: bool = True,
+        patience: float = 0.0,
     ) -> AbstractAsyncContextManager[RunningProcess]:
         """A contained process to talk with: `async with run.process(argv) as p`.
 
@@ -472,7 +473,8 @@ class Run:
         is a stream to receive from; while nobody does, the process waits. Standard error is the run's
         log. Leaving the block closes `stdin`, drops what else comes and waits for the end, which is then
         in `p.ended`: ProcessFailed as for `exec`. A block that fails or is cancelled ends the process.
-        Outside the block the whole process tree is gone. `env` and `clean` are those of `exec`.
+        Outside the block the whole process tree is gone. `env` and `clean` are those of `exec`. A block that
+        is cancelled may use the process for `patience` seconds more, to take leave, before it is ended.
         """
 
         async def execute(process: RunningProcess) -> Executed:
@@ -486,7 +488,7 @@ class Run:
                 check=False,
             )
 
-        return open_process(execute, check=check)
+        return open_process(execute, check=check, patience=patience)
 
     async def environ(self) -> Mapping[str, str]:
         """The environment of the run's caller; empty where that sent none. For programs alone.

@@ -11,13 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from penstock.kinds.agent.offered import PermissionWish
-from penstock.kinds.agent.permissions import PRESETS, Act, judge, pick
-
 from penstock.kinds.agent.inputs import AgentInputs
+from penstock.kinds.agent.offered import PermissionWish
+from penstock.kinds.agent.permissions import (
+    PRESETS,
+    Act,
+    judge,
+    pick_option,
+)
 from penstock.pipeline import AskExpired, Run
 
-Verdict = Literal["allow", "deny"]
+Decision = Literal["allow", "deny"]
 
 #: What the names of these questions, and of the steps of their answers, begin with.
 PERMIT = "permit-"
@@ -50,9 +54,9 @@ class Permissions:
             self.denied += 1
         if judged == "deny":
             await self.run.log(f"denied by a rule: {_told(act)}\n")
-        return pick(wish.options, verdict)
+        return pick_option(wish.options, verdict)
 
-    async def _ask(self, act: Act) -> Verdict:
+    async def _ask(self, act: Act) -> Decision:
         """What a person says, or said before a restart."""
         name = self._name_of(act)
         self.waiting.add(name)
@@ -61,7 +65,7 @@ class Permissions:
         finally:
             self.waiting.discard(name)
 
-    async def _answer_to(self, name: str, act: Act) -> Verdict:
+    async def _answer_to(self, name: str, act: Act) -> Decision:
         within = self.inputs.answer_within
         self.asked += 1
         try:
@@ -75,7 +79,7 @@ class Permissions:
             )
         except AskExpired:
             answer = "deny"
-        verdict: Verdict = "allow" if answer == "allow" else "deny"
+        verdict: Decision = "allow" if answer == "allow" else "deny"
 
         async def use() -> str:
             return verdict

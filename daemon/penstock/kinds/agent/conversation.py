@@ -11,23 +11,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import trio
-from penstock.kinds.agent.connection import Agent, AgentRefused, AgentUnfit
-from penstock.kinds.agent.offered import Greeting, PermissionWish
-from penstock.kinds.agent.protocol import TurnEnd
-from penstock.kinds.agent.transcript import Transcript
 
 from penstock.kinds.agent.asking import Permissions
+from penstock.kinds.agent.connection import (
+    Agent,
+    AgentRefused,
+    AgentUnfit,
+    TurnEnd,
+)
 from penstock.kinds.agent.inputs import AgentInputs
+from penstock.kinds.agent.offered import Greeting, PermissionWish
 from penstock.kinds.agent.presets import AgentPreset
+from penstock.kinds.agent.transcript import Transcript
 from penstock.kinds.agent.tree import AgentTree
 from penstock.pipeline import BudgetSpent, DeferredFailure, PenstockError, Run
 
-#: Facts that are recorded in one go: each may have a diff of 64 KiB.
-_AT_ONCE = 50
 #: Seconds that an agent may take to end a turn in which it spent too much; then its program is ended.
 _OVER_SECONDS = 10.0
 #: Seconds that what was said last may take to be recorded when the run ends.
-_LAST_SECONDS = 0.5
+LAST_SECONDS = 0.5
 
 #: What the names of steps begin with that say which session was opened.
 _SESSION = "session "
@@ -84,9 +86,7 @@ class Conversation:
     async def flush(self) -> None:
         """Record what the agent said by now."""
         async with self._recording:
-            facts = self.transcript.flush()
-            for start in range(0, len(facts), _AT_ONCE):
-                await self.run.emit_many(facts[start : start + _AT_ONCE])
+            await self.run.emit_many(self.transcript.flush())
 
     async def pump(self) -> None:
         """Record what it says, a little later and together."""
@@ -101,7 +101,7 @@ class Conversation:
 
     async def permit(self, wish: PermissionWish) -> str | None:
         """The option that answers it."""
-        act = self.transcript.take_wish(wish)
+        act = self.transcript.take_wish(wish.call)
         return await self.permissions.decide(wish, act)
 
     async def withdrawn(self, wish: PermissionWish, reason: str) -> None:
@@ -245,6 +245,8 @@ class Conversation:
     async def _finish(self, end: TurnEnd | None) -> None:
         """Record what was said last, though the run is being cancelled."""
         if end is not None:
-            self.transcript.end_turn(end)
-        with trio.move_on_after(_LAST_SECONDS, shield=True):
+            self.transcript.end_turn(end.result)
+        else:
+            self.transcript.close()
+        with trio.move_on_after(LAST_SECONDS, shield=True):
             await self.flush()

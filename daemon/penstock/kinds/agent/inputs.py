@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from penstock.kinds.agent.permissions import Rule
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from penstock.kinds.agent.permissions import Rule
 from penstock.pipeline import Inputs, Output
 
 #: Seconds that an agent may take from its start to its first session.
@@ -125,7 +125,8 @@ class AgentInputs(Inputs):
         description="Fail once the agent does something that it should have asked for",
     )
     budget: AgentBudget = Field(
-        default_factory=AgentBudget, description="What it may spend"
+        default_factory=lambda: AgentBudget(cost=None, tokens=None),
+        description="What it may spend",
     )
     stall: float = Field(
         STALL_SECONDS, gt=0, description="Seconds of silence after which that is told"
@@ -171,7 +172,7 @@ class AgentInputs(Inputs):
 
 def _without_values(server: dict[str, Any]) -> dict[str, Any]:
     """A server of MCP with the names alone of what it is given."""
-    hidden = {}
+    hidden: dict[str, Any] = {}
     for key in ("env", "headers"):
         if isinstance(items := server.get(key), list):
             names = [item.get("name") for item in items if isinstance(item, dict)]

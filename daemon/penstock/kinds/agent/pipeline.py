@@ -13,24 +13,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import trio
+
 from penstock.kinds.agent.connection import (
     Agent,
     AgentGone,
     AgentRefused,
     AgentUnfit,
+    TurnEnd,
     open_agent,
 )
-from penstock.kinds.agent.protocol import TurnEnd
-from penstock.kinds.agent.quota import read_quota
-from penstock.kinds.agent.transcript import Transcript
-
 from penstock.kinds.agent.conversation import (
     INTERRUPTED,
+    LAST_SECONDS,
     AgentFailed,
     Conversation,
 )
 from penstock.kinds.agent.inputs import AgentInputs, AgentOutput
 from penstock.kinds.agent.presets import AgentPreset, find_agent
+from penstock.kinds.agent.quota import read_quota
+from penstock.kinds.agent.transcript import Transcript
 from penstock.kinds.agent.tree import (
     AgentTree,
     commit_work,
@@ -81,6 +82,8 @@ class AgentRun:
     asked: int = 0
     denied: int = 0
     unasked: int = 0
+    #: What the agent told last of the session's cost.
+    session_cost: float | None = None
     summary: str = ""
     stop_reason: str = ""
     _finished: bool = False
@@ -107,7 +110,7 @@ class AgentRun:
             run.attempt * 100 + self.lives,
             self.tree.root,
             self.preset.name,
-            run.view.cost,
+            run.view.cost if self.session_cost is None else self.session_cost,
         )
         patience = max(run.config.cancel_sla - run.config.kill_grace - _KILL_AND_REPORT, 0.0)  # fmt: skip
         talk = Conversation(run, self.inputs, self.preset, self.tree, transcript)
@@ -160,6 +163,7 @@ class AgentRun:
                 cwd=self.tree.cwd,
                 env=self._environment(),
                 check=False,
+                patience=talk.patience + LAST_SECONDS,
             ) as program:
                 with failed:
                     async with open_agent(program.stdout, program.stdin, talk) as agent:
@@ -179,6 +183,7 @@ class AgentRun:
         self.asked += talk.permissions.asked
         self.denied += talk.permissions.denied
         self.unasked += talk.transcript.unasked
+        self.session_cost = talk.transcript.session_cost
 
     async def _talk(self, talk: Conversation, agent: Agent) -> None:
         """A session, and turns until there is no more to say."""
@@ -204,7 +209,9 @@ class AgentRun:
             try:
                 end = await talk.take_turn(agent, text)
             except AgentRefused as refusal:
-                spent = read_quota(refusal, self.run.now())
+                # Times in words are of the zone that this machine has.
+                now = self.run.now().astimezone()
+                spent = read_quota(refusal.message, refusal.data, now)
                 if spent is None:
                     raise
                 await self.quota.note(spent.until, spent.said)

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from penstock.pipeline import Refused
 
 if TYPE_CHECKING:
     from penstock.pipeline import AgentProgram, Agents
-
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,7 @@ class AgentPreset:
     version: str = ""
     #: The oldest Node that it runs under; 0: it needs none.
     node: int = 0
-    env: Mapping[str, str] = field(default=_NONE)
+    env: Mapping[str, str] = field(default_factory=dict)
     #: The mode in which it asks; "": it has no modes that matter.
     mode: str = ""
     #: The command by which its user logs in.

@@ -17,7 +17,7 @@ _LOOK_SECONDS = 60.0
 _STEP = "quota "
 
 
-class QuotaSpent(PenstockError):
+class QuotaUsedUp(PenstockError):
     """The agent's quota is used up, and nobody waits for it, or not so long."""
 
 
@@ -43,18 +43,18 @@ class AgentQuota:
         ]
 
     async def note(self, until: datetime, said: str) -> None:
-        """The agent says that it is used up until then. QuotaSpent if that is too long."""
+        """The agent says that it is used up until then. QuotaUsedUp if that is too long."""
         now = self.run.now()
         until = max(until, now + timedelta(seconds=1))
         before = self._noted()
         waited = sum(((end - begin) for begin, end in before), timedelta())
         moment = until.strftime("%H:%M UTC on %Y-%m-%d")
         if self.within is None:
-            raise QuotaSpent(
+            raise QuotaUsedUp(
                 f"the quota of {self.name} is used up until {moment}: {said}"
             )
         if (waited + (until - now)).total_seconds() > self.within:
-            raise QuotaSpent(
+            raise QuotaUsedUp(
                 f"the quota of {self.name} is used up until {moment}, longer than this run waits: {said}"
             )
 
