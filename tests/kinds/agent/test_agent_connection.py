@@ -11,12 +11,11 @@ import trio.testing
 
 from fakes.agent_talk import Heard, open_session, open_talk
 from fakes.lengths import length
-from penstock.kinds.agent.connection import (
-    CANCEL_SECONDS,
+from penstock.kinds.agent.connection import CANCEL_SECONDS, open_agent
+from penstock.kinds.agent.failures import (
     AgentGone,
     AgentRefused,
     AgentUnfit,
-    open_agent,
 )
 from penstock.kinds.agent.offered import PermissionWish
 

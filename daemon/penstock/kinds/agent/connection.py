@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
-from penstock.kinds.agent.messages import AgentAnswer, Fault, Noise
+from penstock.kinds.agent.failures import AgentGone, AgentRefused, AgentUnfit
+from penstock.kinds.agent.messages import AgentAnswer, Noise
 from penstock.kinds.agent.offered import (
     AgentSession,
     ChoiceName,
@@ -33,7 +34,13 @@ from penstock.kinds.agent.protocol import (
     Update,
     Withdrawal,
 )
-from penstock.pipeline import DeferredFailure, PenstockError
+from penstock.kinds.agent.turns import (
+    AgentListener,
+    AgentParting,
+    TurnEnd,
+    read_turn_end,
+)
+from penstock.pipeline import DeferredFailure
 
 #: Seconds an agent has to end its turn after session/cancel. What remains of the five in which a
 #: cancel is to be proven is TERM's, KILL's and the report's.
@@ -45,68 +52,11 @@ LAST_WORDS_SECONDS = 1.0
 #: Bytes taken at once.
 _PIECE = 64 * 1024
 
-_LOGIN_NEEDED = -32000
 _TAKEN_BACK = "the agent took it back"
 _METHODS_OF_THEIR_OWN: Mapping[ChoiceName, tuple[str, str]] = {
     "mode": ("session/set_mode", "modeId"),
     "model": ("session/set_model", "modelId"),
 }
-
-
-class AgentGone(PenstockError):
-    """The agent has ended."""
-
-
-class AgentUnfit(PenstockError):
-    """The agent cannot be used as it was asked for."""
-
-
-class AgentRefused(PenstockError):
-    """The agent answered with an error."""
-
-    def __init__(self, method: str, fault: Fault) -> None:
-        super().__init__(f"the agent refused {method}: {fault.message} ({fault.code})")
-        self.method = method
-        self.code = fault.code
-        self.message = fault.message
-        self.data = fault.data
-
-    @property
-    def needs_login(self) -> bool:
-        """Whether its user has to log in first."""
-        return self.code == _LOGIN_NEEDED
-
-
-class AgentListener(Protocol):
-    """Who hears the agent. While `updated` and `noise` are awaited, the agent is held back."""
-
-    async def updated(self, update: dict[str, Any]) -> None:
-        """The agent tells what it does; what it told in an earlier life is left out."""
-
-    async def permit(self, wish: PermissionWish) -> str | None:
-        """The id of the option that answers; None ends the turn. It is cancelled with the wish."""
-
-    async def withdrawn(self, wish: PermissionWish, reason: str) -> None:
-        """A wish that `permit` was cancelled for: nobody needs its answer any more."""
-
-    async def noise(self, text: str) -> None:
-        """The agent wrote something that is no message."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnEnd:
-    """How a turn ended: its stop reason, and all that was told with it."""
-
-    stop_reason: str
-    result: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class AgentParting:
-    """How an agent took the cancel of its turn; no stop reason if it did not end it in time."""
-
-    seconds: float
-    stop_reason: str | None
 
 
 @dataclass(eq=False, slots=True)
@@ -186,7 +136,8 @@ class Agent:
         choice = self._session.choices.get(name)
         if choice is None:
             raise AgentUnfit(f"the agent lets nobody choose its {name}")
-        if choice.offered and value not in choice.offered:
+        # Lists of models are cut short; whether there is another, the agent says.
+        if name == "mode" and choice.offered and value not in choice.offered:
             offered = ", ".join(choice.offered)
             raise AgentUnfit(f"the agent has no {name} {value!r}; it has {offered}")
         params: dict[str, Any] = {"sessionId": self._session.id}
@@ -220,7 +171,7 @@ class Agent:
                 with trio.move_on_after(patience, shield=True):
                     await self._part(call)
             self._calls.pop(number, None)
-        return _turn_end(self._result(call))
+        return read_turn_end(self._result(call))
 
     def cancel_turn_nowait(self) -> None:
         """Ask the agent to end its turn; whoever waits for the turn goes on waiting."""
@@ -238,7 +189,7 @@ class Agent:
         finally:
             stop_reason = None
             if call.answer is not None and call.answer.fault is None:
-                stop_reason = _turn_end(call.answer.result).stop_reason
+                stop_reason = read_turn_end(call.answer.result).stop_reason
             self.parting = AgentParting(trio.current_time() - began, stop_reason)
 
     # -- asking
@@ -400,11 +351,6 @@ class Agent:
 def _drop(wish: _OpenWish, reason: str) -> None:
     wish.reason = wish.reason or reason
     wish.scope.cancel(reason=reason)
-
-
-def _turn_end(result: Any) -> TurnEnd:
-    told = mapping(result)
-    return TurnEnd(text_of(told.get("stopReason")) or "unknown", told)
 
 
 @asynccontextmanager
