@@ -15,9 +15,11 @@ from penstock.kinds.agent.inputs import AgentInputs
 from penstock.kinds.agent.offered import PermissionWish
 from penstock.kinds.agent.permissions import (
     PRESETS,
-    Act,
+    AgentAct,
+    Verdict,
     judge,
     pick_option,
+    shown_path,
 )
 from penstock.pipeline import AskExpired, Run
 
@@ -44,11 +46,10 @@ class Permissions:
     asked: int = 0
     denied: int = 0
 
-    async def decide(self, wish: PermissionWish, act: Act) -> str | None:
+    async def decide(self, wish: PermissionWish, act: AgentAct) -> str | None:
         """The option that answers the wish; None: there is none, and it is told `cancelled`."""
         await self.flush()
-        rules = (*self.inputs.rules, *PRESETS[self.inputs.permissions])
-        judged = judge(act, rules, self.tree, self.inputs.otherwise)
+        judged = judge_act(act, self.inputs, self.tree)
         verdict = await self._ask(act) if judged == "ask" else judged
         if verdict == "deny":
             self.denied += 1
@@ -56,7 +57,7 @@ class Permissions:
             await self.run.log(f"denied by a rule: {_told(act)}\n")
         return pick_option(wish.options, verdict)
 
-    async def _ask(self, act: Act) -> Decision:
+    async def _ask(self, act: AgentAct) -> Decision:
         """What a person says, or said before a restart."""
         name = self._name_of(act)
         self.waiting.add(name)
@@ -65,8 +66,9 @@ class Permissions:
         finally:
             self.waiting.discard(name)
 
-    async def _answer_to(self, name: str, act: Act) -> Decision:
+    async def _answer_to(self, name: str, act: AgentAct) -> Decision:
         within = self.inputs.answer_within
+        paths = [shown_path(path, self.tree) for path in act.paths]
         self.asked += 1
         try:
             answer = await self.run.ask(
@@ -75,7 +77,7 @@ class Permissions:
                 ("allow", "deny"),
                 None if within is None else "deny",
                 within,
-                details=act.details(),
+                details={**act.details(), "paths": paths},
             )
         except AskExpired:
             answer = "deny"
@@ -87,7 +89,7 @@ class Permissions:
         await self.run.step(name, use)
         return verdict
 
-    def _name_of(self, act: Act) -> str:
+    def _name_of(self, act: AgentAct) -> str:
         """The first of this act that nobody has used, took back, or waits for in this moment."""
         view, number = self.run.view, 1
         while True:
@@ -105,7 +107,13 @@ class Permissions:
                 await self.run.withdraw_ask(name, reason)
 
 
-def _told(act: Act) -> str:
+def judge_act(act: AgentAct, inputs: AgentInputs, tree: Path) -> Verdict:
+    """What the rules of the run say of it: its own, then those of its preset."""
+    rules = (*inputs.rules, *PRESETS[inputs.permissions])
+    return judge(act, rules, tree, inputs.otherwise)
+
+
+def _told(act: AgentAct) -> str:
     """The act in one line, as "edit a.py" or "execute: make"."""
     what = act.command or act.title or ", ".join(act.paths)
     line = " ".join(what.split())[:_LONGEST_ACT]

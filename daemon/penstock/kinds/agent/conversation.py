@@ -13,17 +13,14 @@ from typing import Any
 import trio
 
 from penstock.kinds.agent.asking import Permissions
-from penstock.kinds.agent.connection import (
-    Agent,
-    AgentRefused,
-    AgentUnfit,
-    TurnEnd,
-)
+from penstock.kinds.agent.connection import Agent
+from penstock.kinds.agent.failures import AgentRefused, AgentUnfit
 from penstock.kinds.agent.inputs import AgentInputs
 from penstock.kinds.agent.offered import Greeting, PermissionWish
 from penstock.kinds.agent.presets import AgentPreset
 from penstock.kinds.agent.transcript import Transcript
 from penstock.kinds.agent.tree import AgentTree
+from penstock.kinds.agent.turns import TurnEnd
 from penstock.pipeline import BudgetSpent, DeferredFailure, PenstockError, Run
 
 #: Seconds that an agent may take to end a turn in which it spent too much; then its program is ended.
@@ -43,7 +40,7 @@ class AgentFailed(PenstockError):
 
 
 @dataclass(eq=False, slots=True)
-class Conversation:
+class AgentTalk:
     """What is said with an agent in one life; it hears the agent for `open_agent`."""
 
     run: Run

@@ -14,20 +14,16 @@ from typing import Any
 
 import trio
 
-from penstock.kinds.agent.connection import (
-    Agent,
-    AgentGone,
-    AgentRefused,
-    AgentUnfit,
-    TurnEnd,
-    open_agent,
-)
+from penstock.kinds.agent.allowance import AgentQuota
+from penstock.kinds.agent.asking import judge_act
+from penstock.kinds.agent.connection import Agent, open_agent
 from penstock.kinds.agent.conversation import (
     INTERRUPTED,
     LAST_SECONDS,
     AgentFailed,
-    Conversation,
+    AgentTalk,
 )
+from penstock.kinds.agent.failures import AgentGone, AgentRefused, AgentUnfit
 from penstock.kinds.agent.inputs import AgentInputs, AgentOutput
 from penstock.kinds.agent.presets import AgentPreset, find_agent
 from penstock.kinds.agent.quota import read_quota
@@ -40,7 +36,7 @@ from penstock.kinds.agent.tree import (
     read_patch,
     rescued,
 )
-from penstock.kinds.agent.waiting import AgentQuota
+from penstock.kinds.agent.turns import TurnEnd
 from penstock.pipeline import (
     DeferredFailure,
     Executed,
@@ -102,7 +98,7 @@ class AgentRun:
             if failed.error is not None and not await self._goes_on(talk, failed.error):
                 raise self._said_whole(talk, failed.error)
 
-    def _converse(self) -> Conversation:
+    def _converse(self) -> AgentTalk:
         self.lives += 1
         run = self.run
         transcript = Transcript(
@@ -111,13 +107,16 @@ class AgentRun:
             self.tree.root,
             self.preset.name,
             run.view.cost if self.session_cost is None else self.session_cost,
+            needs_asking=lambda act: (
+                judge_act(act, self.inputs, self.tree.root) != "allow"
+            ),
         )
         patience = max(run.config.cancel_sla - run.config.kill_grace - _KILL_AND_REPORT, 0.0)  # fmt: skip
-        talk = Conversation(run, self.inputs, self.preset, self.tree, transcript)
+        talk = AgentTalk(run, self.inputs, self.preset, self.tree, transcript)
         talk.patience = patience
         return talk
 
-    async def _goes_on(self, talk: Conversation, error: Exception) -> bool:
+    async def _goes_on(self, talk: AgentTalk, error: Exception) -> bool:
         """Whether another life may do what this one did not."""
         if not isinstance(error, AgentGone) or not talk.begun or talk.over is not None:
             return False
@@ -128,7 +127,7 @@ class AgentRun:
         await self.run.log(f"{error}{how}; it is started again\n")
         return True
 
-    def _said_whole(self, talk: Conversation, error: Exception) -> Exception:
+    def _said_whole(self, talk: AgentTalk, error: Exception) -> Exception:
         """The failure, with what a person needs to know of it."""
         name, login = self.preset.name, self.preset.login
         if isinstance(error, AgentRefused) and error.needs_login:
@@ -142,7 +141,7 @@ class AgentRun:
 
     # -- one life
 
-    async def _live(self, talk: Conversation) -> None:
+    async def _live(self, talk: AgentTalk) -> None:
         """Start the program, talk with it, and see it gone."""
         run, config = self.run, self.run.config.agents
         async with AsyncExitStack() as places:
@@ -154,7 +153,7 @@ class AgentRun:
                 await places.enter_async_context(run.place(share, slots, most))
             await self._live_in_place(talk)
 
-    async def _live_in_place(self, talk: Conversation) -> None:
+    async def _live_in_place(self, talk: AgentTalk) -> None:
         failed = DeferredFailure()
         self._ended = None
         with trio.CancelScope() as life:
@@ -178,14 +177,14 @@ class AgentRun:
         passed = {n: os.environ[n] for n in self.preset.pass_env if n in os.environ}
         return {**passed, **self.preset.env, **self.inputs.env}
 
-    def _note(self, talk: Conversation) -> None:
+    def _note(self, talk: AgentTalk) -> None:
         """Keep what the life came to."""
         self.asked += talk.permissions.asked
         self.denied += talk.permissions.denied
         self.unasked += talk.transcript.unasked
         self.session_cost = talk.transcript.session_cost
 
-    async def _talk(self, talk: Conversation, agent: Agent) -> None:
+    async def _talk(self, talk: AgentTalk, agent: Agent) -> None:
         """A session, and turns until there is no more to say."""
         resumed = await talk.begin(agent, await self._servers())
         interrupted = resumed or self.run.attempt > 1 or self.lives > 1
@@ -201,7 +200,7 @@ class AgentRun:
         return self.inputs.mcp_servers
 
     async def _take_turn(
-        self, talk: Conversation, agent: Agent, turn: _Turn
+        self, talk: AgentTalk, agent: Agent, turn: AgentTurn
     ) -> TurnEnd | None:
         """A turn to its end, over waits for a quota; None once one is long."""
         text = turn.text
@@ -224,7 +223,7 @@ class AgentRun:
         await self._end_turn(talk, turn, end)
         return end
 
-    async def _end_turn(self, talk: Conversation, turn: _Turn, end: TurnEnd) -> None:
+    async def _end_turn(self, talk: AgentTalk, turn: AgentTurn, end: TurnEnd) -> None:
         await talk.permissions.withdraw("the agent's turn is over")
         self.summary = talk.transcript.text[-_LONGEST_SUMMARY:]
         self.stop_reason = end.stop_reason
@@ -239,7 +238,7 @@ class AgentRun:
             how = {"refusal": "refused to do it", "cancelled": "gave the turn up"}
             raise AgentFailed(f"{self.preset.name} {how[end.stop_reason]}: {self.summary[-500:]}")  # fmt: skip
 
-    async def _next_turn(self, *, interrupted: bool) -> _Turn | None:
+    async def _next_turn(self, *, interrupted: bool) -> AgentTurn | None:
         """The task first, then what people said since; None: all is said."""
         steps = self.run.view.steps
         done = [value for name, value in steps.items() if name.startswith(_TURN)]
@@ -250,14 +249,14 @@ class AgentRun:
             text = f"{INTERRUPTED}{first}" if interrupted else first
             # What was said before the agent began, it is told with its task.
             text = "\n\n".join([text, *_texts(words)])
-            return _Turn(1, text, f"Go on.\n\n{text}", heard)
+            return AgentTurn(1, text, f"Go on.\n\n{text}", heard)
         last = done[-1]
         self.summary, self.stop_reason = last["summary"], last["stop_reason"]
         new = [word for word in words if word.position > last["heard"]]
         if not new:
             return None
         text = "\n\n".join(_texts(new))
-        return _Turn(len(done) + 1, text, text, heard)
+        return AgentTurn(len(done) + 1, text, text, heard)
 
     async def _words(self) -> list[Recorded]:
         """All that people have said to the run."""
@@ -276,7 +275,7 @@ class AgentRun:
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class AgentTurn:
     number: int
     text: str
     #: What the agent is told instead where it has heard it before.

@@ -83,6 +83,9 @@ class AgentQuota:
         """Return once it may be used, at once if it may be now; without the slot meanwhile."""
         while (until := self.closed_until()) is not None:
             async with self.run.without_slot(Waiting("quota", self.name, until)):
-                # Nothing tells that the time of day has come.
-                while (left := (until - self.run.now()).total_seconds()) > 0:  # noqa: ASYNC110
-                    await trio.sleep(min(left, _LOOK_SECONDS))
+                await self._sleep_until(until)
+
+    async def _sleep_until(self, until: datetime) -> None:
+        # Nothing but the time of day tells that it has come.
+        while (left := (until - self.run.now()).total_seconds()) > 0:  # noqa: ASYNC110
+            await trio.sleep(min(left, _LOOK_SECONDS))
