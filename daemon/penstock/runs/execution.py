@@ -72,6 +72,8 @@ class Execution:
     model_slots: list[ModelSlot] = field(default_factory=list)
     #: The run's own folder was made by this execution.
     made_folder: bool = False
+    #: It stays there until the run is forgotten.
+    keeps_folder: bool = False
     #: When the scope had unwound and everything the run owned was gone.
     over_at: datetime | None = None
     #: Set when the conclusion is committed.
