@@ -24,7 +24,7 @@ from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
-from penstock.runs.run import Run
+from penstock.runs.run import Run, ToolsServer
 from penstock.runs.running_program import NobodyReads, RunningProcess
 from penstock.words.config import Budget, Config, ModelRole
 from penstock.words.display import plain_text
@@ -133,6 +133,7 @@ __all__ = [
     "TestFailed",
     "TestPassed",
     "TestStarted",
+    "ToolsServer",
     "TurnFailed",
     "WindowSize",
     "build_layers",

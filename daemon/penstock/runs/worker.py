@@ -12,6 +12,7 @@ from typing import Any
 import trio
 
 from penstock.log.projections import RunView
+from penstock.log.writes import RunRow
 from penstock.runs.execution import Execution, open_execution
 from penstock.runs.kind import Kind, check_whole
 from penstock.runs.parking import open_parking
@@ -45,6 +46,7 @@ class Worker:
 
     def start(self, execution: Execution) -> None:
         """Begin an execution, in the very step in which its claim is taken note of."""
+        execution.guarded = self._is_guarded(execution.row)
         self.nursery.start_soon(
             self._execute, execution, name=f"run {execution.run_id}"
         )
@@ -69,10 +71,24 @@ class Worker:
             # The task lives until its end is on record: an empty nursery means that all is.
             with trio.CancelScope(shield=True):
                 await execution.concluded.wait()
+                self.tools.tokens.forget(execution)
         # Looking for a folder costs a thread. An earlier execution may have left one.
         may_have_one = execution.made_folder or execution.row.attempt > 1
         if may_have_one and not self.tools.is_open(execution.run_id):
             await self._tidy(execution.run_id)
+
+    def _is_guarded(self, row: RunRow) -> bool:
+        """Whether its kind, or that of a run above it, is guarded: what an agent has made is no owner either."""
+        kind, parent_id = row.kind, row.parent_id
+        while kind not in self.tools.kinds or not self.tools.kinds[kind].guarded:
+            if parent_id is None:
+                return False
+            if not self.tools.is_open(parent_id):
+                # It ended in this very moment, and what it was is not asked of the store.
+                return True
+            parent = self.tools.view_of(parent_id)
+            kind, parent_id = parent.kind, parent.parent_id
+        return True
 
     def _next_try(self, run_id: str, at: datetime) -> datetime | None:
         # Whatever is wrong with the run: its execution must be concluded.
