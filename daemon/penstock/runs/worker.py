@@ -46,7 +46,6 @@ class Worker:
 
     def start(self, execution: Execution) -> None:
         """Begin an execution, in the very step in which its claim is taken note of."""
-        execution.guarded = self._is_guarded(execution.row)
         self.nursery.start_soon(
             self._execute, execution, name=f"run {execution.run_id}"
         )
@@ -60,6 +59,7 @@ class Worker:
                 conclude_with=recorder.conclude,
                 now=now,
             ):
+                execution.guarded = await self._is_guarded(execution.row)
                 async with open_parking(execution, recorder, now) as parking:
                     kind, inputs = self._read_inputs(execution)
                     run = Run(kind, inputs, execution, self.tools, parking)
@@ -77,17 +77,14 @@ class Worker:
         if may_have_one and not self.tools.is_open(execution.run_id):
             await self._tidy(execution.run_id)
 
-    def _is_guarded(self, row: RunRow) -> bool:
+    async def _is_guarded(self, row: RunRow) -> bool:
         """Whether its kind, or that of a run above it, is guarded: what an agent has made is no owner either."""
-        kind, parent_id = row.kind, row.parent_id
-        while kind not in self.tools.kinds or not self.tools.kinds[kind].guarded:
+        kind, parent_id = self.tools.kinds.get(row.kind), row.parent_id
+        while kind is None or not kind.guarded:
             if parent_id is None:
                 return False
-            if not self.tools.is_open(parent_id):
-                # It ended in this very moment, and what it was is not asked of the store.
-                return True
-            parent = self.tools.view_of(parent_id)
-            kind, parent_id = parent.kind, parent.parent_id
+            parent = await self.tools.reads.ancestor(parent_id)
+            kind, parent_id = self.tools.kinds.get(parent.kind), parent.parent_id
         return True
 
     def _next_try(self, run_id: str, at: datetime) -> datetime | None:

@@ -6,13 +6,14 @@ that says nothing allows it nothing.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from penstock.runs.core import Core
 from penstock.runs.run_scopes import RunScope
 from penstock.words.api import SubmitRequest
-from penstock.words.errors import Forbidden, OtherInputs
+from penstock.words.errors import Forbidden, OtherInputs, RunNotFound
 
 #: What of an act a run may do: "tree", of the runs of its own tree; "child", make one there; "all", because
 #: it is about no run.
@@ -66,10 +67,8 @@ class ScopeJudge:
     async def _in_tree(self, run_id: str, scope: RunScope) -> bool:
         """Whether this run is that of the scope, or below it."""
         above: str | None = run_id
-        while above is not None and above != scope.run_id:
-            if (view := self.core.reader.open_views.get(above)) is not None:
-                above = view.parent_id
-            else:
-                row = await self.core.store.run(above)
-                above = None if row is None else row.parent_id
-        return above is not None
+        with suppress(RunNotFound):
+            while above is not None and above != scope.run_id:
+                above = (await self.core.reader.ancestor(above)).parent_id
+            return above is not None
+        return False
