@@ -24,7 +24,7 @@ from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
-from penstock.runs.run import Run
+from penstock.runs.run import Run, ToolsServer
 from penstock.runs.running_program import NobodyReads, RunningProcess
 from penstock.words.config import (
     AgentProgram,
@@ -158,6 +158,7 @@ __all__ = [
     "ToolCalled",
     "ToolEnded",
     "ToolKind",
+    "ToolsServer",
     "TurnFailed",
     "Waiting",
     "WindowSize",

@@ -6,6 +6,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
     Iterator,
     Mapping,
     Sequence,
@@ -15,6 +16,7 @@ from contextlib import (
     AbstractContextManager,
     asynccontextmanager,
     contextmanager,
+    nullcontext,
 )
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -38,11 +40,14 @@ from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.console import Console
 from penstock.runs.execution import Execution, describe
 from penstock.runs.folders import FolderLocks
+from penstock.runs.guarded_trees import GuardedTree, GuardedTrees
 from penstock.runs.kind import Kind
 from penstock.runs.live_output import LiveOutput
 from penstock.runs.parking import Parking
 from penstock.runs.program import (
     LIVE_PATIENCE,
+    TOKEN,
+    URL,
     Executed,
     Executor,
     Listeners,
@@ -53,6 +58,7 @@ from penstock.runs.program import (
 from penstock.runs.questions import Questions
 from penstock.runs.reader import PatientReads
 from penstock.runs.receipts import ModelSlot
+from penstock.runs.run_scopes import RunScope, RunTokens
 from penstock.runs.running_program import RunningProcess, open_process
 from penstock.runs.shares import Shares
 from penstock.words.api import ChildRequest, SubmitRequest
@@ -130,6 +136,8 @@ class Tools:
     parked: Callable[[], int]
     #: Submits a run as the child of the run named second.
     submit_child: Callable[[SubmitRequest, str], Awaitable[None]]
+    tokens: RunTokens
+    trees: GuardedTrees
     models: ModelAccess | None = None
     #: How much at the end of an output may be the beginning of a secret.
     held_back: HeldBack = nothing_secret
@@ -139,6 +147,14 @@ class Tools:
     traced: bool = False
     #: What runs have in common beside slots.
     shares: Shares = field(default_factory=Shares)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsServer:
+    """How a server of tools is started; its variables are for it alone."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(eq=False, slots=True)
@@ -510,10 +526,12 @@ class Run:
     def _make_programs(self, around: Surroundings | None) -> RunPrograms:
         environ = None if around is None else around.environ
         given = None if environ is None else unpack_environ(environ)
-        executor = self._tools.executor
+        executor, guarded = self._tools.executor, self._execution.guarded
+        if guarded:
+            executor = executor.guarded()
         if (traceparent := self.traceparent) is not None:
             traced = {TRACEPARENT: traceparent}
-            executor = replace(executor, environ={**executor.environ, **traced})
+            executor = executor.with_environ(traced)
             given = None if given is None else {**given, **traced}
         pieces = OutputPieces(
             output_pace(self.config),
@@ -529,7 +547,11 @@ class Run:
             self.config.output_head_bytes,
             self.emit,
             self._execution.proofs.append,
+            self._open_tree if guarded else nullcontext,
         )
+
+    def _open_tree(self) -> AbstractContextManager[GuardedTree]:
+        return self._tools.trees.open_tree(RunScope(self._execution))
 
     async def _emit_pieces(self, pieces: Sequence[tuple[UUID, Log]]) -> bool:
         now = self._tools.now()
@@ -669,6 +691,27 @@ class Run:
                 child=child_id,
             )
         return child
+
+    async def token(self, kinds: Collection[str]) -> str:
+        """What a program shows to the daemon that may ask on behalf of this run: runs of these kinds as its
+        children, a look at its own tree, and nothing else. Refused for a kind that is not installed.
+
+        It is good until this execution is over, and the same for all of it; what kinds were named last
+        count. It is recorded nowhere. What comes to the Unix socket from the programs of a `guarded` kind
+        has this scope without it, and whatever else it shows.
+        """
+        await trio.lowlevel.checkpoint()
+        for name in kinds:
+            if name not in self.kinds:
+                raise Refused("kinds", f"{name!r} is not installed")
+        return self._tools.tokens.make(self._execution, kinds)
+
+    async def tools_server(self, kinds: Collection[str]) -> ToolsServer:
+        """A server of MCP on stdin and stdout, for an agent among the run's programs, with the scope of `token`."""
+        token = await self.token(kinds)
+        executor = self._tools.executor.guarded()
+        address = {URL: executor.environ[URL]} if URL in executor.environ else {}
+        return ToolsServer((*executor.own_argv, "mcp"), {**address, TOKEN: token})
 
     def limited(self, seconds: float) -> AbstractContextManager[trio.CancelScope]:
         """`with run.limited(60) as limit:` is left after so many seconds of executing.
