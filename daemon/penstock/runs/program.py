@@ -163,6 +163,9 @@ class RunPrograms:
     capture_bytes: int
     emit: Emit
     on_proof: Callable[[Proof], None]
+    #: Those that live, and what is done with a new one once its start is on record.
+    living: list[ProcessStarted]
+    on_begun: Callable[[ProcessStarted], Awaitable[None]]
 
     def program(
         self,
@@ -205,28 +208,37 @@ class RunPrograms:
         if listeners.live is not None:
             listeners.live.begin()
         watching = open_progress(self.emit) if watch_progress else nullcontext(None)
-        async with (
-            open_output(self.output, CLOSING_SECONDS) as record,
-            watching as watch,
-        ):
-            listeners = replace(listeners, watch=watch)
-            exited = await self.executor.start_process(
-                program,
-                run_id=self.run_id,
-                feed=feed,
-                on_started=self._emit_started,
-                on_output=partial(listeners.pass_on, record),
-                on_proof=self.on_proof,
-                before_read=listeners.before_read,
-            )
+        begun: list[ProcessStarted] = []
+        try:
+            async with (
+                open_output(self.output, CLOSING_SECONDS) as record,
+                watching as watch,
+            ):
+                listeners = replace(listeners, watch=watch)
+                exited = await self.executor.start_process(
+                    program,
+                    run_id=self.run_id,
+                    feed=feed,
+                    on_started=partial(self._begin, begun),
+                    on_output=partial(listeners.pass_on, record),
+                    on_proof=self.on_proof,
+                    before_read=listeners.before_read,
+                )
+        finally:
+            for event in begun:
+                self.living.remove(event)
         await self.emit(exited)
         executed = Executed(exited.exit_code, exited.signal, bytes(captured.data))
         if check:
             check_ended(executed)
         return executed
 
-    async def _emit_started(self, event: ProcessStarted) -> None:
+    async def _begin(self, begun: list[ProcessStarted], event: ProcessStarted) -> None:
+        # Before its fact: who reads that may ask for a pause at once.
+        begun.append(event)
+        self.living.append(event)
         await self.emit(event)
+        await self.on_begun(event)
 
 
 class _Captured:

@@ -66,6 +66,7 @@ from penstock.words.events import (
     AnyEvent,
     Log,
     Milestone,
+    ProcessStarted,
     Progress,
     StepCompleted,
     StepFailed,
@@ -125,6 +126,8 @@ class Tools:
     is_open: Callable[[str], bool]
     #: How many runs wait without a slot.
     parked: Callable[[], int]
+    #: Stops a program, or lets it go on; False if it has ended.
+    suspend: Callable[[ProcessStarted, bool], Awaitable[bool]]
     #: Submits a run as the child of the run named second.
     submit_child: Callable[[SubmitRequest, str], Awaitable[None]]
     models: ModelAccess | None = None
@@ -481,7 +484,16 @@ class Run:
             self.config.output_head_bytes,
             self.emit,
             self._execution.proofs.append,
+            self._execution.programs,
+            self._heed_pause,
         )
+
+    async def _heed_pause(self, program: ProcessStarted) -> None:
+        """Stop a program that has begun while the run was being paused, and let it go on if that is over."""
+        stopped = False
+        while stopped == self._execution.going.is_set():
+            stopped = not stopped
+            await self._tools.suspend(program, stopped)
 
     async def _emit_pieces(self, pieces: Sequence[tuple[UUID, Log]]) -> bool:
         now = self._tools.now()
