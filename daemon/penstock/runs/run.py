@@ -74,6 +74,7 @@ from penstock.words.events import (
     AnyEvent,
     Log,
     Milestone,
+    ProcessStarted,
     Progress,
     StepCompleted,
     StepFailed,
@@ -134,6 +135,8 @@ class Tools:
     is_open: Callable[[str], bool]
     #: How many runs wait without a slot.
     parked: Callable[[], int]
+    #: Stops a program, or lets it go on; False if it has ended.
+    suspend: Callable[[ProcessStarted, bool], Awaitable[bool]]
     #: Submits a run as the child of the run named second.
     submit_child: Callable[[SubmitRequest, str], Awaitable[None]]
     tokens: RunTokens
@@ -547,11 +550,20 @@ class Run:
             self.config.output_head_bytes,
             self.emit,
             self._execution.proofs.append,
+            self._execution.programs,
+            self._heed_pause,
             self._open_tree if guarded else nullcontext,
         )
 
     def _open_tree(self) -> AbstractContextManager[GuardedTree]:
         return self._tools.trees.open_tree(RunScope(self._execution))
+
+    async def _heed_pause(self, program: ProcessStarted) -> None:
+        """Stop a program that has begun while the run was being paused, and let it go on if that is over."""
+        stopped = False
+        while stopped == self._execution.going.is_set():
+            stopped = not stopped
+            await self._tools.suspend(program, stopped)
 
     async def _emit_pieces(self, pieces: Sequence[tuple[UUID, Log]]) -> bool:
         now = self._tools.now()

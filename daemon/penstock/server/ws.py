@@ -27,7 +27,6 @@ from penstock.server.door_stream import DoorStream
 from penstock.server.encoders import WEBSOCKET
 from penstock.server.guard import Guard, RequestHead
 from penstock.server.http_answer import HttpRefused
-from penstock.server.json_meter import JsonMeter
 from penstock.server.judge import ScopeJudge
 from penstock.server.routes import (
     STREAM,
