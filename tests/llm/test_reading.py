@@ -135,9 +135,11 @@ NAMED_FILES = ONE_FENCE.replace("# code", "# vowels.py").replace("tests", "tests
         (NAMED_FILES, {"code": "# vowels.py\ndef f(): ...", "tests": "def test_f():\n    f()"}),
         (NAMED_FILES.replace("tests.py", "src/test_vowels.py:"), {"code": "# vowels.py\ndef f(): ...", "tests": "def test_f():\n    f()"}),
         ("```\n# vowels.py\n\n# test_vowels.py\nb\n```\n", {"code": "# vowels.py\n\n# test_vowels.py\nb"}),
+        ("1. ```python\na\n```\n\n2. ```python\nb\n```\n", {"code": "a", "tests": "b"}),
+        ("- ```\na\n   ```\n* ```\nb\n```\n", {"code": "a", "tests": "b"}),
         ("```\na\n# see vowels.py\nb\n# etc.\n```\n", {"code": "a\n# see vowels.py\nb\n# etc."}),
     ],
-    ids=["both", "named otherwise", "nothing behind", "a fence after all", "prose", "own name", "file names", "path", "only names", "words"],
+    ids=["both", "named otherwise", "nothing behind", "a fence after all", "prose", "own name", "file names", "path", "only names", "numbered", "bullets", "words"],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_all_in_one_fence_is_taken_apart(

@@ -17,8 +17,11 @@ _THOUGHT_ENDS = "</think>"
 _THOUGHT_BEGINS = "<think>"
 
 _FENCE = re.compile(
-    r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
+    r"^[ \t]*(?:(?:[-*\u2022]|\d+[.)])[ \t]+)?```[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)",
+    re.MULTILINE | re.DOTALL,
 )
+#: Where a fence begins; lists of blocks number them.
+_OPENS = re.compile(r"\s*(?:(?:[-*\u2022]|\d+[.)])\s+)?```")
 _BULLET = re.compile(r"^\s*(?:[-*\u2022]|\d+[.)])\s+")
 _NOTHING = frozenset({"", "none", "none.", "(none)", "n/a", "null", "[]"})
 _NAME_IN_COMMENT = re.compile(r"^\s*(?:#+|//|--)\s*`?(\w+)`?:?\s*$")
@@ -174,7 +177,7 @@ class BlockSplitter:
                 if header[1] in self._left:
                     del self._left[: self._left.index(header[1])]
                 line = line[header.end() :]
-            if line.lstrip().startswith("```"):
+            if _OPENS.match(line):
                 self._open(added)
 
     def _open(self, added: list[tuple[str, str]]) -> None:
