@@ -2055,6 +2055,37 @@ TESTED_MUTANTS = (
         "runs/test_selection.py::test_an_imported_log_goes_on_counting",
     ),
     TestedMutant(
+        "what a recalled commit did is not told",
+        "Recorder._commit",
+        "self._settle(before, its_claim, recalled)",
+        "pass",
+        "log/test_recorder.py::"
+        "test_a_commit_that_is_recalled_is_settled_as_if_its_answer_had_come",
+    ),
+    TestedMutant(
+        "a commit whose answer was lost is taken for undone",
+        "PostgresStore._recall",
+        "done = self._db.changes == made",
+        "done = False",
+        "log/test_postgresql.py::"
+        "test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not[answer]",
+    ),
+    TestedMutant(
+        "a daemon that was replaced goes on writing",
+        "PostgresDb.lock",
+        "self._check_owner()",
+        "pass",
+        "log/test_postgresql.py::test_the_next_life_on_a_box_has_the_log_at_once",
+    ),
+    TestedMutant(
+        "a server that lost what it acknowledged is believed",
+        "PostgresDb.lock",
+        "if found < self.answered: self._tell_lost(self.answered - found)",
+        "pass",
+        "log/test_postgresql.py::"
+        "test_a_server_that_lost_what_it_acknowledged_ends_the_daemon",
+    ),
+    TestedMutant(
         "a limit of a kind's own runs out while the run is paused",
         "Execution.stop_clock",
         "for scope in self._limits: scope.deadline = _NEVER",
