@@ -231,3 +231,13 @@ def test_a_schema_is_closed_and_bounded() -> None:
     assert schema["properties"]["modules"]["maxItems"] == 12
     assert "$ref" not in json.dumps(schema)
     assert PlannedModule.model_fields.keys() > set(items["required"])
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 100_000, "- a\n" + "[" * 9])
+def test_what_is_nested_too_deep_is_no_json(text: str) -> None:
+    """Law 6: it was an error that nobody foresaw."""
+    with pytest.raises(ValueError, match=r".+"):
+        read_json(text)
+    if not text.startswith("-"):
+        with pytest.raises(ValueError, match=r".+"):
+            read_list(text)

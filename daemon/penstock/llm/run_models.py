@@ -455,7 +455,7 @@ def read_program(name: str, file: Path) -> dict[str, Any]:
     """A compiled predictor as DSPy saves it. Refused if the file is none. Blocks."""
     try:
         state = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Refused(f"programs.{name}", f"cannot be read: {error}") from None
     if not isinstance(state, dict):
         raise Refused(f"programs.{name}", "is no JSON object")
