@@ -2135,4 +2135,59 @@ TESTED_MUTANTS = (
         "return _before(message, told)",
         "kinds/test_loop_model.py::test_successive_prompts_begin_alike",
     ),
+    TestedMutant(
+        "what a model server has packed is unpacked",
+        "open_response",
+        """
+            if packed := _packed(response):
+                raise ModelFailed(
+                    f"the model server at {url} packs its answers ({packed}), though it is asked not to"
+                )
+        """,
+        "",
+        "llm/test_hostile_servers.py::test_packed_answers_are_not_unpacked",
+    ),
+    TestedMutant(
+        "a model server counts as far as it likes",
+        "llm/http:count",
+        "return value if counts and 0 <= value <= LARGEST_COUNT else None",
+        "return value if counts and 0 <= value else None",
+        "llm/test_hostile_servers.py::test_what_is_no_count_is_not_counted",
+    ),
+    TestedMutant(
+        "an answer counts only with the end of its stream",
+        "llm/http:Api.ask",
+        "tail.deadline = trio.current_time() + TAIL_SECONDS",
+        "pass",
+        "llm/test_hostile_servers.py::test_an_answer_whose_end_does_not_come_counts",
+    ),
+    TestedMutant(
+        "the example of the form is an answer",
+        "_refuse_examples",
+        "raise Unusable(name, why, kept if form == 'blocks' else None)",
+        "pass",
+        "llm/test_asking.py::test_the_example_of_the_form_is_no_answer",
+    ),
+    TestedMutant(
+        "code that stays wrong is never written anew",
+        "_write_anew",
+        """
+        if work.retested.get(module.name) != code:
+            work.retested[module.name] = code
+            return await _rewrite_tests(work, number, module, problem, started)
+        """,
+        "return await _rewrite_tests(work, number, module, problem, started)",
+        "kinds/coding/test_coding_proof.py::test_code_that_other_tests_condemn_too_is_written_anew_unseen",
+    ),
+    TestedMutant(
+        "a full non-blocking stream is an end",
+        "descriptors:PatientFile.write",
+        """
+        while (written := super().write(data)) is None:
+            _wait(self.fileno(), select.POLLOUT)
+        return written
+        """,
+        "return super().write(data)",
+        "cli/test_shared_streams.py::test_what_does_not_fit_into_a_pipe_waits",
+    ),
 )
