@@ -1951,7 +1951,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a program that begins as its run is paused goes on",
-        "RunPrograms._begin",
+        "RunPrograms._start",
         "await self.on_begun(event)",
         "pass",
         """
