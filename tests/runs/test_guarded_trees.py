@@ -13,6 +13,7 @@ from typing import cast
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from penstock.processes.ancestry import ancestry_of
 from penstock.runs.execution import Execution
@@ -35,10 +36,6 @@ def scope() -> RunScope:
     return RunScope(cast("Execution", NamedExecution()))
 
 
-#: Virtual time, in which a daemon has been there for a while at once.
-pytestmark = pytest.mark.usefixtures("autojump_clock")
-
-
 async def old_trees() -> GuardedTrees:
     """Of a daemon that has been there for a while."""
     trees = GuardedTrees()
@@ -54,14 +51,18 @@ def test_a_line_goes_from_a_process_to_the_first_of_all() -> None:
     assert not ancestry_of(NOBODY).whole
 
 
-async def test_while_no_guarded_run_executes_nobody_is_looked_at() -> None:
+async def test_while_no_guarded_run_executes_nobody_is_looked_at(
+    autojump_clock: MockClock,
+) -> None:
     """AG-03: the way of every connection of most daemons."""
     trees = await old_trees()
     assert trees.scope_of(os.getpid()) is None
     assert trees.scope_of(NOBODY) is None
 
 
-async def test_what_descends_from_the_supervisor_is_of_the_run() -> None:
+async def test_what_descends_from_the_supervisor_is_of_the_run(
+    autojump_clock: MockClock,
+) -> None:
     """AG-03: from the moment on in which there is a supervisor, before it starts anything."""
     trees = await old_trees()
     agent = scope()
@@ -71,7 +72,9 @@ async def test_what_descends_from_the_supervisor_is_of_the_run() -> None:
         assert trees.scope_of(os.getpid()) is agent
 
 
-async def test_of_whom_nothing_can_be_read_nothing_is_taken() -> None:
+async def test_of_whom_nothing_can_be_read_nothing_is_taken(
+    autojump_clock: MockClock,
+) -> None:
     """AG-03: it may have been the agent's; one of a foreign namespace cannot have been."""
     trees = await old_trees()
     with trees.open_tree(scope()) as tree:
@@ -81,17 +84,22 @@ async def test_of_whom_nothing_can_be_read_nothing_is_taken() -> None:
         assert trees.scope_of(0) is None
 
 
-async def test_who_knocked_before_the_end_is_looked_at_after_it() -> None:
+async def test_who_knocked_before_the_end_is_looked_at_after_it(
+    autojump_clock: MockClock,
+) -> None:
     """AG-03: and while the daemon begins, whose last life may have left agents."""
     trees = await old_trees()
     with trees.open_tree(scope()):
         await trio.sleep(1)
-    for young in (lambda: trees, GuardedTrees):
-        looking = young()
-        with pytest.raises(Forbidden):
-            looking.scope_of(NOBODY)
-        await trio.sleep(LINGER_SECONDS)
-        assert looking.scope_of(NOBODY) is None
+    await _lingers(trees)
+    await _lingers(GuardedTrees())
+
+
+async def _lingers(trees: GuardedTrees) -> None:
+    with pytest.raises(Forbidden):
+        trees.scope_of(NOBODY)
+    await trio.sleep(LINGER_SECONDS)
+    assert trees.scope_of(NOBODY) is None
 
 
 @pytest.mark.processes
