@@ -496,6 +496,7 @@ def _make_tools(core: Core) -> Tools:
         reads=PatientReads(core.reader, core.config.store_patience),
         is_open=core.reader.is_open,
         parked=lambda: core.table.queue.waiting,
+        suspend=environment.suspend,
         submit_child=core.submitter.submit_child,
         tokens=core.tokens,
         trees=core.trees,

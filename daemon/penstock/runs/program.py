@@ -198,6 +198,9 @@ class RunPrograms:
     capture_bytes: int
     emit: Emit
     on_proof: Callable[[Proof], None]
+    #: Those that live, and what is done with a new one once its start is on record.
+    living: list[ProcessStarted]
+    on_begun: Callable[[ProcessStarted], Awaitable[None]]
     #: Has each tree known as one of a guarded run while it lives; yields None where none is guarded.
     open_tree: Callable[[], AbstractContextManager[WatchedTree | None]] = nullcontext
 
@@ -260,21 +263,30 @@ class RunPrograms:
         return executed
 
     async def _start(self, program: Program, **others: Any) -> ProcessExited:
+        begun: list[ProcessStarted] = []
         with self.open_tree() as tree:
 
-            async def emit_started(event: ProcessStarted) -> None:
+            async def begin(event: ProcessStarted) -> None:
                 if tree is not None:
                     tree.started(event)
+                # Before its fact: who reads that may ask for a pause at once.
+                begun.append(event)
+                self.living.append(event)
                 await self.emit(event)
+                await self.on_begun(event)
 
-            return await self.executor.start_process(
-                program,
-                run_id=self.run_id,
-                on_started=emit_started,
-                on_proof=self.on_proof,
-                on_launched=None if tree is None else tree.launched,
-                **others,
-            )
+            try:
+                return await self.executor.start_process(
+                    program,
+                    run_id=self.run_id,
+                    on_started=begin,
+                    on_proof=self.on_proof,
+                    on_launched=None if tree is None else tree.launched,
+                    **others,
+                )
+            finally:
+                for event in begun:
+                    self.living.remove(event)
 
 
 class _Captured:

@@ -74,6 +74,8 @@ class Worker:
                 self.tools.tokens.forget(execution)
         # Looking for a folder costs a thread. An earlier execution may have left one.
         may_have_one = execution.made_folder or execution.row.attempt > 1
+        if execution.keeps_folder:
+            return
         if may_have_one and not self.tools.is_open(execution.run_id):
             await self._tidy(execution.run_id)
 

@@ -27,10 +27,10 @@ from penstock.server.http_answer import (
     Unfinished,
     problem_answer,
 )
-from penstock.server.json_meter import JsonMeter
 from penstock.server.public_address import BASE_STATE, PublicAddress
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, Refused
+from penstock.words.json_meter import JsonMeter
 
 _log = logging.getLogger("penstock.http")
 Scope = dict[str, Any]

@@ -27,7 +27,6 @@ from penstock.server.door_stream import DoorStream
 from penstock.server.encoders import WEBSOCKET
 from penstock.server.guard import Guard, RequestHead
 from penstock.server.http_answer import HttpRefused
-from penstock.server.json_meter import JsonMeter
 from penstock.server.judge import ScopeJudge
 from penstock.server.routes import (
     STREAM,
@@ -53,6 +52,7 @@ from penstock.server.ws_faults import wrap_stream
 from penstock.words.api import OpenFrame, read_json
 from penstock.words.error_status import row_of
 from penstock.words.errors import PenstockError, Refused, Unauthorised
+from penstock.words.json_meter import JsonMeter
 
 
 class WebSocketSession:
