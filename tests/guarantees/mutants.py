@@ -2117,7 +2117,7 @@ TESTED_MUTANTS = (
         "of whom nothing can be read is the owner",
         "GuardedTrees.scope_of",
         """
-            if line.whole:
+            if one.whole:
                 return None
         """,
         "return None",
