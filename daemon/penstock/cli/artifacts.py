@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import Any, BinaryIO
 
 import click
 
-from penstock.cli.history import RunSource, ask_source
+from penstock.cli.history import ask_source
 from penstock.cli.offers import offer_artifacts
 from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit, put_document, say, table
+from penstock.cli.run_texts import known_texts, read_text
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.errors import NotFound, PenstockError
-from penstock.words.near_words import did_you_mean
 
 
 @click.command()
@@ -34,11 +32,12 @@ def artifacts(
     if name is None:
         if out is not None:
             raise click.UsageError("--out needs the name of a text")
-        _list(
-            ask_source(session, run_id, lambda source: _known(source, run_id)), as_json
-        )
+        known = ask_source(session, run_id, lambda source: known_texts(source, run_id))
+        _list(known, as_json)
         return
-    told, text = ask_source(session, run_id, lambda source: _read(source, run_id, name))
+    told, text = ask_source(
+        session, run_id, lambda source: read_text(source, run_id, name)
+    )
     if as_json:
         emit({"run_id": run_id, **told, "text": text})
     elif out is not None:
@@ -47,44 +46,6 @@ def artifacts(
         put_document(text)
     if told["size"] is None:
         say(f"{name} is not whole: these are the first {len(text)} characters")
-
-
-def _known(source: RunSource, run_id: str) -> list[dict[str, Any]]:
-    artifacts: list[dict[str, Any]] = source.view(run_id)["artifacts"]
-    return artifacts
-
-
-def _read(source: RunSource, run_id: str, name: str) -> tuple[dict[str, Any], str]:
-    """What is known of an artifact, and its text. NotFound tells the names there are."""
-    known = {told["artifact_id"]: told for told in _known(source, run_id)}
-    if name not in known:
-        names = ", ".join(known) or "none"
-        raise NotFound(
-            f"{run_id} has no text {name!r}; it has: {names}{did_you_mean(name, known)}"
-        )
-    told = known[name]
-    text = _text(source, run_id, name, told["attempt"])
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    if told["sha256"] not in (None, digest):
-        raise PenstockError(f"{name} is damaged: its pieces do not make up the text")
-    return told, text
-
-
-def _text(source: RunSource, run_id: str, name: str, attempt: int) -> str:
-    """The pieces of this attempt, joined."""
-    pieces: list[str] = []
-    after = 0
-    while facts := source.page(run_id, after):
-        after = facts[-1].position
-        for fact in facts:
-            piece = fact.event
-            if (
-                fact.type == "artifact.partial"
-                and piece.artifact_id == name
-                and piece.attempt == attempt
-            ):
-                pieces.append(piece.text)
-    return "".join(pieces)
 
 
 def _list(known: list[dict[str, Any]], as_json: bool) -> None:

@@ -37,6 +37,8 @@ WANTED: Mapping[str, str] = {
     "resume": "state:paused",
     "send": "state:running",
     "retry": "state:ended",
+    "diff": "state:ended",
+    "apply": "state:ended",
     "stash": "state:queued",
     "enqueue": "state:queued",
     "move": "state:queued",
