@@ -47,6 +47,7 @@ from penstock.words.errors import (
 )
 from penstock.words.events import (
     DROPPABLE_TYPES,
+    AgentSaid,
     AnalysisCompleted,
     AnyEvent,
     BugReported,
@@ -56,15 +57,21 @@ from penstock.words.events import (
     InterventionReceived,
     Log,
     Milestone,
+    ModelUsed,
     ModuleIterated,
     ModuleStarted,
     PlanCompleted,
+    PlanEntry,
+    PlanUpdated,
     Progress,
     StepCompleted,
     StepFailed,
     TestFailed,
     TestPassed,
     TestStarted,
+    ToolCalled,
+    ToolEnded,
+    ToolKind,
 )
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.printed import bytes_of
@@ -72,10 +79,12 @@ from penstock.words.priority import Priority, priority_of_event
 from penstock.words.recorded import Recorded
 from penstock.words.staleness import CodeMark
 from penstock.words.staleness import judge as judge_staleness
+from penstock.words.wait_reason import Waiting
 
 __all__ = [
     "COMPLETED",
     "DROPPABLE_TYPES",
+    "AgentSaid",
     "AnalysisCompleted",
     "AnswerForm",
     "AnyEvent",
@@ -107,6 +116,7 @@ __all__ = [
     "ModelFailed",
     "ModelRole",
     "ModelTruncated",
+    "ModelUsed",
     "ModuleIterated",
     "ModuleStarted",
     "NobodyReads",
@@ -117,6 +127,8 @@ __all__ = [
     "Output",
     "PenstockError",
     "PlanCompleted",
+    "PlanEntry",
+    "PlanUpdated",
     "Priority",
     "ProcessFailed",
     "Progress",
@@ -133,7 +145,11 @@ __all__ = [
     "TestFailed",
     "TestPassed",
     "TestStarted",
+    "ToolCalled",
+    "ToolEnded",
+    "ToolKind",
     "TurnFailed",
+    "Waiting",
     "WindowSize",
     "build_layers",
     "bytes_of",

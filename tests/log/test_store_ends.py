@@ -31,7 +31,7 @@ from penstock.words.errors import (
     Refused,
     Terminal,
 )
-from penstock.words.events import AskRaised, Log, RunRequeued, RunWaiting
+from penstock.words.events import AskRaised, AskWithdrawn, Log, RunRequeued, RunWaiting
 from penstock.words.lifecycle import terminal
 from penstock.words.values import new_event_id
 from penstock.words.wait_reason import OLD_RESTART_ASK, RESTART_ASK, Waiting
@@ -218,6 +218,34 @@ async def test_a_question_is_answered_once(store: SqliteStore) -> None:
     assert await store.asks() == []
     (kept,) = await store.asks("r1", only_open=False)
     assert (kept.state, kept.answer, kept.answered_by) == ("answered", "b", "me")
+
+
+async def test_a_question_that_was_taken_back_takes_no_answer(
+    store: SqliteStore,
+) -> None:
+    """WF-09: nor is it taken back twice, or after its answer, or by a run that did not put it."""
+    row = await start(store)
+    for name in ("q", "p"):
+        await one(
+            store, append("r1", AskRaised(name=name, question="?"), fence=row.fence)
+        )
+    back = append("r1", AskWithdrawn(name="q", reason="the turn ended"))
+    await one(store, back)
+    assert (await one(store, back)).duplicate
+    with pytest.raises(AlreadyAnswered, match="took its question 'q' back"):
+        await one(store, answer_to("q", "a"))
+    await one(store, answer_to("p", "a"))
+    for name, error in (
+        ("q", AlreadyAnswered),
+        ("p", AlreadyAnswered),
+        ("x", AskNotFound),
+        (RESTART_ASK, AskNotFound),
+    ):
+        with pytest.raises(error):
+            await one(store, append("r1", AskWithdrawn(name=name, reason="again")))
+    kept = await store.asks("r1", only_open=False)
+    assert {ask.name: ask.state for ask in kept} == {"q": "withdrawn", "p": "answered"}
+    assert await store.asks() == []
 
 
 async def test_an_ended_run_has_no_open_questions(store: SqliteStore) -> None:

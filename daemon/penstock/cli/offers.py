@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.cli.replies import is_open
 from penstock.cli.session import Session, session_of
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import PROGRAM_KIND
@@ -134,7 +135,7 @@ def offer_answers(
 ) -> list[CompletionItem[str]]:
     """The choices that the run gives which stands before it."""
     view = _view(session_of(ctx), ctx.params.get("run_id") or "")
-    asks = [ask for ask in view.get("asks", ()) if ask["answer"] is None]
+    asks = [ask for ask in view.get("asks", ()) if is_open(ask)]
     return _items({c: ask["question"] for ask in asks for c in ask["choices"]}, begun)
 
 

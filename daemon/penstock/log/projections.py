@@ -313,6 +313,8 @@ def _ask_json(ask: AskView) -> dict[str, Any]:
         "expires_at": _time(ask.expires_at),
         "answer": ask.answer,
         "answered_by": ask.answered_by,
+        "withdrawn": ask.withdrawn,
+        "details": dict(ask.details),
     }
 
 
@@ -345,10 +347,14 @@ class AskView:
     expires_at: datetime | None = None
     answer: str | None = None
     answered_by: str | None = None
+    #: Why the run takes no answer any more.
+    withdrawn: str | None = None
+    #: What one should see before one answers. Kept while it is open: a run may ask a thousand times.
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:
-        return self.answer is None
+        return self.answer is None and self.withdrawn is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -515,16 +521,32 @@ def _step_failed(view: RunView, _fact: Recorded, event: e.StepFailed) -> None:
 
 def _ask_raised(view: RunView, _fact: Recorded, event: e.AskRaised) -> None:
     view.asks[event.name] = AskView(
-        event.name, event.question, event.choices, event.default, event.expires_at
+        event.name,
+        event.question,
+        event.choices,
+        event.default,
+        event.expires_at,
+        details=event.details,
     )
 
 
 def _ask_answered(view: RunView, _fact: Recorded, event: e.AskAnswered) -> None:
-    ask = view.asks.get(event.name)
+    ask = _asked(view, event.name)
+    view.asks[event.name] = replace(ask, answer=event.answer, answered_by=event.by)
+
+
+def _ask_withdrawn(view: RunView, _fact: Recorded, event: e.AskWithdrawn) -> None:
+    ask = _asked(view, event.name)
+    view.asks[event.name] = replace(ask, withdrawn=event.reason)
+
+
+def _asked(view: RunView, name: str) -> AskView:
+    """The question that is not open any more."""
+    ask = view.asks.get(name)
     if ask is None:
         view.anomalies += 1
-        ask = AskView(event.name, "")
-    view.asks[event.name] = replace(ask, answer=event.answer, answered_by=event.by)
+        ask = AskView(name, "")
+    return replace(ask, details={})
 
 
 def _artifact_partial(view: RunView, _fact: Recorded, event: e.ArtifactPartial) -> None:
@@ -583,6 +605,7 @@ EFFECTS: dict[str, Callable[[RunView, Recorded, Any], None]] = {
     "step.failed": _step_failed,
     "ask.raised": _ask_raised,
     "ask.answered": _ask_answered,
+    "ask.withdrawn": _ask_withdrawn,
     "artifact.partial": _artifact_partial,
     "artifact.completed": _artifact_completed,
     "model.used": _model_used,

@@ -146,6 +146,12 @@ class Reader:
         """Questions, newest last; of one run, or of all."""
         return await self.store.asks(run_id, only_open=only_open)
 
+    def ask_details(self, row: AskRow) -> Mapping[str, Any]:
+        """What one should see before one answers; empty once nobody can."""
+        view = self.open_views.get(row.run_id)
+        ask = None if view is None else view.asks.get(row.name)
+        return {} if ask is None else ask.details
+
 
 def _looks_at_all(wanted: RunFilter) -> bool:
     """Whether it is for words, among all runs there ever were."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -89,6 +90,7 @@ _WITHOUT_ENVIRONMENT = (
     " imported; its programs get a few variables of the daemon's own\n"
 )
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 #: Facts that one `emit_many` takes: their commit takes some ten milliseconds, for which all wait.
 MOST_AT_ONCE = 1000
@@ -521,17 +523,19 @@ class Run:
         expires: float | None = None,
         *,
         given: str | None = None,
+        details: Mapping[str, Any] = _NOTHING,
     ) -> str:
         """Ask a person and wait for the answer, which may come after a restart.
 
         `expires`: seconds from the first asking; then the default is taken, and without one
         AskExpired is raised. The slot is given back meanwhile. `given` is an answer that came with
-        the run's inputs: question and answer are facts, and nobody is waited for.
+        the run's inputs: question and answer are facts, and nobody is waited for. `details` are shown
+        to who answers, as far as a surface knows them: tool, title, command, paths, diff.
         """
         self._use_name("ask", name)
         questions = self._questions
         if not questions.was_put(name):
-            await questions.put(name, question, choices, default, expires)
+            await questions.put(name, question, choices, default, expires, details)
         if given is not None:
             await questions.answer(name, given, "request")
         if (answer := questions.answer_to(name)) is not None:
@@ -541,6 +545,13 @@ class Run:
         async with self._parking.open_parked(Waiting("ask", name)):
             answer = await questions.wait_answered(name)
         return answer  # noqa: RET504  (the slot is taken again before)
+
+    async def withdraw_ask(self, name: str, reason: str) -> None:
+        """Take a question back that is still open; from then on it takes no answer.
+
+        Who waits for its answer gets AskExpired. Nothing happens if it was answered, or never put.
+        """
+        await self._questions.withdraw(name, reason)
 
     @asynccontextmanager
     async def without_slot(self, waiting: Waiting) -> AsyncIterator[None]:

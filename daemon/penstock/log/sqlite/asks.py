@@ -11,7 +11,7 @@ from penstock.log.sqlite.run_head import RunHead
 from penstock.log.sqlite.transaction import Transaction
 from penstock.log.writes import Answer, NewEvent
 from penstock.words.errors import AlreadyAnswered, AskNotFound, Conflict, Refused
-from penstock.words.events import AskRaised, parse_event
+from penstock.words.events import AskRaised, AskWithdrawn, parse_event
 from penstock.words.lifecycle import PARKED_STATES
 from penstock.words.wait_reason import OWN_ASKS, Waiting, read_reason
 
@@ -62,6 +62,9 @@ def check_answer(transaction: Transaction, head: RunHead, write: Answer) -> None
         raise AskNotFound(
             f"the run {write.run_id} has asked nothing named {write.name!r}"
         )
+    if found[0] == "withdrawn":
+        why = f"the run {write.run_id} took its question {write.name!r} back"
+        raise AlreadyAnswered(why, run_id=write.run_id, name=write.name)
     if found[0] != "open":
         raise AlreadyAnswered(run_id=write.run_id, name=write.name)
     choices = from_json(found[1])
@@ -85,6 +88,32 @@ def save_answer(transaction: Transaction, head: RunHead, write: Answer) -> None:
         "UPDATE asks SET state = 'answered', answer = ?, answered_by = ? WHERE run = ? AND name = ?",
         (write.answer, write.by, head.key, write.name),
     )
+
+
+def check_withdrawal(
+    transaction: Transaction, head: RunHead, new_event: NewEvent
+) -> AskWithdrawn:
+    """The question that a new event takes back; AskNotFound, or AlreadyAnswered if it is not open."""
+    withdrawn = parse_event(from_json(new_event.body))
+    if not isinstance(withdrawn, AskWithdrawn):
+        raise Refused("event", "is no valid ask.withdrawn")
+    sql = "SELECT state FROM asks WHERE run = ? AND name = ?"
+    found = transaction.db.execute(sql, (head.key, withdrawn.name)).fetchone()
+    # The daemon's own questions are its own to end.
+    if found is None or withdrawn.name.startswith(OWN_ASKS):
+        raise AskNotFound(f"the run has asked nothing named {withdrawn.name!r}")
+    if found[0] != "open":
+        raise AlreadyAnswered(run_id=head.run_id, name=withdrawn.name)
+    return withdrawn
+
+
+def withdraw_ask(
+    transaction: Transaction, head: RunHead, withdrawn: AskWithdrawn
+) -> None:
+    """From now on it takes no answer."""
+    transaction.writes += 1
+    sql = "UPDATE asks SET state = 'withdrawn' WHERE run = ? AND name = ?"
+    transaction.db.execute(sql, (head.key, withdrawn.name))
 
 
 def close_asks(transaction: Transaction, head: RunHead) -> None:

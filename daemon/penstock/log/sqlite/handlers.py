@@ -10,9 +10,11 @@ from uuid import UUID
 from penstock.log.sqlite.asks import (
     check_answer,
     check_ask,
+    check_withdrawal,
     decides_restart,
     open_ask,
     save_answer,
+    withdraw_ask,
 )
 from penstock.log.sqlite.handle_claim import claim
 from penstock.log.sqlite.handle_end import (
@@ -146,11 +148,13 @@ def append(transaction: Transaction, write: Append) -> Appended:
         head.check_open()
     version = head.code_version
     prints = PIECE in [new_event.type for new_event in write.new_events]
-    asks = []
+    asks, withdrawals = [], []
     for new_event in write.new_events:
         version = _check_event(head, new_event, version)
         if new_event.type == "ask.raised":
             asks.append((new_event, check_ask(transaction, head, new_event)))
+        elif new_event.type == "ask.withdrawn":
+            withdrawals.append(check_withdrawal(transaction, head, new_event))
     if prints:
         transaction.open_window(head)
     facts = tuple(
@@ -161,6 +165,8 @@ def append(transaction: Transaction, write: Append) -> Appended:
     head.code_version = version
     for new_event, ask in asks:
         open_ask(transaction, head, ask, new_event.at)
+    for withdrawn in withdrawals:
+        withdraw_ask(transaction, head, withdrawn)
     return Appended(facts)
 
 

@@ -193,14 +193,15 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
 
     async def list_asks(_call: Call) -> HttpAnswer:
         rows = await core.reader.asks()
-        return json_answer({"asks": [ask_json(row) for row in rows]})
+        asks = [ask_json(row, core.reader.ask_details(row)) for row in rows]
+        return json_answer({"asks": asks})
 
     async def get_ask(call: Call) -> HttpAnswer:
         name = call.path["name"]
         rows = await core.reader.asks(call.run_id, only_open=False)
         for row in rows:
             if row.name == name:
-                return json_answer(ask_json(row))
+                return json_answer(ask_json(row, core.reader.ask_details(row)))
         raise AskNotFound(run_id=call.run_id, name=name)
 
     async def answer(call: Call) -> HttpAnswer:

@@ -92,7 +92,7 @@ class Run {
   }
 
   isOpen(question) {
-    return !hasEnded(this.run) && question.answer == null && question.answered_by == null;
+    return !hasEnded(this.run) && question.answer == null && question.answered_by == null && question.withdrawn == null;
   }
 
   drawAsks() {
