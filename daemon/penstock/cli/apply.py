@@ -11,7 +11,7 @@ import click
 
 from penstock.cli.changes import Changes, file_json, read_changes, size_in_words
 from penstock.cli.history import ask_source
-from penstock.cli.kind_commands import absolute
+from penstock.cli.kind_flags import absolute
 from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session

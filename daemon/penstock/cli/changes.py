@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.cli.history import RunSource
-from penstock.cli.output import Word, show_line
 from penstock.cli.run_lines import name_of
 from penstock.cli.run_texts import read_text
 from penstock.words.errors import Conflict, NotFound
 from penstock.words.unified_diff import (
     FileDiff,
-    LineKind,
     change_in_words,
-    lines_of_diff,
     read_diff,
 )
 
@@ -23,15 +20,6 @@ from penstock.words.unified_diff import (
 PATCH = "changes.patch"
 #: The label by which a run says whose it is: its agent's name.
 AGENT_LABEL = "agent"
-#: By what a line is; None is the terminal's own.
-_COLOURS: Mapping[LineKind, str | None] = {
-    "file": "yellow",
-    "hunk": "cyan",
-    "added": "green",
-    "removed": "red",
-    "same": None,
-    "note": None,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +78,3 @@ def file_json(file: FileDiff) -> dict[str, Any]:
     if file.word == "renamed":
         told["before"] = file.before
     return {**told, "binary": True} if file.binary else told
-
-
-def show_diff(
-    diff: str, *, most: int | None = None, margin: str = "", err: bool = False
-) -> int:
-    """Show it line by line with its colours, at most so many lines: how many are left out."""
-    left = 0
-    for number, line in enumerate(lines_of_diff(diff)):
-        if most is None or number < most:
-            show_line(margin, Word(line.text, _COLOURS[line.kind]), err=err)
-        else:
-            left += 1
-    return left

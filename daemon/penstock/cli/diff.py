@@ -6,14 +6,9 @@ import sys
 
 import click
 
-from penstock.cli.changes import (
-    Changes,
-    file_json,
-    read_changes,
-    show_diff,
-    size_in_words,
-)
+from penstock.cli.changes import Changes, file_json, read_changes, size_in_words
 from penstock.cli.comparison import show_comparison
+from penstock.cli.diff_lines import show_diff
 from penstock.cli.history import ask_source
 from penstock.cli.options import runs_argument
 from penstock.cli.output import emit, put_document, say, show_line
