@@ -61,7 +61,7 @@ def read_changes(source: RunSource, run_id: str) -> Changes:
             )
         if told is None:
             raise NotFound(f"{run_id} has made no patch")
-    _told, patch = read_text(source, run_id, name)
+    patch = read_text(source, run_id, told)
     return Changes(view, patch, read_diff(patch))
 
 

@@ -65,6 +65,9 @@ class Keyboard:
         """What was typed; "" once nobody can type any more."""
         try:
             return os.read(STDIN, READ_BYTES).decode(errors="replace")
+        except BlockingIOError:
+            # Another reader was faster; to what is non-blocking, that is no end.
+            return "\0"
         except OSError:
             return ""
 

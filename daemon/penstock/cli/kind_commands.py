@@ -192,9 +192,10 @@ def _command_of(
         }
         for key in paths & inputs.keys():
             inputs[key] = located(inputs[key])
-        if has := {"cwd", "env"} & schema.get("properties", {}).keys():
+        known = schema.get("properties", {})
+        if {"cwd", "env"} & known.keys():
             around = _surroundings(session_of(ctx), options)
-            inputs |= {key: around[key] for key in has & around.keys()}
+            inputs |= {key: value for key, value in around.items() if key in known}
         requests = (
             agent_requests(words, inputs, options)
             if name == AGENT_KIND
