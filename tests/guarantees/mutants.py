@@ -1756,7 +1756,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "what was forgotten is still in the file",
-        "_set_up",
+        "log/sqlite/database:_set_up",
         "db.execute('PRAGMA secure_delete = ON')",
         "db.execute('PRAGMA secure_delete = OFF')",
         "log/test_environments.py::test_nothing_of_what_was_forgotten_is_left_in_the_file",
