@@ -2280,4 +2280,53 @@ TESTED_MUTANTS = (
         "return _before(message, told)",
         "kinds/test_loop_model.py::test_successive_prompts_begin_alike",
     ),
+    TestedMutant(
+        "an end that came with the start is lost by a cancel between the two",
+        "ProcessTree.follow",
+        """
+            while self.heard:
+                await self._hear(json.loads(self.heard.popleft()), on_started)
+        """,
+        """
+            lines, self.heard = (self.heard, deque())
+            for line in lines:
+                await self._hear(json.loads(line), on_started)
+        """,
+        "processes/test_following.py::test_an_end_that_comes_with_the_start_outlives_a_cancel_between_the_two",
+    ),
+    TestedMutant(
+        "a cancel silences whoever hears an agent",
+        "open_agent",
+        "talking = trio.CancelScope(shield=True)",
+        "talking = trio.CancelScope()",
+        "kinds/agent/test_agent_connection.py::test_a_cancel_of_all_that_is_around_is_told_too",
+    ),
+    TestedMutant(
+        "an agent's turn is cancelled and its open permissions are not",
+        "Agent.cancel_turn_nowait",
+        "for wish in self._wishes.values():\n    _drop(wish, 'the turn was cancelled')",
+        "",
+        "kinds/agent/test_agent_connection.py::test_a_permission_that_is_open_at_a_cancel_is_answered_as_cancelled",
+    ),
+    TestedMutant(
+        "one path within the tree allows an agent all paths",
+        "_paths_match",
+        "return bool(found) and (all(found) if of_all else any(found))",
+        "return any(found)",
+        "kinds/agent/test_agent_permissions.py::test_presets",
+    ),
+    TestedMutant(
+        "a line that joins commands is allowed by its beginning",
+        "_command_matches",
+        "if act.command is None or _JOINED.search(act.command):\n    return False",
+        "if act.command is None:\n    return False",
+        "kinds/agent/test_agent_permissions.py::test_a_line_that_joins_commands_is_allowed_by_no_beginning",
+    ),
+    TestedMutant(
+        "what an agent tells of an earlier life is recorded again",
+        "AgentProtocol._take_notice",
+        "yield Update(update, past)",
+        "yield Update(update, False)",
+        "kinds/agent/test_agent_connection.py::test_a_past_that_is_told_again_is_not_heard",
+    ),
 )
