@@ -519,6 +519,17 @@ MUTANTS = (
         "none",
     ),
     Mutant(
+        "a question that was taken back takes an answer all the same",
+        "log/sqlite/handlers:append",
+        """
+            for withdrawn in withdrawals:
+                withdraw_ask(transaction, head, withdrawn)
+        """,
+        "",
+        "doubts",
+        "kill the daemon",
+    ),
+    Mutant(
         "a failing run is executed for ever",
         "next_try",
         """
@@ -952,6 +963,55 @@ TESTED_MUTANTS = (
         """,
         "",
         "log/test_lost_runs.py::test_a_run_that_is_lost_while_it_waits_for_an_answer_is_ended",
+    ),
+    TestedMutant(
+        "the cancel of a run ends a program before it could take leave",
+        "runs/running_program:open_process",
+        "lasting = trio.CancelScope(shield=patience > 0)",
+        "lasting = trio.CancelScope()",
+        "kinds/agent/test_agent_runs.py::test_a_cancel_ends_the_turn_and_leaves_nothing",
+    ),
+    TestedMutant(
+        "a program outlives the patience with its block",
+        "runs/running_program:open_process",
+        """
+            if not left.is_set():
+                with trio.move_on_after(patience, shield=True):
+                    await left.wait()
+        """,
+        """
+            with trio.CancelScope(shield=True):
+                await left.wait()
+        """,
+        "runs/test_connected.py::test_a_block_that_does_not_end_has_its_program_ended",
+    ),
+    TestedMutant(
+        "a question outlives who asked it",
+        "Permissions.withdraw",
+        """
+            for name, ask in list(self.run.view.asks.items()):
+                if ask.open and name.startswith(PERMIT) and name not in self.waiting:
+                    await self.run.withdraw_ask(name, reason)
+        """,
+        "pass",
+        "kinds/agent/test_agent_runs.py::test_a_wish_that_the_agent_takes_back_is_no_question_any_more",
+    ),
+    TestedMutant(
+        "an answer is used twice",
+        "Permissions._name_of",
+        "if not over and name not in self.waiting and name not in view.steps:\n    return name",
+        "if not over and name not in self.waiting:\n    return name",
+        "kinds/agent/test_agent_runs.py::test_what_people_say_is_a_further_turn",
+    ),
+    TestedMutant(
+        "the work of a run that was cancelled is lost",
+        "kinds/agent/tree:rescued",
+        """
+            if not done and not run.comes_back:
+                await _rescue_surely(run, tree, seconds)
+        """,
+        "pass",
+        "kinds/agent/test_agent_runs.py::test_a_cancel_ends_the_turn_and_leaves_nothing",
     ),
     TestedMutant(
         "the write-ahead log may fill the disk",
