@@ -1951,7 +1951,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a program that begins as its run is paused goes on",
-        "RunPrograms._begin",
+        "RunPrograms._start",
         "await self.on_begun(event)",
         "pass",
         """
@@ -2017,6 +2017,142 @@ TESTED_MUTANTS = (
         "if told is None or not page_may_ask(method, path): return False",
         "if told is None: return False",
         "server/test_page.py::test_the_key_of_a_page_ends_by_itself_and_with_the_token",
+    ),
+    TestedMutant(
+        "what a run asks of REST is not judged",
+        "server/app:_view.view.read_call",
+        """
+            if judge is not None and call.scope is not None:
+                await judge.admit(call.scope, route.for_run, await _asked_of(call, numbered))
+        """,
+        "",
+        "server/test_run_scopes.py::test_no_question_is_answered_by_a_run",
+    ),
+    TestedMutant(
+        "what a run asks of streams is not judged",
+        "judge_stream",
+        "await judge.admit(run, may, wanted.run_id)",
+        "",
+        "server/test_run_scopes.py::test_a_stream_is_judged_by_the_run_that_is_followed",
+    ),
+    TestedMutant(
+        "what a run asks of a tool is not judged",
+        "Handlers._call",
+        "await self._judge.admit(scope, TOOLS[name].for_run, run_id)",
+        "",
+        "server/test_run_scopes.py"
+        "::test_a_run_may_ask_of_mcp_what_its_table_says_and_nothing_else[2025-11-25]",
+    ),
+    TestedMutant(
+        "answers come with the call of a run",
+        "Handlers._call",
+        """
+            if scope is None:
+                await take_responses(self._tasks, params)
+        """,
+        "await take_responses(self._tasks, params)",
+        "server/test_run_scopes.py"
+        "::test_an_answer_in_a_call_that_waits_is_not_taken_of_a_run",
+    ),
+    TestedMutant(
+        "what a run sends to a program is not judged",
+        "make_stdin_app.app",
+        "await judge.admit(scope['state'][RUN_STATE], _ROUTE.for_run)",
+        "",
+        "server/test_run_scopes.py"
+        "::test_a_run_may_ask_of_rest_what_its_table_says_and_nothing_else[send_stdin]",
+    ),
+    TestedMutant(
+        "a run may look at any run",
+        "ScopeJudge.admit",
+        """
+            if may == 'tree' and run_id is not None and await self._in_tree(run_id, scope):
+                return
+        """,
+        """
+            if may == 'tree':
+                return
+        """,
+        "server/test_run_scopes.py"
+        "::test_a_run_may_ask_of_rest_what_its_table_says_and_nothing_else[get_run]",
+    ),
+    TestedMutant(
+        "a token outlives the execution that it was made for",
+        "RunTokens.read",
+        "if not right or execution is None or execution.row.attempt != attempt: raise Unauthorised('the token is that of a run which is over, or of none')",
+        "if not right or execution is None: raise Unauthorised('the token is that of a run which is over, or of none')",
+        "server/test_run_scopes.py::test_a_token_is_that_of_one_execution",
+    ),
+    TestedMutant(
+        "any token of a run's form is good",
+        "RunTokens.read",
+        "right = hmac.compare_digest(shown, self._sign(_decoded(told[3]), attempt))",
+        "right = True",
+        "server/test_run_scopes.py::test_a_token_is_dead_with_its_run",
+    ),
+    TestedMutant(
+        "what a run has opened outlives it",
+        "_as_long_as.as_long_as",
+        """
+            async with open_while(run):
+                await app(scope, receive, send)
+        """,
+        "await app(scope, receive, send)",
+        "server/test_run_scopes.py"
+        "::test_a_stream_of_a_child_ends_with_the_run_that_follows_it",
+    ),
+    TestedMutant(
+        "a program of a guarded run is what it shows",
+        "Guard.run_of",
+        """
+            if request_head.within is not None:
+                request_head.within.check()
+                return request_head.within
+        """,
+        "",
+        "server/test_run_scopes.py"
+        "::test_a_process_of_a_guarded_run_has_its_scope_whatever_it_shows",
+    ),
+    TestedMutant(
+        "of whom nothing can be read is the owner",
+        "GuardedTrees.scope_of",
+        """
+            if one.whole:
+                return None
+        """,
+        "return None",
+        "runs/test_guarded_trees.py::test_of_whom_nothing_can_be_read_nothing_is_taken",
+    ),
+    TestedMutant(
+        "who knocked before its end is the owner after it",
+        "GuardedTrees.open_tree",
+        "self._until = trio.current_time() + LINGER_SECONDS",
+        "",
+        "runs/test_guarded_trees.py"
+        "::test_who_knocked_before_the_end_is_looked_at_after_it",
+    ),
+    TestedMutant(
+        "a child of a guarded run is the owner",
+        "Worker._is_guarded",
+        """
+            while kind is None or not kind.guarded:
+                if parent_id is None:
+                    return False
+                parent = await self.tools.reads.ancestor(parent_id)
+                kind, parent_id = self.tools.kinds.get(parent.kind), parent.parent_id
+        """,
+        """
+            if kind is None or not kind.guarded:
+                return False
+        """,
+        "server/test_run_scopes.py::test_what_a_run_made_is_no_owner_either",
+    ),
+    TestedMutant(
+        "the token of a run is recorded",
+        "RunTokens.make",
+        "self.secrets.add(token)",
+        "",
+        "server/test_run_scopes.py::test_what_the_log_records_has_no_token_in_it",
     ),
     TestedMutant(
         "a stranger's body is read",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -162,3 +163,29 @@ def test_nothing_recorded_has_its_token(
         p.read_bytes() for p in folder.glob("penstock.db*")
     )
     assert "run-1-" not in owner.get("/runs/agent/events").text
+
+
+def test_the_agents_of_the_kind_agent_are_such(
+    daemon: RealDaemon, owner: httpx.Client, socket: str, tmp_path: Path
+) -> None:
+    """AG-02: whatever it tries before it speaks the protocol, and the run is as it would have been."""
+    state = Path(daemon.environ["XDG_STATE_HOME"]) / "penstock"
+    tried, scripted = tmp_path / "tried", AGENT.with_name("scripted_agent.py")
+    words = [sys.executable, str(AGENT), json.dumps(PENSTOCK), socket, str(state)]
+    script = tmp_path / "agent.sh"
+    program = f"{shlex.join(words)} >{tried}; exec {sys.executable} {scripted} echo\n"
+    script.write_text(program)
+    other = {"kind": "interview", "inputs": {"question": "?"}, "run_id": "another"}
+    assert owner.post("/runs", json=other).status_code == 202
+    inputs = {"prompt": "Say something", "command": ["/bin/sh", str(script)]}
+    agent = {"kind": "agent", "inputs": inputs, "run_id": "coder"}
+    assert owner.post("/runs", json=agent).status_code == 202
+    assert wait_fact(owner, "coder", "run.completed")["state"] == "completed"
+    lines = tried.read_text().splitlines()
+    found = dict(json.loads(x.removeprefix("RESULT ")) for x in lines if "RESULT" in x)
+    assert found["all"] == "done"
+    assert found["socket with the owner's token"] == 403
+    assert FORBIDDEN in found["cli cancel"][1]
+    assert found["orphan"] == 403
+    for era in ("older", "newer"):
+        assert "of these kinds only: none" in found[f"mcp child {era}"]

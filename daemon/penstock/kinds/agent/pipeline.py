@@ -202,7 +202,14 @@ class AgentRun:
         self._finished = True
 
     async def _servers(self) -> Sequence[Mapping[str, Any]]:
-        return self.inputs.mcp_servers
+        """The servers of MCP that the agent is given, ours with what this run may ask among them."""
+        given = self.inputs.mcp_servers
+        if not self.inputs.penstock_tools:
+            return given
+        ours = await self.run.tools_server(self.inputs.penstock_tools)
+        program, *args = ours.argv
+        env = [{"name": name, "value": value} for name, value in ours.env.items()]
+        return [*given, {"name": "penstock", "command": program, "args": args, "env": env}]  # fmt: skip
 
     async def _take_turn(
         self, talk: AgentTalk, agent: Agent, turn: AgentTurn
@@ -306,6 +313,9 @@ def _end_of_agent(
 async def agent(run: Run, inputs: AgentInputs) -> AgentOutput:
     """Have the agent do the task. What a run leaves that fails is kept; see `tree`."""
     preset = find_agent(run.config.agents, inputs.agent, tuple(inputs.command or ()))
+    for kind in inputs.penstock_tools:
+        if kind not in run.kinds:
+            raise Refused("inputs.penstock_tools", f"{kind!r} is not installed")
     tree = await open_tree(run, inputs)
     if inputs.keep:
         run.keep_workspace()
@@ -386,4 +396,5 @@ KIND = Kind(
     pipeline=agent,
     on_restart="requeue",
     milestones=frozenset({"session", "silent"}),
+    guarded=True,
 )
