@@ -67,7 +67,7 @@ def standing_of(run: ShownRun, order: str, now: datetime) -> Standing:
         is_news(run, now),
         is_aside(view, now),
         view.parent_id,
-        frozenset(_columns(view)),
+        frozenset(_columns(run)),
     )
 
 
@@ -77,6 +77,16 @@ def is_quiet(view: RunView, now: datetime) -> bool:
         view.state in SLOT_STATES
         and view.last_at is not None
         and now - view.last_at > QUIET_AFTER
+    )
+
+
+def waits_until(run: ShownRun) -> datetime | None:
+    """When its wait ends by itself: a question expires, a quota is there again."""
+    if (ask := run.open_ask) is not None:
+        return ask.expires_at
+    waiting = run.view.waiting
+    return (
+        waiting.until if waiting is not None and run.view.state == "waiting" else None
     )
 
 
@@ -175,7 +185,10 @@ def _born(view: RunView) -> float:
     return view.created_at.timestamp() if view.created_at else 0.0
 
 
-def _columns(view: RunView) -> Iterable[str]:
+def _columns(run: ShownRun) -> Iterable[str]:
+    view = run.view
+    if waits_until(run) is not None:
+        yield "until"
     if view.kind != "command":
         yield "kind"
     if view.priority != Priority.MEDIUM:
