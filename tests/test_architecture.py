@@ -107,6 +107,18 @@ MAY_SLEEP = {
         "concurrency/enduring.py",
         "endure",
     ): "the pause before a failed task is begun again",
+    (
+        "kinds/agent/allowance.py",
+        "_sleep_until",
+    ): "until a quota is open again, which the time of day alone tells",
+    (
+        "kinds/agent/conversation.py",
+        "_watch",
+    ): "between two looks for a silent agent",
+    (
+        "kinds/agent/conversation.py",
+        "pump",
+    ): "what an agent says is joined on the way to the recorder",
 }
 
 #: file -> why its queue needs no number.

@@ -24,9 +24,15 @@ from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
-from penstock.runs.run import Run
+from penstock.runs.run import Run, ToolsServer
 from penstock.runs.running_program import NobodyReads, RunningProcess
-from penstock.words.config import Budget, Config, ModelRole
+from penstock.words.config import (
+    AgentProgram,
+    Agents,
+    Budget,
+    Config,
+    ModelRole,
+)
 from penstock.words.display import plain_text
 from penstock.words.errors import (
     AskExpired,
@@ -73,6 +79,7 @@ from penstock.words.events import (
     ToolEnded,
     ToolKind,
 )
+from penstock.words.json_meter import JsonMeter
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.printed import bytes_of
 from penstock.words.priority import Priority, priority_of_event
@@ -84,7 +91,9 @@ from penstock.words.wait_reason import Waiting
 __all__ = [
     "COMPLETED",
     "DROPPABLE_TYPES",
+    "AgentProgram",
     "AgentSaid",
+    "Agents",
     "AnalysisCompleted",
     "AnswerForm",
     "AnyEvent",
@@ -107,6 +116,7 @@ __all__ = [
     "GoalNotReached",
     "Inputs",
     "InterventionReceived",
+    "JsonMeter",
     "Kind",
     "Layers",
     "Log",
@@ -148,6 +158,7 @@ __all__ = [
     "ToolCalled",
     "ToolEnded",
     "ToolKind",
+    "ToolsServer",
     "TurnFailed",
     "Waiting",
     "WindowSize",

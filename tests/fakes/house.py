@@ -217,7 +217,7 @@ async def open_door(
 ) -> AsyncIterator[Door]:
     """The real door before a core, with every surface that needs no process of its own."""
     config: Config = core.config
-    guard = make_guard(config, token)
+    guard = make_guard(config, token, core.tokens)
     listeners = await open_listeners(config.host, config.port, unix)
     [(_, port), *_] = tcp_addresses(listeners)
     open_, door = trio.Event(), Door(port, trio.Event())
@@ -226,7 +226,12 @@ async def open_door(
     )
     handler = make_ws_handler(core, guard, shutdown)
     serve = partial(
-        serve_door, app=app, ws_handler=handler, config=config, shutdown=shutdown
+        serve_door,
+        app=app,
+        ws_handler=handler,
+        config=config,
+        shutdown=shutdown,
+        run_of_pid=core.trees.scope_of,
     )
 
     async def keep() -> None:

@@ -90,12 +90,14 @@ AGENT = Kind("agent", "Have an agent work", Prompt, Output, _nothing, on_restart
 class Stage:
     """Runs of the daemon's own kinds that do what they are told, one act after the other."""
 
+    #: Whether there are agents, which a list of kinds begins with.
+    agents: bool = False
     acts: defaultdict[str, Any] = field(
         default_factory=lambda: defaultdict(lambda: trio.open_memory_channel[Act](9))
     )
 
     def kinds(self) -> list[Kind]:
-        kinds = load_kinds() | {AGENT.name: AGENT}
+        kinds = load_kinds() | ({AGENT.name: AGENT} if self.agents else {})
         return [
             replace(kind, pipeline=self.perform, output=Output)
             for kind in kinds.values()
@@ -286,7 +288,11 @@ async def serve(asked: argparse.Namespace) -> None:
     running = sum(view.state == "running" for view in world.views.values())
     if asked.scene == "agents":
         running = 5  # most of them wait for somebody
-    stage, clock, shutdown = Stage(), SceneClock(world.log[0].at), Shutdown()
+    stage, clock, shutdown = (
+        Stage(asked.scene == "agents"),
+        SceneClock(world.log[0].at),
+        Shutdown(),
+    )
     environment = replace(
         fake_environment(FakeProcesses({"make": FakeProgram.hanging()})),
         now=clock.now,

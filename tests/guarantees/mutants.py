@@ -1950,6 +1950,15 @@ TESTED_MUTANTS = (
         """,
     ),
     TestedMutant(
+        "a program that begins as its run is paused goes on",
+        "RunPrograms._begin",
+        "await self.on_begun(event)",
+        "pass",
+        """
+            runs/test_suspension.py::test_a_program_that_begins_as_its_run_is_paused_stands_too
+        """,
+    ),
+    TestedMutant(
         "who forgot his run since he was seen is forgotten too",
         "_Remnants.members",
         "self.known = found",

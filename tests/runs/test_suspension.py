@@ -18,6 +18,7 @@ from fakes.cores import (
     types_of,
     wait_ended,
 )
+from fakes.stores import crashed
 from penstock.kinds.command import KIND
 from penstock.log.writes import Continue, RequestPreempt, Suspend
 from penstock.pipeline import Kind, Run
@@ -168,6 +169,18 @@ async def test_what_has_no_program_is_not_paused(autojump_clock: Any) -> None:
         for ask in (core.suspension.pause, core.suspension.resume):
             with pytest.raises(Terminal):
                 await ask("r")
+
+
+async def test_what_a_dead_daemon_left_is_no_program_of_the_run_any_more(
+    autojump_clock: Any,
+) -> None:
+    """DU-05: its end was never on record, and repair has seen to it."""
+    async with crashed({"on_restart": "requeue"}) as store:
+        async with open_fake_core(store=store, life="life-2") as core:
+            await trio.sleep(0.5)
+            assert core.reader.open_view("r0").state == "running"
+            with pytest.raises(Conflict, match="no program"):
+                await core.suspension.pause("r0")
 
 
 @pytest.mark.parametrize("stop", [True, False])
@@ -327,3 +340,32 @@ async def test_the_time_of_a_run_that_waits_stands_still_though_it_was_paused_in
             assert (await core.reader.view("r")).state == "completed"
             moves = ["run.paused", "run.continued", "run.waiting", "run.resumed"]
             assert [t for t in await types_of(core, "r") if t in moves] == moves
+
+
+@pytest.mark.parametrize("paused_at", [8.2, 8.5, 8.9, 9.2, 9.4, 9.8, 10.2])
+async def test_a_program_that_begins_as_its_run_is_paused_stands_too(
+    autojump_clock: Any, paused_at: float
+) -> None:
+    """DU-05: whichever of its start and the pause comes to the log first; and both go on."""
+    processes = sleeping(1000.0)
+
+    async def tested(run: Run, _inputs: Seconds) -> Nothing:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run.exec, ["work"])
+            await trio.sleep_until(began + 10)
+            nursery.start_soon(run.exec, ["work"])
+        return Nothing()
+
+    async with open_memory_store(delay=lambda: 0.5) as store:
+        box = open_box(processes, others=(kind("tested", tested),), store=store)
+        async with box as core:
+            began = trio.current_time()
+            await core.submitter.submit(request("tested", run_id="r"))
+            await trio.sleep_until(began + paused_at)
+            await core.suspension.pause("r")
+            await trio.sleep(20)
+            assert processes.stopped == set(processes.alive)
+            await core.suspension.resume("r")
+            assert not processes.stopped
+            await trio.sleep(20)
+            assert (len(processes.alive), processes.stopped) == (2, set())

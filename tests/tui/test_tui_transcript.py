@@ -15,13 +15,13 @@ from penstock.words.recorded import Recorded
 from penstock_tui.hunks import diff_lines, patch_folds
 from penstock_tui.prose import Prose
 from penstock_tui.story import RunStory
-from penstock_tui.transcript import MOST_ENTRIES, Transcript
+from penstock_tui.transcript import MOST_ENTRIES, ShownTranscript
 from penstock_tui.widgets.tail_line import Line
 
 MINUS = "\N{MINUS SIGN}"
 
 
-def told(transcript: Transcript) -> list[str]:
+def told(transcript: ShownTranscript) -> list[str]:
     """The headings, and what comes unfolded."""
     return [
         line.text
@@ -30,8 +30,8 @@ def told(transcript: Transcript) -> list[str]:
     ]
 
 
-def transcript_of(*events: e.AnyEvent) -> Transcript:
-    world, transcript = World(), Transcript()
+def transcript_of(*events: e.AnyEvent) -> ShownTranscript:
+    world, transcript = World(), ShownTranscript()
     world.submit("a", "agent", {"prompt": "do it"}, 20, 0)
     for event in events:
         world.record("a", event)
@@ -312,7 +312,7 @@ def test_a_run_that_is_done_has_its_patch_and_its_end() -> None:
 
 def test_who_waits_for_a_quota_is_told_until_when() -> None:
     world = agents_at_work(World())
-    transcript = Transcript()
+    transcript = ShownTranscript()
     facts: list[Recorded] = [fact for fact in world.log if fact.run_id == "r-a9e2"]
     for fact in facts:
         transcript.take(fact)

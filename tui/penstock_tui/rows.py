@@ -105,7 +105,7 @@ def state_of(run: ShownRun, now: datetime, place: int = 0) -> tuple[str, str, st
         return "!", "failing", "error"
     if is_quiet(view, now):
         return look.glyph, "silent" if view.kind == AGENT else "quiet", look.tone
-    if state == "waiting" and view.waiting is not None and view.waiting.kind == "quota":
+    if view.waiting is not None and view.waiting.kind == "quota":
         return look.glyph, "quota", look.tone
     if state == FAILED:
         return look.glyph, _how_it_failed(view), look.tone

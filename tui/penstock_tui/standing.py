@@ -85,9 +85,7 @@ def waits_until(run: ShownRun) -> datetime | None:
     if (ask := run.open_ask) is not None:
         return ask.expires_at
     waiting = run.view.waiting
-    return (
-        waiting.until if waiting is not None and run.view.state == "waiting" else None
-    )
+    return waiting.until if waiting is not None else None
 
 
 def is_news(run: ShownRun, now: datetime) -> bool:

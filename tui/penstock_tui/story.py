@@ -16,7 +16,7 @@ from penstock.words.run_exit import exit_in_words
 from penstock.words.sentences import left_line
 from penstock_tui.details import result_in_words
 from penstock_tui.lines import exchange_lines, log_line, timeline_line
-from penstock_tui.transcript import Transcript
+from penstock_tui.transcript import ShownTranscript
 from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import (
     CROSS,
@@ -43,7 +43,7 @@ class RunStory:
     log: list[Line] = field(default_factory=list)
     causality: list[Line] = field(default_factory=list)
     #: What a coding agent said, did and asked.
-    transcript: Transcript = field(default_factory=Transcript)
+    transcript: ShownTranscript = field(default_factory=ShownTranscript)
     #: Exchanges with models.
     exchanges: list[Line] = field(default_factory=list)
     #: Artifact id to new text; a new attempt starts with None.

@@ -61,7 +61,7 @@ class _Tool:
 
 
 @dataclass(slots=True)
-class Transcript:
+class ShownTranscript:
     """`take` facts; `folds` is all that was told, and `changed` the first that is not as it was."""
 
     folds: list[Fold] = field(default_factory=list)

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import click
 
+from penstock.cli.exchange_lines import lines_of_exchange, read_exchanges
 from penstock.cli.history import RunSource, ask_source
 from penstock.cli.offers import offer_artifacts
 from penstock.cli.options import named_run_argument
@@ -15,6 +16,9 @@ from penstock.cli.output import emit, put_document, say, table
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import NotFound, PenstockError
 from penstock.words.near_words import did_you_mean
+
+#: Begins the names of exchanges with models among the texts of a run.
+EXCHANGE = "exchange/"
 
 
 @click.command()
@@ -30,7 +34,10 @@ from penstock.words.near_words import did_you_mean
 def artifacts(
     session: Session, run_id: str, name: str | None, out: BinaryIO | None, as_json: bool
 ) -> None:
-    """The texts that a run makes; with a NAME that text, as far as it has come."""
+    """The texts that a run makes; with a NAME that text, as far as it has come.
+
+    Each exchange with a model is one of them, as `penstock context RUN --sent` shows it.
+    """
     if name is None:
         if out is not None:
             raise click.UsageError("--out needs the name of a text")
@@ -50,18 +57,51 @@ def artifacts(
 
 
 def _known(source: RunSource, run_id: str) -> list[dict[str, Any]]:
-    artifacts: list[dict[str, Any]] = source.view(run_id)["artifacts"]
-    return artifacts
+    view = source.view(run_id)
+    made: list[dict[str, Any]] = view["artifacts"]
+    exchanges = _exchanges(source, view)
+    return made + [_describe(name, text) for name, text in exchanges.items()]
+
+
+def _exchanges(source: RunSource, view: dict[str, Any]) -> dict[str, str]:
+    """The run's exchanges with models, by name.
+
+    They are no artifacts of the log: that would hold them twice, and as artifacts without redaction.
+    """
+    if not view.get("tokens_in") and not view.get("tokens_out"):
+        return {}
+    made = {told["artifact_id"] for told in view["artifacts"]}
+    texts = {
+        f"{EXCHANGE}{number}": "\n".join(lines_of_exchange(exchange)) + "\n"
+        for number, exchange in enumerate(read_exchanges(source, view["run_id"]), 1)
+    }
+    return {name: text for name, text in texts.items() if name not in made}
+
+
+def _describe(name: str, text: str) -> dict[str, Any]:
+    """An exchange as artifacts are told."""
+    data = text.encode()
+    return {
+        "artifact_id": name,
+        "attempt": 1,
+        "characters": len(text),
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "path": None,
+    }
 
 
 def _read(source: RunSource, run_id: str, name: str) -> tuple[dict[str, Any], str]:
     """What is known of an artifact, and its text. NotFound tells the names there are."""
-    known = {told["artifact_id"]: told for told in _known(source, run_id)}
+    view = source.view(run_id)
+    known = {told["artifact_id"]: told for told in view["artifacts"]}
     if name not in known:
-        names = ", ".join(known) or "none"
-        raise NotFound(
-            f"{run_id} has no text {name!r}; it has: {names}{did_you_mean(name, known)}"
-        )
+        exchanges = _exchanges(source, view)
+        if name in exchanges:
+            return _describe(name, exchanges[name]), exchanges[name]
+        names = ", ".join([*known, *exchanges]) or "none"
+        near = did_you_mean(name, [*known, *exchanges])
+        raise NotFound(f"{run_id} has no text {name!r}; it has: {names}{near}")
     told = known[name]
     text = _text(source, run_id, name, told["attempt"])
     digest = hashlib.sha256(text.encode()).hexdigest()

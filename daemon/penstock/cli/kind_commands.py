@@ -238,8 +238,10 @@ def _command_of(
         }
         for key in paths & inputs.keys():
             inputs[key] = _located(inputs[key])
-        if {"cwd", "env"} & schema.get("properties", {}).keys():
-            inputs |= _surroundings(session_of(ctx), options)
+        known = schema.get("properties", {})
+        if {"cwd", "env"} & known.keys():
+            around = _surroundings(session_of(ctx), options)
+            inputs |= {name: value for name, value in around.items() if name in known}
         ctx.exit(execute(session_of(ctx), options.request(name, inputs), options))
 
     return click.Command(

@@ -44,6 +44,8 @@ OnStarted = Callable[[ProcessStarted], Awaitable[None]]
 OnOutput = Callable[[Stream, bytes], Awaitable[None]]
 #: Is awaited before each read while the process lives, and holds it back; abandoned at its end.
 BeforeRead = Callable[[], Awaitable[None]]
+#: Is told the pid of a tree's supervisor, before that starts anything.
+OnLaunched = Callable[[int], None]
 
 
 class OutputUnwanted(Exception):
@@ -410,6 +412,7 @@ async def run_process(
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
     before_read: BeforeRead | None = None,
+    on_launched: OnLaunched | None = None,
 ) -> ProcessExited:
     """Run a program to the end of its whole tree; what outlives the main process is ended.
 
@@ -426,6 +429,8 @@ async def run_process(
     spec = make_spec(program, run_id, containment, grace, epoch, testimonies)
     tree = await launch(launcher, spec, program, run_id, fed=feed is not None)
     try:
+        if on_launched is not None:
+            on_launched(tree.process.pid)
         async with shield_until(tree.ask_end), trio.open_nursery() as nursery:
             turns = tree.order_streams()
             await tree.start()

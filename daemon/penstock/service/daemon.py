@@ -9,12 +9,12 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import trio
@@ -23,7 +23,7 @@ from penstock.carried import keep_late_code
 from penstock.concurrency.threads import open_threads, run_in_thread
 from penstock.kinds.registry import load_kinds
 from penstock.log.put_back import one_broken_store, watching
-from penstock.log.redaction import make_held_back, make_redaction
+from penstock.log.redaction import Secrets, make_held_back, make_redaction
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.migrations import MigrationPolicy
 from penstock.log.sqlite.output_window import WindowLimits
@@ -219,11 +219,13 @@ async def open_daemon(
             listening(config.host, config.port, paths.socket, given) as listeners,
         ):
             base = base_url(*tcp_addresses(listeners)[0])
-            tell_address(paths.lock, unix_paths(listeners)[0], base)
+            socket = unix_paths(listeners)[0]
+            tell_address(paths.lock, socket, base)
             files = LogFiles(paths.database, paths.lock, paths.mark)
             stored = open_stored_core(
-                config, environ, paths, files, base, models, token, stop=stop, tell=tell
-            )
+                config, environ, paths, files, base, models, token,
+                socket_url=f"unix:{socket}", stop=stop, tell=tell,
+            )  # fmt: skip
             async with (
                 stored as core,
                 open_servers(
@@ -249,14 +251,20 @@ async def open_stored_core(
     models: DaemonModels | None = None,
     token: str | None = None,
     *,
+    socket_url: str | None = None,
     stop: Stop | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Core]:
     """A core on a database, in the real world; the token is never recorded.
 
+    `url` is where its runs' programs find it, and `socket_url` where those of guarded runs do, if elsewhere.
+
     StoreBroken out of the block: the database or its lock file was removed or replaced.
     """
-    life = f"{os.uname().nodename}/{secrets.token_hex(8)}"
+    life, secrets = (
+        f"{os.uname().nodename}/{token_hex(8)}",
+        Secrets.made_of([token or ""]),
+    )
     kinds = await run_in_thread(load_kinds)
     containment = detect_containment(environ, config.run_tasks)
     log.info("processes are contained by %s", containment.method)
@@ -280,8 +288,10 @@ async def open_stored_core(
             epoch=store.log_id,
             url=url,
             models=models,
-            redact=make_redaction(config.redact, [token or ""]),
-            held_back=make_held_back(config.redact, [token or ""]),
+            redact=make_redaction(config.redact, secrets),
+            held_back=make_held_back(config.redact, secrets),
+            secrets=secrets,
+            socket_url=socket_url,
             tell_span=tell_span,
         )
         async with open_core(
@@ -335,7 +345,7 @@ async def open_servers(
     from penstock.server.mcp.lazy import open_mcp
     from penstock.server.ws import make_ws_handler
 
-    guard = make_guard(core.config, token)
+    guard = make_guard(core.config, token, core.tokens)
     last_words = Shutdown()
     meter, health_of, metrics = _reports(core, vitals, models)
     async with (
@@ -364,6 +374,7 @@ async def open_servers(
                     ws_handler=handler,
                     config=core.config,
                     shutdown=last_words,
+                    run_of_pid=core.trees.scope_of,
                     task_status=task_status,
                 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -72,6 +72,8 @@ class Section(BaseModel):
     """A frozen table of the config file; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    #: What the tables are whose names are the user's own; None: there are none of these.
+    of_each: ClassVar[type[Section] | None] = None
 
 
 class Model(Section):
@@ -219,6 +221,42 @@ class Group(Section):
     slots: Count = setting(1, "Runs of the group that execute at once.")
 
 
+class AgentProgram(Section):
+    """A coding agent: one of the known ones told otherwise, or one more."""
+
+    command: tuple[str, ...] = setting(
+        (),
+        "Its program and arguments, which speak the Agent Client Protocol; none: as it is known.",
+    )
+    env: dict[str, str] = setting({}, "Further variables of its environment.")
+    pass_env: tuple[str, ...] = setting(
+        (), "Variables of the daemon's own environment that it is given, such as a key."
+    )
+    slots: Count | None = setting(None, "Its runs that are alive at once; none: no limit.")  # fmt: skip
+    quota: str | None = setting(
+        None,
+        "What it uses up: agents of one quota wait together; none: its own, named as it is.",
+    )
+
+
+class Agents(Section):
+    """Coding agents: `max_alive`, and each other key is a table of the agent that has its name."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, AgentProgram] = Field(init=False)
+    of_each: ClassVar[type[Section] | None] = AgentProgram
+
+    max_alive: Count = setting(
+        8,
+        "Agents that are alive at once; each takes 220 to 470 MiB, while it waits for an answer too.",
+    )
+
+    @property
+    def named(self) -> dict[str, AgentProgram]:
+        """What is said of each agent, by its name."""
+        return dict(self.__pydantic_extra__ or {})
+
+
 class Config(Section):
     """The whole configuration of a daemon."""
 
@@ -285,6 +323,9 @@ class Config(Section):
     )
     groups: dict[str, Group] = setting(
         {}, "Runs that share slots of their own, by name."
+    )
+    agents: Agents = setting(
+        Agents(), "Coding agents, by name, and how many may be alive."
     )
 
     # -- recording and streams

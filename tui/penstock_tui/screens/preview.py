@@ -18,7 +18,7 @@ from penstock_tui.monitor import Monitor
 from penstock_tui.state import DashboardState
 from penstock_tui.story import RunStory, facts_of
 from penstock_tui.theme import tones_of
-from penstock_tui.transcript import Transcript
+from penstock_tui.transcript import ShownTranscript
 from penstock_tui.widgets.tail import Tail
 from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import plain
@@ -135,7 +135,7 @@ class Preview(Vertical):
             )
         story.log, story.timeline, story.causality, story.texts = [], [], [], {}
 
-    def _show_transcript(self, transcript: Transcript) -> None:
+    def _show_transcript(self, transcript: ShownTranscript) -> None:
         """Its end, each part as it comes: what is unfolded, and what is not."""
         if transcript.changed >= len(transcript.folds):
             return

@@ -9,7 +9,7 @@ from textual.widgets import TabbedContent, TabPane
 from penstock_tui.details import RELATIONS
 from penstock_tui.hunks import MOST_PATCH, is_patch, patch_folds
 from penstock_tui.story import RunStory
-from penstock_tui.transcript import Transcript
+from penstock_tui.transcript import ShownTranscript
 from penstock_tui.widgets.folding import Folding
 from penstock_tui.widgets.run_table import RunList
 from penstock_tui.widgets.tail import Tail
@@ -42,7 +42,7 @@ class RunTabs(TabbedContent):
         #: What of a patch has come: it is read as a whole.
         self._patches: dict[str, str] = {}
         #: The facts that the transcript shows are told of by this one.
-        self._told: Transcript | None = None
+        self._told: ShownTranscript | None = None
 
     def panes(self) -> Iterator[TabPane]:
         """The tabs every run has."""
@@ -108,7 +108,7 @@ class RunTabs(TabbedContent):
                 tail.replace([])
             tail.write("".join(piece for piece in pieces[begin:] if piece))
 
-    async def _show_transcript(self, transcript: Transcript) -> None:
+    async def _show_transcript(self, transcript: ShownTranscript) -> None:
         """Its tab comes with the first word of an agent, before the output, and is what one sees first."""
         if not self.query("#transcript-pane"):
             pane = TabPane("Transcript", self.transcript, id="transcript-pane")

@@ -126,7 +126,19 @@ def created(task: Task) -> dict[str, Any]:
     return task.wire() | {"resultType": "task"}
 
 
-def install_tasks(server: Server[Any], tasks: Tasks) -> None:
+Handler = Callable[[Context, Any], Awaitable[dict[str, Any]]]
+
+
+def for_all(handler: Handler) -> Handler:
+    """Where nobody is judged."""
+    return handler
+
+
+def install_tasks(
+    server: Server[Any],
+    tasks: Tasks,
+    judged: Callable[[Handler], Handler] = for_all,
+) -> None:
     """Serve the three methods of the extension."""
 
     async def get(params: TaskParams) -> dict[str, Any]:
@@ -141,9 +153,12 @@ def install_tasks(server: Server[Any], tasks: Tasks) -> None:
         return {}
 
     server.extensions[EXTENSION] = {}
-    server.add_request_handler("tasks/get", TaskParams, _guarded(get))
-    server.add_request_handler("tasks/update", TaskUpdateParams, _guarded(update))
-    server.add_request_handler("tasks/cancel", TaskParams, _guarded(cancel))
+    for method, takes, act in (
+        ("tasks/get", TaskParams, get),
+        ("tasks/update", TaskUpdateParams, update),
+        ("tasks/cancel", TaskParams, cancel),
+    ):
+        server.add_request_handler(method, takes, judged(_guarded(act)))
 
 
 def _guarded(

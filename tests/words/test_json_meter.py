@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.house import TOKEN, open_house
-from penstock.server.json_meter import JsonMeter
 from penstock.words.errors import Refused, TooLarge
+from penstock.words.json_meter import JsonMeter
 
 _JSON = {"Content-Type": "application/json"}
 
