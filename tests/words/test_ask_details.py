@@ -35,6 +35,14 @@ def test_what_the_question_says_is_not_said_again() -> None:
     ]
 
 
+def test_a_question_is_told_with_all_of_it_or_how_much_is_left_out() -> None:
+    details = AskDetails(tool="edit", diff="+" * 50)
+    assert details.told_with("May it?", 100) == f"May it?\n\ntool: edit\n{'+' * 50}"
+    cut = details.told_with("May it?", 20)
+    assert cut == f"May it?\n\ntool: edit\n{'+' * 9}\n(and 41 more characters)"
+    assert AskDetails().told_with("May it?", 20) == "May it?"
+
+
 def test_a_permission_is_allowed_or_denied_and_nothing_else() -> None:
     assert is_permission(["allow", "deny"])
     assert not is_permission(("deny", "allow"))

@@ -81,6 +81,11 @@ def test_files_without_a_line_of_git_are_told_apart() -> None:
     ]
 
 
+def test_a_file_that_is_gone_has_only_the_name_it_had() -> None:
+    [file] = read_diff("--- a/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-z\n")
+    assert (file.path, file.before, file.word) == ("x", "", "gone")
+
+
 @pytest.mark.parametrize(
     ("text", "counts"),
     [

@@ -13,13 +13,11 @@ from penstock.words.priority import Priority
 from penstock.words.run_exit import signal_name
 from penstock.words.sentences import number, ordinal
 from penstock_tui import wording
-from penstock_tui.standing import elapsed, is_quiet, waits_until
+from penstock_tui.standing import elapsed, is_quiet, is_silent, waits_until
 from penstock_tui.state import ShownRun, name_of
 from penstock_tui.widgets.lazy_rows import Row, TableColumn
 from penstock_tui.wording import CROSS
 
-#: The kind whose runs are expected to speak.
-AGENT = "agent"
 #: Widths of the list from which a column is shown: 46, 60, 80 and 120 characters have been looked at.
 COLUMNS = (
     TableColumn("mark", 1, toned=True, only_if_any=True),
@@ -103,8 +101,10 @@ def state_of(run: ShownRun, now: datetime, place: int = 0) -> tuple[str, str, st
         return wording.LOOKS[CANCELLED].glyph, "cancelling", "warning"
     if run.failing and not view.ended:
         return "!", "failing", "error"
+    if is_silent(view, now):
+        return look.glyph, "silent", "warning"
     if is_quiet(view, now):
-        return look.glyph, "silent" if view.kind == AGENT else "quiet", look.tone
+        return look.glyph, "quiet", look.tone
     if view.waiting is not None and view.waiting.kind == "quota":
         return look.glyph, "quota", look.tone
     if state == FAILED:

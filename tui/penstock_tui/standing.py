@@ -23,6 +23,8 @@ from penstock_tui.wording import clock_time
 
 #: A running run that said nothing for this long is said to be quiet; most have nothing to say.
 QUIET_AFTER = timedelta(seconds=60)
+#: The kind whose runs are expected to speak, and how the step begins by which it tells that one does not.
+AGENT, SILENT = "agent", "silent for "
 #: A failure nobody looked at needs somebody for this long.
 NEWS_FOR = timedelta(minutes=15)
 
@@ -78,6 +80,13 @@ def is_quiet(view: RunView, now: datetime) -> bool:
         and view.last_at is not None
         and now - view.last_at > QUIET_AFTER
     )
+
+
+def is_silent(view: RunView, now: datetime) -> bool:
+    """Whether it is an agent, which is expected to speak, and says nothing: for long, or so long that this is told."""
+    if view.kind != AGENT or view.state not in SLOT_STATES:
+        return False
+    return is_quiet(view, now) or (view.step or "").startswith(SILENT)
 
 
 def waits_until(run: ShownRun) -> datetime | None:

@@ -132,7 +132,7 @@ def _read_head(file: FileDiff, line: str) -> None:
     elif line.startswith("+++ "):
         new = _path(line[4:], "b/")
         if new == NOWHERE:
-            file.word = "gone"
+            file.word, file.before = "gone", ""
         else:
             file.path = new
             if file.before == new:
