@@ -36,6 +36,8 @@ VERBS: dict[str, dict[str, str]] = {
         "show": "One run as it stands.",
         "logs": "What a run printed.",
         "artifacts": "The texts that a run makes, or one of them.",
+        "diff": "What a run changed, or several side by side.",
+        "apply": "Put what a run changed into your own tree.",
         "follow": "A run from its beginning to its end, live.",
         "attach": "The terminal of a run that has one; C-\\ C-\\ leaves it.",
         "wait": "Wait until runs have ended.",

@@ -46,6 +46,10 @@ class RunNotes:
     moves: int = 0
     #: The newest part of the whole that is done, where it says so.
     progress: float | None = None
+    #: What it asks, by name, and has no answer yet.
+    asks: dict[str, str] = field(default_factory=dict)
+    #: Whether one of these stands on this terminal, so that nobody need be told that it waits for it.
+    asked_here: bool = False
     #: Told when the run is somewhere else.
     watcher: Callable[[RunNotes], None] | None = None
     #: What was counted up to `_known`, and what each fact after it adds.
@@ -104,8 +108,13 @@ class RunNotes:
         event: Any = fact.event
         if fact.type in TERMINAL_TYPES:
             self.end = fact
+            self.asks.clear()
         elif fact.type == "run.queued":
             self.name = getattr(event, "labels", {}).get(NAME_LABEL, "")
+        elif fact.type == "ask.raised":
+            self.asks[event.name] = event.question
+        elif fact.type in ("ask.answered", "ask.withdrawn"):
+            self.asks.pop(event.name, None)
         elif fact.type == "progress":
             self.progress = getattr(event, "fraction", None)
         elif fact.type == "process.exited" and fact.sequence > self._known:

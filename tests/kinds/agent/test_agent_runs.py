@@ -366,7 +366,8 @@ async def test_a_program_that_is_not_there_is_named(
         unknown = await core.submit("agent", {"prompt": "p", "agent": "kodex"})
         other = await ended_badly(core, unknown)
     assert view.error == (
-        "missing: there is no such program; `npm install -g @agentclientprotocol/codex-acp` brings it"
+        "inputs.argv: 'missing' cannot be executed: No such file or directory;"
+        " `npm install -g @agentclientprotocol/codex-acp` brings it"
     )
     assert "'kodex' is not known; there are claude, codex" in (other.error or "")
 

@@ -43,6 +43,7 @@ from penstock.pipeline import (
     Kind,
     ProcessFailed,
     Recorded,
+    Refused,
     Run,
     Waiting,
     end_in_words,
@@ -135,6 +136,10 @@ class AgentRun:
             return AgentFailed(f"{name} wants somebody to log in{how} ({error})")
         if isinstance(error, AgentGone) and self._ended is not None:
             return _end_of_agent(self.preset, error, self._ended, begun=talk.begun)
+        if isinstance(error, Refused) and "exit_code" in error.facts and self.preset.package:  # fmt: skip
+            # A program that could not be started.
+            how = f"`npm install -g {self.preset.package}` brings it"
+            return AgentFailed(f"{error}; {how}", **error.facts)
         if isinstance(error, AgentRefused | AgentUnfit):
             return AgentFailed(f"{name}: {error}")
         return error
@@ -288,23 +293,13 @@ def _texts(words: Sequence[Recorded]) -> list[str]:
     return [str(getattr(word.event, "text", "")) for word in words]
 
 
-#: What a supervisor, like a shell, answers for a program that is not there, or is none.
-_NO_PROGRAM = {127: "there is no such program", 126: "it cannot be executed"}
-
-
 def _end_of_agent(
     preset: AgentPreset, error: AgentGone, ended: Executed, *, begun: bool
 ) -> Exception:
     """How the agent's program ended, and what may be done about it."""
-    how = end_in_words(ended)
-    if ended.exit_code in _NO_PROGRAM and not begun:
-        why = f"{preset.command[0]}: {_NO_PROGRAM[ended.exit_code]}"
-        if preset.package:
-            why += f"; `npm install -g {preset.package}` brings it"
-    else:
-        why = f"{preset.name}: {error}, {how}"
-        if not begun and preset.node:
-            why += f"; it needs Node {preset.node} or newer, and its own words are in the log"  # fmt: skip
+    why = f"{preset.name}: {error}, {end_in_words(ended)}"
+    if not begun and preset.node:
+        why += f"; it needs Node {preset.node} or newer, and its own words are in the log"  # fmt: skip
     return ProcessFailed(why, exit_code=ended.exit_code, signal=ended.signal)
 
 
