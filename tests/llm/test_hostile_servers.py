@@ -184,9 +184,10 @@ async def test_an_answer_whose_end_does_not_come_counts(
     """DS-03: its last word is `finish_reason`; ten minutes later it was thrown away."""
     answer = lines("openai", said("openai", "x"), ended("openai"))
     began = trio.current_time()
-    reply = await ask(
-        "openai", lambda _request: httpx.Response(200, stream=Body(answer, piece))
-    )
+    with trio.fail_after(TAIL_SECONDS + 60):
+        reply = await ask(
+            "openai", lambda _request: httpx.Response(200, stream=Body(answer, piece))
+        )
     assert (reply.text, reply.usage.tokens_in) == ("x", 1)
     assert trio.current_time() - began < TAIL_SECONDS + 2
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pytest
 import trio
 
+from fakes.living import living
 from penstock.processes import forking, launching
 from penstock.processes import process as tree
 from penstock.processes.containment import read_stat
@@ -245,7 +246,7 @@ async def test_a_cancel_ends_a_shell_with_jobs_and_proves_it(
             scope.cancel(reason="test")
     [proof] = screen.proofs
     assert len(proof.pids) >= 4
-    assert not [pid for pid in proof.pids if living_since(pid) is not None]
+    assert living(proof.pids) == {}
     assert (proof.survivors == ()) == (method == "subreaper")
 
 
@@ -265,7 +266,7 @@ async def test_a_lost_supervisor_is_told_as_unknown_and_its_session_is_ended(
     assert proof.survivors == "unknown"
     assert len(proof.pids) == 3
     assert int(screen.shown.split()[1]) in proof.pids
-    assert not [pid for pid in proof.pids if living_since(pid) is not None]
+    assert living(proof.pids) == {}
 
 
 @pytest.mark.parametrize("terminal", [WindowSize(), None], ids=["tty", "pipes"])

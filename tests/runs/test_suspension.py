@@ -18,6 +18,7 @@ from fakes.cores import (
     types_of,
     wait_ended,
 )
+from fakes.stores import crashed
 from penstock.kinds.command import KIND
 from penstock.log.writes import Continue, RequestPreempt, Suspend
 from penstock.pipeline import Kind, Run
@@ -30,13 +31,21 @@ from penstock.testing import (
 )
 from penstock.words.api import RearrangeRequest
 from penstock.words.errors import Conflict, Fenced, RunNotFound, Terminal
-from penstock.words.events import Milestone
+from penstock.words.events import Milestone, ProcessExited
 from penstock.words.wait_reason import Waiting
 
 
 def sleeping(seconds: float) -> FakeProcesses:
     """A box on which every program takes so long."""
     return FakeProcesses({"work": FakeProgram(seconds=seconds)})
+
+
+class SlowToLaunch(FakeProcesses):
+    """A box on which a program begins a second after it was asked for."""
+
+    async def __call__(self, *args: Any, **options: Any) -> ProcessExited:
+        await trio.sleep(1)
+        return await super().__call__(*args, **options)
 
 
 @asynccontextmanager
@@ -170,6 +179,18 @@ async def test_what_has_no_program_is_not_paused(autojump_clock: Any) -> None:
                 await ask("r")
 
 
+async def test_what_a_dead_daemon_left_is_no_program_of_the_run_any_more(
+    autojump_clock: Any,
+) -> None:
+    """DU-05: its end was never on record, and repair has seen to it."""
+    async with crashed({"on_restart": "requeue"}) as store:
+        async with open_fake_core(store=store, life="life-2") as core:
+            await trio.sleep(0.5)
+            assert core.reader.open_view("r0").state == "running"
+            with pytest.raises(Conflict, match="no program"):
+                await core.suspension.pause("r0")
+
+
 @pytest.mark.parametrize("stop", [True, False])
 async def test_who_asked_may_go_at_any_moment(autojump_clock: Any, stop: bool) -> None:
     """DU-05: a program stands if its run is paused, and else goes on, whenever the caller is cut off."""
@@ -260,6 +281,7 @@ async def test_a_paused_run_waits_for_nothing_and_starts_nothing_until_it_goes_o
         await trio.sleep(100)
         assert core.reader.open_view("r").state == "paused"
         assert processes.stopped == set(processes.alive)
+        assert len(processes.started) == 1
         assert core.reader.open_view("next").state == "queued"
         await core.suspension.resume("r")
         await trio.sleep(1)
@@ -327,3 +349,32 @@ async def test_the_time_of_a_run_that_waits_stands_still_though_it_was_paused_in
             assert (await core.reader.view("r")).state == "completed"
             moves = ["run.paused", "run.continued", "run.waiting", "run.resumed"]
             assert [t for t in await types_of(core, "r") if t in moves] == moves
+
+
+@pytest.mark.parametrize("paused_at", [8.2, 8.5, 8.9, 9.2, 9.4, 9.8, 10.2])
+async def test_a_program_that_begins_as_its_run_is_paused_stands_too(
+    autojump_clock: Any, paused_at: float
+) -> None:
+    """DU-05: whichever of its start and the pause comes to the log first; and both go on."""
+    processes = SlowToLaunch({"work": FakeProgram(seconds=1000.0)})
+
+    async def tested(run: Run, _inputs: Seconds) -> Nothing:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run.exec, ["work"])
+            await trio.sleep_until(began + 10)
+            nursery.start_soon(run.exec, ["work"])
+        return Nothing()
+
+    async with open_memory_store(delay=lambda: 0.5) as store:
+        box = open_box(processes, others=(kind("tested", tested),), store=store)
+        async with box as core:
+            began = trio.current_time()
+            await core.submitter.submit(request("tested", run_id="r"))
+            await trio.sleep_until(began + paused_at)
+            await core.suspension.pause("r")
+            await trio.sleep(20)
+            assert processes.stopped == set(processes.alive)
+            await core.suspension.resume("r")
+            assert not processes.stopped
+            await trio.sleep(20)
+            assert (len(processes.alive), processes.stopped) == (2, set())

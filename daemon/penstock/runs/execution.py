@@ -29,7 +29,7 @@ from penstock.runs.receipts import (
     worst_slot,
 )
 from penstock.words.errors import PenstockError
-from penstock.words.events import TERMINAL_TYPES
+from penstock.words.events import TERMINAL_TYPES, ProcessStarted
 from penstock.words.lifecycle import Ending, OnRestart, conclude
 
 log = logging.getLogger("penstock.run")
@@ -67,11 +67,19 @@ class Execution:
     finish_reason: str | None = None
     #: That of its program which is sent to from outside, while there is one.
     console: Console | None = None
+    #: Its programs that have begun and not ended.
+    programs: list[ProcessStarted] = field(default_factory=list)
     proofs: list[Proof] = field(default_factory=list)
     #: What servers told of requests to models that were cut off.
     model_slots: list[ModelSlot] = field(default_factory=list)
     #: The run's own folder was made by this execution.
     made_folder: bool = False
+    #: It stays there until the run is forgotten.
+    keeps_folder: bool = False
+    #: What asks on behalf of its programs is held to what a run may ask.
+    guarded: bool = False
+    #: Of what kinds it may be asked for children; empty until its pipeline lists some.
+    child_kinds: frozenset[str] = frozenset()
     #: When the scope had unwound and everything the run owned was gone.
     over_at: datetime | None = None
     #: Set when the conclusion is committed.

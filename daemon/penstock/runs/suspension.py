@@ -15,7 +15,7 @@ from penstock.concurrency.deferred import DeferredFailure
 from penstock.log.recorder import Recorder
 from penstock.log.store import Store
 from penstock.log.writes import Continue, Suspend
-from penstock.runs.repair import processes_of
+from penstock.runs.execution import Execution
 from penstock.runs.table import RunTable
 from penstock.words.errors import Conflict, RunNotFound, ShuttingDown, Terminal
 from penstock.words.events import ProcessStarted
@@ -79,22 +79,24 @@ class Suspension:
         ask.failed.reraise()
 
     async def _do(self, ask: _Ask) -> None:
-        programs = await self._programs(ask.run_id)
-        if ask.stop and not programs:
+        execution = await self._execution(ask.run_id)
+        if ask.stop and not execution.programs:
             raise Conflict(
                 f"the run {ask.run_id!r} has no program now", run_id=ask.run_id
             )
         write = Suspend if ask.stop else Continue
         await self.recorder.record(write(ask.run_id, self.now()))
-        for program in programs:
+        # One that begins from now on looks for itself.
+        for program in list(execution.programs):
             await self.suspend(program, ask.stop)
 
-    async def _programs(self, run_id: str) -> list[ProcessStarted]:
+    async def _execution(self, run_id: str) -> Execution:
         row = await self.store.run(run_id)
         if row is None:
             raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
         if row.ended_at is not None:
             raise Terminal(f"the run {run_id!r} has ended", run_id=run_id)
-        if run_id not in self.table.executions:
+        execution = self.table.executions.get(run_id)
+        if execution is None:
             raise Conflict(f"the run {run_id!r} is {row.state}", run_id=run_id)
-        return await processes_of(self.store, row)
+        return execution

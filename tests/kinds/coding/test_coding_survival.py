@@ -31,12 +31,12 @@ from fakes.coding import (
     story,
     wait_fact,
 )
+from fakes.living import living
 from fakes.model_server import ModelServer
 from fakes.real_daemon import RealDaemon
 from penstock.client.rest import Client, open_client
 from penstock.log.store import Store
 from penstock.log.writes import Append, Result, Write
-from penstock.processes.liveness import living_since
 from penstock.words.address import Address
 from penstock.words.api import SubmitRequest
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
@@ -239,13 +239,8 @@ async def test_a_cancel_leaves_no_process_no_socket_and_one_terminal(
     assert bool(receipt.pids) == (stage in {"tests", "correct"})
     assert one_terminal(facts) == "run.cancelled"
     await model_server.wait_log(len(model_server.log()), "done", "closed by client")
-    assert not any(map(is_there, receipt.pids))
+    assert living(receipt.pids) == {}
     assert not is_folder(where.folder / "runs" / "task")
-
-
-def is_there(pid: int) -> bool:
-    # One whose parent waits for nobody stands in /proc for a moment after its end.
-    return living_since(pid) is not None
 
 
 def is_folder(path: Path) -> bool:
@@ -332,4 +327,4 @@ async def test_a_daemon_killed_while_the_tests_run_finishes_the_task_afterwards(
     assert types.count("test.started") == 2
     first = int((await trio.Path(pids).read_text()).split()[0])
     assert first != os.getpid()
-    assert not is_there(first)
+    assert living([first]) == {}

@@ -40,10 +40,10 @@ from fakes.coding import (
     story,
     wait_fact,
 )
+from fakes.living import living
 from fakes.model_server import ModelServer
 from fakes.texts import common_beginning
 from penstock.llm.prompts import BY_TYPE
-from penstock.processes.liveness import living_since
 from penstock.runs.core import Core
 from penstock.words.api import BugReportRequest
 from penstock.words.recorded import Recorded
@@ -62,11 +62,6 @@ def versions(facts: Sequence[Recorded]) -> list[int]:
 def body(facts: Sequence[Recorded], type_: str, which: int = -1) -> Any:
     """A fact of this type, parsed; the last one."""
     return [fact.event for fact in facts if fact.type == type_][which]
-
-
-def is_there(pid: str) -> bool:
-    # One whose parent waits for nobody stands in /proc for a moment after its end.
-    return living_since(int(pid)) is not None
 
 
 async def do(core: Core, prompt: str = "Do it.", **inputs: Any) -> list[Recorded]:
@@ -263,7 +258,7 @@ async def test_tests_that_hang_are_ended_with_their_children(
             assert facts[-1].type == "run.completed"
     found = pids.read_text().split()
     assert len(found) == 2 * len(names)
-    assert not any(map(is_there, found))
+    assert living(map(int, found)) == {}
 
 
 async def test_a_program_for_the_tests_that_is_not_there_fails_the_run(
