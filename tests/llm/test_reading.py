@@ -85,6 +85,23 @@ def test_recorded_code_is_read() -> None:
     assert found.count(["code"]) == 1
 
 
+def test_code_in_one_fence_or_in_a_list_is_read() -> None:
+    """SM-02 DS-05: as a 1.5B model answered a later form; three answers had nothing to say."""
+    found = []
+    for text in said("W2"):
+        splitter = BlockSplitter(["code", "tests"])
+        splitter.feed(text)
+        splitter.close()
+        found.append(sorted(splitter.values))
+        if len(splitter.values) == 2:
+            code, tests = splitter.values.values()
+            ast.parse(code)
+            assert "import" not in code or "(tests)" in tests
+            assert "unittest" in tests or "(tests)" in tests
+    assert found.count(["code", "tests"]) == 14
+    assert len(found) == 16
+
+
 BLOCKS = """Here is the code:
 [[ ## code ## ]]
 ```python
