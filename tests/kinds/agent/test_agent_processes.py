@@ -40,7 +40,8 @@ def git(folder: Path, *words: str, check: bool = True, **options: Any) -> str:
         ["git", "-C", folder, *words], env=GIT, capture_output=True, text=True, check=False, **options
     )  # fmt: skip
     assert done.returncode == 0 or not check, done.stderr
-    return done.stdout.strip()
+    said: str = done.stdout.strip()
+    return said
 
 
 def make_repository(folder: Path) -> Path:
