@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -258,6 +259,18 @@ async def test_a_repository_is_copied_from_where_it_stands(
         view = await run_agent(core, inputs)
     assert view.result["files"] == ["sub/f.txt"]
     assert view.result["base"] == git(repository, "rev-parse", "HEAD")
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no second file system")  # fmt: skip
+async def test_a_repository_may_lie_on_another_file_system(tmp_path: Path) -> None:
+    """AG-08: what cannot be linked is copied."""
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        assert os.stat(folder).st_dev != os.stat(tmp_path).st_dev
+        repository = make_repository(Path(folder) / "repository")
+        async with open_agents(tmp_path) as core:
+            view = await run_agent(core, task("edit", repository, permissions="all"))
+        assert (view.state, view.error) == ("completed", None)
+        assert git(repository, "show", f"penstock/{view.run_id}:f.txt") == "x"
 
 
 async def test_uncommitted_changes_are_taken_when_somebody_says_so(
