@@ -9,8 +9,8 @@ import trio
 
 from penstock.log.audit import audit_log
 from penstock.log.projections import fold
-from penstock.log.sqlite.output_window import find_windows
-from penstock.log.sqlite.rows import (
+from penstock.log.sqlite.older_logs import find_windows
+from penstock.log.tables.rows import (
     IN_LINE,
     SELECT_EVENTS,
     SELECT_RUNS,

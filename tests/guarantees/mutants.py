@@ -82,7 +82,6 @@ MUTANTS = (
         "answers before the commit",
         "SqliteStore._commit",
         """
-            transaction.db.lock()
             transaction.begin(event_ids(batch))
             results = [handle(transaction, write) for write in batch]
             if not batch:
@@ -90,12 +89,11 @@ MUTANTS = (
                 self._try_room()
             transaction.finish()
             tried = True
-            transaction.db.save()
+            transaction.save()
         """,
         """
             if self._db.in_transaction:
                 self._db.execute('COMMIT')
-            self._db.execute('BEGIN IMMEDIATE')
             transaction.begin(event_ids(batch))
             results = [handle(transaction, write) for write in batch]
             if not batch:
@@ -118,7 +116,7 @@ MUTANTS = (
     ),
     Mutant(
         "a piece that leaves the window loses its size",
-        "log/sqlite/output_window:_empty",
+        "log/tables/output_window:_empty",
         "emptied = encode_event(Log(stream=piece.stream, bytes=size_of(piece), emptied=True))",
         "emptied = encode_event(Log(stream=piece.stream, bytes=0, emptied=True))",
         "rolling output",
@@ -154,7 +152,7 @@ MUTANTS = (
     ),
     Mutant(
         "a slot too many",
-        "log/sqlite/handle_claim:_choose",
+        "log/tables/handle_claim:_choose",
         "free = d.slots - held.total()",
         "free = d.slots - held.total() + 1",
         "nested",
@@ -267,13 +265,13 @@ MUTANTS = (
     ),
     Mutant(
         "a lost answer is asked for again",
-        "Committer._check_lost_answer",
+        "SqliteStore.recall",
         """
-            if head > self.head():
+            if (await self.bounds()).head > head:
                 raise StoreBroken('the store wrote facts and did not say so')
         """,
         """
-            if head < 0:
+            if (await self.bounds()).head < 0:
                 raise StoreBroken('the store wrote facts and did not say so')
         """,
         "full recorder",
@@ -399,7 +397,7 @@ MUTANTS = (
     ),
     Mutant(
         "an end on its way beats a recorded cancel",
-        "log/sqlite/handle_end:complete",
+        "log/tables/handle_end:complete",
         """
             if head.cancel_requested is not None and new_event.type != 'run.cancelled':
                 new_event = _cancelled(head, write)
@@ -520,7 +518,7 @@ MUTANTS = (
     ),
     Mutant(
         "a question that was taken back takes an answer all the same",
-        "log/sqlite/handlers:append",
+        "log/tables/handlers:append",
         """
             for withdrawn in withdrawals:
                 withdraw_ask(transaction, head, withdrawn)
@@ -542,7 +540,7 @@ MUTANTS = (
     ),
     Mutant(
         "the next try comes at once",
-        "log/sqlite/handle_end:_put_off",
+        "log/tables/handle_end:_put_off",
         "transaction.arrange(head, WaitPlan(head.place, not_before=moment))",
         "pass",
         "retries",
@@ -654,7 +652,7 @@ MUTANTS = (
     ),
     Mutant(
         "a run that is paused gives its slot away with its program standing",
-        "log/sqlite/handlers:park",
+        "log/tables/handlers:park",
         "if head.state == PAUSED: return Appended()",
         "",
         "pauses",
@@ -662,7 +660,7 @@ MUTANTS = (
     ),
     Mutant(
         "a stop lets what was paused go on",
-        "log/sqlite/handle_end:release",
+        "log/tables/handle_end:release",
         "new_event = _put_aside(new_event)",
         "pass",
         "pauses",
@@ -670,7 +668,7 @@ MUTANTS = (
     ),
     Mutant(
         "what is paused as it gives way is lost",
-        "log/sqlite/handle_end:_put_aside",
+        "log/tables/handle_end:_put_aside",
         """
             if isinstance(event, RunPreempted):
                 event = RunRequeued(reason="preempted")
@@ -681,7 +679,7 @@ MUTANTS = (
     ),
     Mutant(
         "a paused queue starts runs",
-        "log/sqlite/handle_claim:_candidates",
+        "log/tables/handle_claim:_candidates",
         """
             if "" in paused:
                 return
@@ -692,7 +690,7 @@ MUTANTS = (
     ),
     Mutant(
         "a paused run is no longer counted among those that have a slot",
-        "log/sqlite/handle_claim:_choose",
+        "log/tables/handle_claim:_choose",
         "held = Counter([head.group for head in transaction.open.within(SLOT_STATES)])",
         "held = Counter([head.group for head in transaction.open.within(('running',))])",
         "pauses",
@@ -1260,7 +1258,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "an emptied piece is emptied again, and holds nothing",
-        "log/sqlite/output_window:_empty",
+        "log/tables/output_window:_empty",
         """
             if not isinstance(piece, Log) or piece.emptied:
                 return
@@ -1732,7 +1730,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a conflict does not say what differs",
-        "log/sqlite/handle_submit:_differing",
+        "log/tables/handle_submit:_differing",
         "found = [n for n in names if inputs.get(n) != wanted.get(n)]",
         "found = []",
         "log/test_store_queue.py::test_a_run_is_accepted_once",
@@ -1795,7 +1793,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a caller's environment is told with its run",
-        "log/sqlite/handle_submit:_queued",
+        "log/tables/handle_submit:_queued",
         """
             event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, not_before=s.not_before, stashed=s.stashed, retries=s.retries, backoff=s.backoff if s.retries else 0.0, traceparent=s.traceparent)
         """,
@@ -1806,10 +1804,10 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "an environment outlives the runs that had it",
-        "log/sqlite/handle_prune:prune",
+        "log/tables/handle_prune:prune",
         """
             if runs and ENVIRONMENTS not in write.skip_beside:
-                with _naming(ENVIRONMENTS):
+                with _naming(db, ENVIRONMENTS):
                     forget_unused(db)
         """,
         "",
@@ -1932,14 +1930,14 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a run that is tried again does not wait",
-        "log/sqlite/handle_end:_put_off",
+        "log/tables/handle_end:_put_off",
         "transaction.arrange(head, WaitPlan(head.place, not_before=moment))",
         "pass",
         "runs/test_retries.py::test_a_run_that_fails_is_executed_again",
     ),
     TestedMutant(
         "two runs have one place",
-        "log/sqlite/handlers:_turn",
+        "log/tables/handlers:_turn",
         "return min((other.place for other in transaction.open.all())) - 1",
         "return min(others, default=head.place)",
         "log/test_plans.py::test_places_are_those_of_a_list_that_is_rearranged",
@@ -2045,7 +2043,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a restart lets a paused program go on",
-        "log/sqlite/handle_end:release",
+        "log/tables/handle_end:release",
         "new_event = _put_aside(new_event)",
         "pass",
         "runs/test_suspension.py::test_a_restart_does_not_forget_it[requeue]",
@@ -2248,9 +2246,9 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the number of a forgotten run is given again",
-        "log/sqlite/handle_prune:prune",
-        "db.execute(_KEEP_NUMBER)",
-        "",
+        "log/tables/handle_prune:prune",
+        "transaction.set_meta('numbered', highest)",
+        "pass",
         "runs/test_selection.py::test_an_imported_log_goes_on_counting",
     ),
     TestedMutant(
