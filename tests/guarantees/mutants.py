@@ -978,8 +978,9 @@ TESTED_MUTANTS = (
                     await left.wait()
         """,
         """
-            with trio.CancelScope(shield=True):
-                await left.wait()
+            if not left.is_set():
+                with trio.move_on_after(30, shield=True):
+                    await left.wait()
         """,
         "runs/test_connected.py::test_a_block_that_does_not_end_has_its_program_ended",
     ),
