@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.kinds.llms_txt import manifests
-from penstock.words.toml_text import parse_toml
 
 # What parses a kind of file that most trees do not have is imported with the first of it: this
 # module belongs to a process that reads one tree, and lives for a tenth of a second.
 
 _INNER_BLANKS = re.compile(r"(?<=\S)[^\S\n]{2,}+")
+# A line that begins with a hundred words joined by dots.
+_LONG_KEY = re.compile(
+    r"^[ \t]*+\[{0,2}(?:[^\s.=#]{1,200}+[ \t]*+\.[ \t]*+){100}", re.MULTILINE
+)
 
 #: What the root of a repository is called when nobody gave it a name.
 _GENERIC = frozenset(
@@ -109,8 +112,17 @@ def _read(path: str, text: str) -> Metadata:
     return Metadata()
 
 
+def _toml(text: str) -> Mapping[str, Any]:
+    """The tables in `text`. ValueError for a key of more parts than any has: each costs all before it."""
+    if _LONG_KEY.search(text):
+        raise ValueError("a key has too many parts")
+    import tomllib
+
+    return tomllib.loads(text)
+
+
 def _pyproject(text: str) -> Metadata:
-    data = parse_toml(text)
+    data = _toml(text)
     project = _table(data, "project")
     poetry = _table(_table(data, "tool"), "poetry")
     urls = {key.lower(): value for key, value in _table(project, "urls").items()}
@@ -195,7 +207,7 @@ def _entries(said: object) -> tuple[str, ...]:
 
 
 def _cargo(text: str) -> Metadata:
-    data = parse_toml(text)
+    data = _toml(text)
     shared = _table(_table(data, "workspace"), "package")
     # Where a member says `key.workspace = true` the words are those of all members.
     package = {
