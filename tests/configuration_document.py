@@ -42,6 +42,7 @@ reads them when it starts.
 TABLES = {
     "": "At the top of the file",
     "groups": "`[groups.NAME]`",
+    "agents": "`[agents]`, which has `max_alive`, and `[agents.NAME]`, which has the others",
     "models": "`[models]`",
     "models.chain": "An entry of `models.chain` that is a table",
     "models.roles": "`[models.roles.plan]`, and so for `write`, `judge` and `describe`",

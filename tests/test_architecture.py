@@ -52,6 +52,7 @@ MAY_SLEEP = {
         "log/sqlite/database.py",
         "_lock",
     ): "before a start; clients look at the lock for a moment",
+    ("log/postgresql/store.py", "_cut_overdue"): "between two looks at calls",
     ("log/recorder.py", "enter_due"): "the least time between two events of one gauge",
     ("runs/screen.py", "keep"): "the pause of an emulator that is behind: others' time",
     (
@@ -107,6 +108,18 @@ MAY_SLEEP = {
         "concurrency/enduring.py",
         "endure",
     ): "the pause before a failed task is begun again",
+    (
+        "kinds/agent/allowance.py",
+        "_sleep_until",
+    ): "until a quota is open again, which the time of day alone tells",
+    (
+        "kinds/agent/conversation.py",
+        "_watch",
+    ): "between two looks for a silent agent",
+    (
+        "kinds/agent/conversation.py",
+        "pump",
+    ): "what an agent says is joined on the way to the recorder",
 }
 
 #: file -> why its queue needs no number.

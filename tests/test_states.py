@@ -13,8 +13,8 @@ import pytest
 
 from penstock.cli.output import COLOURS
 from penstock.cli.run_lines import MARKS
-from penstock.log.sqlite.rows import IN_LINE
 from penstock.log.sqlite.schema import TABLES as SCHEMA
+from penstock.log.tables.rows import IN_LINE
 from penstock.runs.hooks import WORDS
 from penstock.words.config import Hook
 from penstock.words.events import TERMINAL_TYPES
@@ -44,10 +44,15 @@ FILES = sorted(
 MAY_SPELL = {
     "penstock/cli/daemon_checks.py": "a state of systemd's units",
     "penstock/cli/queue.py": "names of figures in the answer about the queue",
+    "penstock/kinds/agent/pipeline.py": "how an agent says that it ended a turn",
+    "penstock/kinds/agent/transcript.py": "how far a tool call or an entry of a plan is",
     "penstock/log/sqlite/schema.py": "what stands in files of old; its own test holds it",
     "penstock/processes/process.py": "a word of the supervisor's protocol",
     "penstock/server/mcp/tasks.py": "the status that MCP's protocol gives a task",
+    "penstock/words/sentences.py": "how far a tool call or an entry of a plan is",
     "penstock/words/api.py": "the outcome of a cancel, which a receipt tells",
+    "penstock/cli/transcript.py": "how a tool of an agent ended, and how far a plan is",
+    "penstock_tui/transcript.py": "how a tool of an agent ended, and how far a plan is",
     "penstock_drills/crash.py": "the outcome of a cancel, which a receipt tells",
     "penstock_drills/escapes.py": "the outcome of a cancel, which a receipt tells",
     "penstock_tui/screens/cancel.py": "the outcome of a cancel, which a receipt tells",

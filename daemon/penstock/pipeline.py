@@ -24,9 +24,15 @@ from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.artifact_writer import Artifact
 from penstock.runs.kind import Inputs, Kind, Output
 from penstock.runs.program import Executed, OnStdout, end_in_words
-from penstock.runs.run import Run
+from penstock.runs.run import Run, ToolsServer
 from penstock.runs.running_program import NobodyReads, RunningProcess
-from penstock.words.config import Budget, Config, ModelRole
+from penstock.words.config import (
+    AgentProgram,
+    Agents,
+    Budget,
+    Config,
+    ModelRole,
+)
 from penstock.words.display import plain_text
 from penstock.words.errors import (
     AskExpired,
@@ -47,6 +53,7 @@ from penstock.words.errors import (
 )
 from penstock.words.events import (
     DROPPABLE_TYPES,
+    AgentSaid,
     AnalysisCompleted,
     AnyEvent,
     BugReported,
@@ -56,26 +63,37 @@ from penstock.words.events import (
     InterventionReceived,
     Log,
     Milestone,
+    ModelUsed,
     ModuleIterated,
     ModuleStarted,
     PlanCompleted,
+    PlanEntry,
+    PlanUpdated,
     Progress,
     StepCompleted,
     StepFailed,
     TestFailed,
     TestPassed,
     TestStarted,
+    ToolCalled,
+    ToolEnded,
+    ToolKind,
 )
+from penstock.words.json_meter import JsonMeter
 from penstock.words.lifecycle import COMPLETED, OnRestart
 from penstock.words.printed import bytes_of
 from penstock.words.priority import Priority, priority_of_event
 from penstock.words.recorded import Recorded
 from penstock.words.staleness import CodeMark
 from penstock.words.staleness import judge as judge_staleness
+from penstock.words.wait_reason import Waiting
 
 __all__ = [
     "COMPLETED",
     "DROPPABLE_TYPES",
+    "AgentProgram",
+    "AgentSaid",
+    "Agents",
     "AnalysisCompleted",
     "AnswerForm",
     "AnyEvent",
@@ -98,6 +116,7 @@ __all__ = [
     "GoalNotReached",
     "Inputs",
     "InterventionReceived",
+    "JsonMeter",
     "Kind",
     "Layers",
     "Log",
@@ -107,6 +126,7 @@ __all__ = [
     "ModelFailed",
     "ModelRole",
     "ModelTruncated",
+    "ModelUsed",
     "ModuleIterated",
     "ModuleStarted",
     "NobodyReads",
@@ -117,6 +137,8 @@ __all__ = [
     "Output",
     "PenstockError",
     "PlanCompleted",
+    "PlanEntry",
+    "PlanUpdated",
     "Priority",
     "ProcessFailed",
     "Progress",
@@ -133,7 +155,12 @@ __all__ = [
     "TestFailed",
     "TestPassed",
     "TestStarted",
+    "ToolCalled",
+    "ToolEnded",
+    "ToolKind",
+    "ToolsServer",
     "TurnFailed",
+    "Waiting",
     "WindowSize",
     "build_layers",
     "bytes_of",

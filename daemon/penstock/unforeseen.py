@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from penstock.descriptors import PatientFile
 from penstock.words.exit_codes import Exit
 
 #: The name of `_as_escapes` among Python's error handlers.
@@ -34,16 +35,23 @@ def open_streams() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, flags), True)
     codecs.register_error(ESCAPES, _as_escapes)
-    if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr.reconfigure(errors=ESCAPES)  # type: ignore[union-attr]
-    before: Any = sys.stdout
-    sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(_Stdout(1, "w", closefd=False)),
+    sys.stdin = _open_anew(
+        sys.stdin, io.BufferedReader(PatientFile(0, "r", closefd=False))
+    )
+    sys.stdout = _open_anew(
+        sys.stdout, io.BufferedWriter(_Stdout(1, "w", closefd=False)), ESCAPES
+    )
+    sys.stderr = _open_anew(
+        sys.stderr, io.BufferedWriter(PatientFile(2, "w", closefd=False)), ESCAPES
+    )
+
+
+def _open_anew(before: Any, buffer: Any, errors: str = "") -> io.TextIOWrapper:
+    """A stream over `buffer` as Python had made it, or would have, had it not been closed."""
+    return io.TextIOWrapper(
+        buffer,
         encoding="utf-8" if before is None else before.encoding,
-        errors=ESCAPES,
+        errors=errors or (None if before is None else before.errors),
         line_buffering=before is not None and before.line_buffering,
         write_through=before is not None and before.write_through,
     )
@@ -53,10 +61,10 @@ class CannotWrite(OSError):
     """Stdout takes no data: its disk is full, or it is closed. (A reader that left is told apart.)"""
 
 
-class _Stdout(io.FileIO):
+class _Stdout(PatientFile):
     """Tells a fault of stdout from that of any other file."""
 
-    def write(self, data: Any, /) -> Any:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:

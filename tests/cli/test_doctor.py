@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import socket
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -226,3 +229,46 @@ def test_releases_are_compared_as_numbers() -> None:
     assert kernel_of("5.10.0-28-amd64") > (5, 3)
     assert kernel_of("6.1") == (6, 1)
     assert kernel_of("weird") == (0, 0)
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
+def test_a_box_that_grants_no_process_is_told(
+    look: Look, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """ER-01: at the limit of its processes the doctor still says what it can see."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    before = look()
+    monkeypatch.setattr(subprocess, "_fork_exec", refuse)
+    found = look()
+    assert set(found) == set(before)
+    assert found["git"]["state"] == "warning"
+    if shutil.which("systemctl"):
+        assert os.strerror(number) in found["service"]["found"]
+
+
+def test_a_service_manager_that_cannot_be_asked_is_told(
+    look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "systemctl").write_text("#!/nowhere\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert "cannot be started" in look()["service"]["found"]
+
+
+def test_a_daemon_that_is_too_busy_to_be_asked_is_told(
+    look: Look, config: Path, free_port: int
+) -> None:
+    """Fault 17: whoever listens and takes nobody answers a connection with EAGAIN, or not at all."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        where = deaf.getsockname()
+        with socket.create_connection(where):
+            config.write_text(
+                f'port = {free_port}\n[models]\nprovider = "openai"\nchain = ["x"]\n'
+                f'url = "http://127.0.0.1:{where[1]}/v1"\nconnect_timeout = 0.5\n'
+            )
+            found = look()["models"]
+    assert found["state"] == "failure"
+    assert "does not answer" in found["found"]

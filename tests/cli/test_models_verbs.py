@@ -19,10 +19,10 @@ from fakes.house_beside import open_house_beside
 from fakes.model_server import start_model_server
 from fakes.penstock_command import Penstock
 from fakes.real_daemon import RealDaemon
-from penstock.cli.render import StoryLines
+from penstock.cli.story_lines import StoryLines
 from penstock.llm.prompts import GENERIC
 from penstock.pipeline import Run
-from penstock.words.events import ModelAnswered, SentMessage
+from penstock.words.events import ModelAnswered, ModelUsed, SentMessage
 
 ROW = {
     "model": "mistral:7b",
@@ -93,6 +93,7 @@ async def answers(run: Run, _inputs: Seconds) -> Nothing:
     await run.emit(first)
     second = {"attempt": 2, "said": '{"a": 1}', "thoughts": "Hm.", "refused": ""}
     await run.emit(first.model_copy(update=second))
+    await run.emit(ModelUsed(model="small", tokens_in=3))
     return Nothing()
 
 
@@ -108,7 +109,9 @@ def test_of_answers_only_those_that_were_of_no_use_are_part_of_the_story() -> No
 
 
 @pytest.mark.sockets
-def test_what_models_were_sent_is_shown(penstock: Penstock, socket: Path) -> None:
+def test_what_models_were_sent_is_shown(
+    penstock: Penstock, socket: Path, tmp_path: Path
+) -> None:
     """A line each, one whole, and all as JSON."""
     with open_house_beside(socket, kind("answers", answers)):
         ran = penstock("run", "answers", "--id", "r")
@@ -116,6 +119,9 @@ def test_what_models_were_sent_is_shown(penstock: Penstock, socket: Path) -> Non
         whole = penstock("context", "r", "--sent", "last")
         told = penstock("context", "r", "--sent", "--json")
         wrong = penstock("context", "r", "--sent", "3")
+        texts = penstock("artifacts", "r")
+        text = penstock("artifacts", "r", "exchange/2", "-o", str(tmp_path / "text"))
+        no_text = penstock("artifacts", "r", "exchange/3")
     assert ran.exit_code == 0, ran.stderr
     assert listed.exit_code == 0, listed.stderr
     assert [line.split() for line in listed.stdout.splitlines()] == [
@@ -129,6 +135,11 @@ def test_what_models_were_sent_is_shown(penstock: Penstock, socket: Path) -> Non
     assert [json.loads(x)["attempt"] for x in told.stdout.splitlines()] == [1, 2]
     assert wrong.exit_code == 2
     assert "there are 2 exchanges" in wrong.stderr
+    names = [line.split()[0] for line in texts.stdout.splitlines()]
+    assert names == ["NAME", "exchange/1", "exchange/2"]
+    assert text.exit_code == 0, text.stderr
+    assert (tmp_path / "text").read_text() == whole.stdout
+    assert "it has: exchange/1, exchange/2" in no_text.stderr
 
 
 def test_a_daemon_that_was_named_is_not_stood_in_for(penstock: Penstock) -> None:

@@ -33,6 +33,14 @@ class Plan(dspy.Signature):  # type: ignore[misc]
     modules: list[str] = dspy.OutputField(desc="their names", examples=[["a"]])
 
 
+class Repair(dspy.Signature):  # type: ignore[misc]
+    """You repair."""
+
+    task: str = dspy.InputField()
+    code: str = dspy.OutputField(desc="the file", examples=["def shown(): ..."])
+    tests: str = dspy.OutputField(desc="its tests, if they are wrong", default="same")
+
+
 class Code(dspy.Signature):  # type: ignore[misc]
     """You write."""
 
@@ -230,6 +238,29 @@ async def test_only_the_block_that_is_missing_is_asked_for_again(
     assert "`tests`" in system
     assert "`code`" not in system
     assert "This is there already:\n```\nx = 1\n```" in user
+
+
+@pytest.mark.parametrize(
+    ("signature", "example"), [(Repair, "def shown(): ..."), (Code, "(code)")]
+)
+async def test_the_example_of_the_form_is_no_answer(
+    model_server: ModelServer, signature: type[dspy.Signature], example: str
+) -> None:
+    """DS-05: a 1.5B model repeats it when it has nothing to say; a run built on `(code)` for an hour."""
+    model_server.script(
+        {"text": f"```\n{example}\n```\n", "times": 1},
+        {"text": "```\nx = 1\n```\n```\ny = 2\n```\n"},
+    )
+    async with open_asking(model_server) as models:
+        answer = await models.ask(signature, inputs=TASK, form="blocks")
+    first, second = model_server.log()
+    system = first["messages"][0]["content"]
+    assert f"```\n{example}\n```" in system
+    assert ("its tests, if" in system, "(tests)" in system) == (
+        (True, False) if signature is Repair else (False, True)
+    ), "what may be left out is told, and not shown"
+    assert "only the example" in second["messages"][-1]["content"]
+    assert answer["code"] == "x = 1"
 
 
 @pytest.mark.parametrize("provider", ["openai", "ollama"])

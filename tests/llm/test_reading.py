@@ -120,6 +120,7 @@ def test_blocks_are_the_same_whatever_the_pieces(places: list[int]) -> None:
 
 
 ONE_FENCE = "```python\n# code\ndef f(): ...\n\n# tests\ndef test_f():\n    f()\n```\n"
+NAMED_FILES = ONE_FENCE.replace("# code", "# vowels.py").replace("tests", "tests.py")
 
 
 @pytest.mark.parametrize(
@@ -131,8 +132,14 @@ ONE_FENCE = "```python\n# code\ndef f(): ...\n\n# tests\ndef test_f():\n    f()\
         (ONE_FENCE + "And:\n```\nimport f\n```\n", {"code": "def f(): ...", "tests": "import f"}),
         ("```\na\n# tests follow\nb\n```\n", {"code": "a\n# tests follow\nb"}),
         ("```\na\n# code\nb\n```\n", {"code": "a\n# code\nb"}),
+        (NAMED_FILES, {"code": "# vowels.py\ndef f(): ...", "tests": "def test_f():\n    f()"}),
+        (NAMED_FILES.replace("tests.py", "src/test_vowels.py:"), {"code": "# vowels.py\ndef f(): ...", "tests": "def test_f():\n    f()"}),
+        ("```\n# vowels.py\n\n# test_vowels.py\nb\n```\n", {"code": "# vowels.py\n\n# test_vowels.py\nb"}),
+        ("1. ```python\na\n```\n\n2. ```python\nb\n```\n", {"code": "a", "tests": "b"}),
+        ("- ```\na\n   ```\n* ```\nb\n```\n", {"code": "a", "tests": "b"}),
+        ("```\na\n# see vowels.py\nb\n# etc.\n```\n", {"code": "a\n# see vowels.py\nb\n# etc."}),
     ],
-    ids=["both", "named otherwise", "nothing behind", "a fence after all", "prose", "own name"],
+    ids=["both", "named otherwise", "nothing behind", "a fence after all", "prose", "own name", "file names", "path", "only names", "numbered", "bullets", "words"],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_all_in_one_fence_is_taken_apart(

@@ -16,7 +16,9 @@ from penstock.words.events import (
     EVENT_CLASSES,
     AnyEvent,
     ArtifactPartial,
+    AskAnswered,
     AskRaised,
+    AskWithdrawn,
     BugReported,
     CodeGenerated,
     CorrectionCompleted,
@@ -70,6 +72,7 @@ def smallest(name: str) -> AnyEvent:
         "schedule.skipped": {"due": "2030-01-01T00:00:00Z"},
         "log": {"text": "x"},
         "model.progress": {"phase": "writing"},
+        "tool.ended": {"status": "completed"},
     }
     return EVENT_CLASSES[name](**(fields | special.get(name, {})))  # type: ignore[return-value]
 
@@ -214,6 +217,22 @@ def test_a_view_from_json_goes_on_as_the_live_one(split: int) -> None:
     for fact in facts[max(split, 1) :]:
         resumed.apply(fact)
     assert resumed.to_json() == whole.to_json()
+
+
+def test_a_question_taken_back_is_open_no_more_and_keeps_no_details() -> None:
+    """WF-09: what it was about is read in the log; a view of a thousand answered questions stays small."""
+    about = {"tool": "edit", "diff": "-a\n+b"}
+    asks = [AskRaised(name=n, question="?", details=about) for n in ("a", "b", "c")]
+    over: list[AnyEvent] = [
+        AskWithdrawn(name="a", reason="the turn ended"),
+        AskAnswered(name="b", answer="allow", by="cli"),
+    ]
+    view = fold(story(QUEUED, RunStarted(kind="sleep"), *asks, *over))
+    again = RunView.from_json(json.loads(json.dumps(view.to_json())))
+    for told in (view, again):
+        assert [ask.name for ask in told.asks.values() if ask.open] == ["c"]
+        assert [dict(ask.details) for ask in told.asks.values()] == [{}, {}, about]
+        assert told.asks["a"].withdrawn == "the turn ended"
 
 
 def test_a_view_of_another_version_is_read_as_far_as_it_is_known() -> None:

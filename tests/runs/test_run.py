@@ -160,6 +160,61 @@ async def test_a_question_gives_the_slot_back_and_takes_it_again(
         ]  # fmt: skip
 
 
+async def test_a_question_that_was_taken_back_is_waited_for_no_more(
+    autojump_clock: Clock,
+) -> None:
+    """WF-09: whoever waits for it hears why, and the run has its slot again."""
+    said: list[str] = []
+
+    async def ask(run: Run) -> None:
+        try:
+            await run.ask("may I", "May I?", ["allow"], details={"tool": "edit"})
+        except AskExpired as error:
+            said.append(str(error))
+
+    async def question(run: Run, _inputs: Seconds) -> Nothing:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, run)
+            await trio.sleep(5)
+            said.append(str(run.view.asks["may I"].details))
+            await run.withdraw_ask("may I", "the turn ended")
+            await run.withdraw_ask("may I", "again")
+            await run.withdraw_ask("never put", "whatever")
+        await run.log("goes on with its slot")
+        return Nothing()
+
+    async with open_fake_core(kind("question", question)) as core:
+        await core.submitter.submit(request("question", "q"))
+        await wait_ended(core, "q")
+        view = await core.reader.view("q")
+        types = await types_of(core, "q")
+    assert said == [
+        "{'tool': 'edit'}",
+        "the question 'may I' was taken back: the turn ended",
+    ]
+    assert (view.state, view.asks["may I"].open) == ("completed", False)
+    assert types[2:] == [
+        "ask.raised", "run.waiting", "ask.withdrawn", "run.resumed", "log", "run.completed",
+    ]  # fmt: skip
+
+
+async def test_an_answer_before_the_withdrawal_stays(autojump_clock: Clock) -> None:
+    """WF-09: of two in the same moment the first holds, and nobody is told that there was a second."""
+    answers: list[str] = []
+
+    async def question(run: Run, _inputs: Seconds) -> Nothing:
+        answers.append(await run.ask("q", "?", given="yes"))
+        await run.withdraw_ask("q", "too late")
+        return Nothing()
+
+    async with open_fake_core(kind("question", question)) as core:
+        await core.submitter.submit(request("question", "q"))
+        await wait_ended(core, "q")
+        assert (await core.reader.view("q")).state == "completed"
+        assert "ask.withdrawn" not in await types_of(core, "q")
+    assert answers == ["yes"]
+
+
 @pytest.mark.parametrize("default", ["later", None])
 async def test_an_expired_question_takes_its_default(
     default: str | None, autojump_clock: Clock

@@ -40,6 +40,14 @@ def sleeping(seconds: float) -> FakeProcesses:
     return FakeProcesses({"work": FakeProgram(seconds=seconds)})
 
 
+class SlowToLaunch(FakeProcesses):
+    """A box on which a program begins a second after it was asked for."""
+
+    async def __call__(self, *args: Any, **options: Any) -> ProcessExited:
+        await trio.sleep(1)
+        return await super().__call__(*args, **options)
+
+
 @asynccontextmanager
 async def open_box(
     processes: FakeProcesses, others: tuple[Kind, ...] = (), **settings: Any
@@ -343,15 +351,7 @@ async def test_the_time_of_a_run_that_waits_stands_still_though_it_was_paused_in
             assert [t for t in await types_of(core, "r") if t in moves] == moves
 
 
-class SlowToStart(FakeProcesses):
-    """Programs begin a second after they were asked for."""
-
-    async def __call__(self, *args: Any, **others: Any) -> ProcessExited:
-        await trio.sleep(1)
-        return await super().__call__(*args, **others)
-
-
-@pytest.mark.parametrize("box", [FakeProcesses, SlowToStart])
+@pytest.mark.parametrize("box", [FakeProcesses, SlowToLaunch])
 @pytest.mark.parametrize("paused_at", [8.2, 8.5, 8.9, 9.2, 9.4, 9.8, 10.2, 10.8])
 async def test_a_program_that_begins_as_its_run_is_paused_stands_too(
     autojump_clock: Any, paused_at: float, box: type[FakeProcesses]

@@ -16,6 +16,7 @@ import trio.testing
 from fakes.cores import Nothing, kind, open_fake_core, request, wait_ended
 from penstock.pipeline import Inputs, Kind, ProcessFailed, Run
 from penstock.runs.core import Core
+from penstock.server.judge import ScopeJudge
 from penstock.server.mcp.calls import Caller, tool_calls
 from penstock.server.mcp.resources import read_resource
 from penstock.server.mcp.tasks import RunTasks
@@ -77,7 +78,9 @@ async def ask(core: Core, name: str, body: Any = None, **fields: Any) -> Any:
     query = {query.name: query.default for query in route.queries}
     query |= fields.pop("query", {})
     call = Call(route, fields, query, {}, json.dumps(body or {}).encode(), BASE)
-    handlers = run_handlers(core) | look_handlers(core) | task_handlers(core)
+    handlers = (
+        run_handlers(core, ScopeJudge(core)) | look_handlers(core) | task_handlers(core)
+    )
     handlers |= schedule_handlers(core)
     handler: Any = handlers[name]
     return json.loads((await handler(call)).body)

@@ -73,6 +73,7 @@ OUR_OWN = {
     "schedule.skipped", "intervention.received", "log.truncated", "process.started", "process.exited", "log",
     "subscriber.lagged", "queue.paused", "queue.resumed", "daemon.started", "daemon.stopping",
     "model.used", "model.answered", "model.progress",
+    "agent.said", "tool.called", "tool.ended", "plan.updated", "ask.withdrawn",
 }  # fmt: skip
 
 #: One of each fact, with every field that has no default.
@@ -112,6 +113,10 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "model.progress": {"phase": "writing"},
     "ask.raised": {"name": "q", "question": "?"},
     "ask.answered": {"name": "q", "answer": "y", "by": "cli"},
+    "ask.withdrawn": {"name": "q", "reason": "the turn ended"},
+    "agent.said": {"message": "m1", "text": "Hello"},
+    "tool.called": {"call": "c1"},
+    "tool.ended": {"call": "c1", "status": "completed"},
     "intervention.received": {"text": "stop that"},
     "backpressure.raised": {
         "gauge": "g",

@@ -77,6 +77,30 @@ def test_a_fact_of_another_shape_is_told_and_crashes_nobody(
     assert isinstance(sentence_of(told), str | None)
 
 
+#: What agents' facts say on their own, and beside their type.
+AGENTS: list[tuple[dict[str, Any], str, str]] = [
+    ({"type": "agent.said", "message": "m", "text": " Hi\n"}, "Hi", "agent:  Hi\n"),
+    ({"type": "agent.said", "message": "m", "role": "thought", "text": "Hm"}, "", "thought: Hm"),
+    ({"type": "tool.called", "call": "c", "tool": "edit", "title": "Edit a.py"}, "Edit a.py", "Edit a.py"),
+    ({"type": "tool.called", "call": "c", "tool": "execute", "title": "make"}, "execute: make", "execute: make"),
+    ({"type": "tool.called", "call": "c", "tool": "read", "paths": ["a", "b"]}, "read: a, b", "read: a, b"),
+    ({"type": "tool.ended", "call": "c", "status": "completed", "output": "x"}, "", "c  completed"),
+    ({"type": "tool.ended", "call": "c", "status": "failed", "output": "x\ny\n"}, "tool failed: y", "c  failed"),
+    ({"type": "plan.updated", "entries": [{"content": "a", "status": "completed"}, {"content": "b", "status": "in_progress"}]},
+     "plan: 1 of 2 done, now: b", "plan: 1 of 2 done, now: b"),
+    ({"type": "ask.withdrawn", "name": "q", "reason": "the turn ended"}, "no longer asks q: the turn ended", "q: the turn ended"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "alone", "beside"), AGENTS)
+def test_what_an_agent_says_and_does_is_told_in_a_line(
+    data: dict[str, Any], alone: str, beside: str
+) -> None:
+    """EV-13: of models and of plain dicts alike."""
+    told = recorded(data["type"], json.dumps(data).encode())
+    assert (sentence_of(told), detail_of(told)) == (alone, beside)
+
+
 def test_an_unknown_fact_is_told_as_it_was_recorded_beside_its_type() -> None:
     """EV-13"""
     told = recorded("x", b'{"type":"x","a":"\\u001b"}')

@@ -8,13 +8,18 @@ from typing import Any, BinaryIO
 
 import click
 
+from penstock.cli.exchange_lines import lines_of_exchange, read_exchanges
 from penstock.cli.history import RunSource, ask_source
 from penstock.cli.offers import offer_artifacts
 from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit, put_document, say, table
+from penstock.cli.run_texts import read_text
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.errors import NotFound, PenstockError
+from penstock.words.errors import NotFound
 from penstock.words.near_words import did_you_mean
+
+#: Begins the names of exchanges with models among the texts of a run.
+EXCHANGE = "exchange/"
 
 
 @click.command()
@@ -30,13 +35,15 @@ from penstock.words.near_words import did_you_mean
 def artifacts(
     session: Session, run_id: str, name: str | None, out: BinaryIO | None, as_json: bool
 ) -> None:
-    """The texts that a run makes; with a NAME that text, as far as it has come."""
+    """The texts that a run makes; with a NAME that text, as far as it has come.
+
+    Each exchange with a model is one of them, as `penstock context RUN --sent` shows it.
+    """
     if name is None:
         if out is not None:
             raise click.UsageError("--out needs the name of a text")
-        _list(
-            ask_source(session, run_id, lambda source: _known(source, run_id)), as_json
-        )
+        known = ask_source(session, run_id, lambda source: _known(source, run_id))
+        _list(known, as_json)
         return
     told, text = ask_source(session, run_id, lambda source: _read(source, run_id, name))
     if as_json:
@@ -50,41 +57,52 @@ def artifacts(
 
 
 def _known(source: RunSource, run_id: str) -> list[dict[str, Any]]:
-    artifacts: list[dict[str, Any]] = source.view(run_id)["artifacts"]
-    return artifacts
+    view = source.view(run_id)
+    made: list[dict[str, Any]] = view["artifacts"]
+    exchanges = _exchanges(source, view)
+    return made + [_describe(name, text) for name, text in exchanges.items()]
+
+
+def _exchanges(source: RunSource, view: dict[str, Any]) -> dict[str, str]:
+    """The run's exchanges with models, by name.
+
+    They are no artifacts of the log: that would hold them twice, and as artifacts without redaction.
+    """
+    if not view.get("tokens_in") and not view.get("tokens_out"):
+        return {}
+    made = {told["artifact_id"] for told in view["artifacts"]}
+    texts = {
+        f"{EXCHANGE}{number}": "\n".join(lines_of_exchange(exchange)) + "\n"
+        for number, exchange in enumerate(read_exchanges(source, view["run_id"]), 1)
+    }
+    return {name: text for name, text in texts.items() if name not in made}
+
+
+def _describe(name: str, text: str) -> dict[str, Any]:
+    """An exchange as artifacts are told."""
+    data = text.encode()
+    return {
+        "artifact_id": name,
+        "attempt": 1,
+        "characters": len(text),
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "path": None,
+    }
 
 
 def _read(source: RunSource, run_id: str, name: str) -> tuple[dict[str, Any], str]:
     """What is known of an artifact, and its text. NotFound tells the names there are."""
-    known = {told["artifact_id"]: told for told in _known(source, run_id)}
+    view = source.view(run_id)
+    known = {told["artifact_id"]: told for told in view["artifacts"]}
     if name not in known:
-        names = ", ".join(known) or "none"
-        raise NotFound(
-            f"{run_id} has no text {name!r}; it has: {names}{did_you_mean(name, known)}"
-        )
-    told = known[name]
-    text = _text(source, run_id, name, told["attempt"])
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    if told["sha256"] not in (None, digest):
-        raise PenstockError(f"{name} is damaged: its pieces do not make up the text")
-    return told, text
-
-
-def _text(source: RunSource, run_id: str, name: str, attempt: int) -> str:
-    """The pieces of this attempt, joined."""
-    pieces: list[str] = []
-    after = 0
-    while facts := source.page(run_id, after):
-        after = facts[-1].position
-        for fact in facts:
-            piece = fact.event
-            if (
-                fact.type == "artifact.partial"
-                and piece.artifact_id == name
-                and piece.attempt == attempt
-            ):
-                pieces.append(piece.text)
-    return "".join(pieces)
+        exchanges = _exchanges(source, view)
+        if name in exchanges:
+            return _describe(name, exchanges[name]), exchanges[name]
+        names = ", ".join([*known, *exchanges]) or "none"
+        near = did_you_mean(name, [*known, *exchanges])
+        raise NotFound(f"{run_id} has no text {name!r}; it has: {names}{near}")
+    return known[name], read_text(source, run_id, known[name])
 
 
 def _list(known: list[dict[str, Any]], as_json: bool) -> None:

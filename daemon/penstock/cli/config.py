@@ -49,6 +49,8 @@ def config_keys(
             )
         if inner is not None:
             yield from config_keys(inner, f"{prefix}{name}.{'*.' if many else ''}")
+    if section.of_each is not None:
+        yield from config_keys(section.of_each, f"{prefix}*.")
 
 
 def find_key(key: str) -> ConfigKey | None:

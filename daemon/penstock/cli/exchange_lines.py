@@ -27,7 +27,7 @@ _GLANCE = 60
 
 def show_sent(session: Session, run_id: str, which: str, *, as_json: bool) -> None:
     """List the exchanges, or show one whole. Refuses a number that there is not."""
-    found = ask_source(session, run_id, lambda source: _exchanges(source, run_id))
+    found = ask_source(session, run_id, lambda source: read_exchanges(source, run_id))
     if which != ALL_SENT:
         found = [found[_place(which, len(found))]]
     elif not found:
@@ -42,7 +42,8 @@ def show_sent(session: Session, run_id: str, which: str, *, as_json: bool) -> No
                 show_line(line)
 
 
-def _exchanges(source: RunSource, run_id: str) -> list[ModelAnswered]:
+def read_exchanges(source: RunSource, run_id: str) -> list[ModelAnswered]:
+    """All exchanges of a run, in order. NotFound if there is no such run."""
     # Models of events are imported by no other verb that asks a daemon.
     from penstock.words.events import ModelAnswered
 

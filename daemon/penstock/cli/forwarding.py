@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterator
 
 from penstock.client.sync import SyncClient
+from penstock.descriptors import read_some
 from penstock.words.errors import DaemonUnreachable, PenstockError, Terminal
 
 STDIN = 0
@@ -27,7 +28,7 @@ def is_piped() -> bool:
 
 def read_pieces() -> Iterator[bytes]:
     """Standard input, read no faster than it is wanted; closed to us, it is empty."""
-    while piece := os.read(STDIN, PIECE_BYTES):
+    while piece := read_some(STDIN, PIECE_BYTES):
         yield piece
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import trio
 
 from penstock.cli.session import off_loop
+from penstock.descriptors import write_all
 from penstock.words.api import LARGEST_SIDE
 from penstock.words.terminal_modes import TerminalModes
 
@@ -48,7 +49,7 @@ def begin_line() -> None:
     if columns > 1 and os.environ.get("TERM") != "dumb":
         # It may be gone.
         with suppress(OSError):
-            os.write(STDOUT, b" " * (columns - 1) + b"\r")
+            write_all(STDOUT, b" " * (columns - 1) + b"\r")
 
 
 class OwnTerminal:
@@ -74,7 +75,7 @@ class OwnTerminal:
         self._modes = TerminalModes()
         # It may be gone.
         with suppress(OSError, termios.error):
-            os.write(STDOUT, undone.encode())
+            write_all(STDOUT, undone.encode())
         with suppress(OSError, termios.error):
             termios.tcsetattr(STDIN, termios.TCSANOW, self._before)
         self._before = None
@@ -95,7 +96,7 @@ class OwnTerminal:
     async def write(self, data: bytes) -> None:
         """Show it. OSError once the terminal is gone. One that stalls holds only its reader."""
         self._modes.feed(data)
-        await off_loop(_write_all, data)
+        await off_loop(write_all, STDOUT, data)
 
 
 @contextmanager
@@ -106,9 +107,3 @@ def open_own_terminal() -> Iterator[OwnTerminal]:
         yield terminal
     finally:
         terminal.give_back()
-
-
-def _write_all(data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(STDOUT, rest) :]

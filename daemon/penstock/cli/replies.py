@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,11 @@ from penstock.client.sync import SyncClient
 
 #: Runs in one page.
 PAGE = 500
+
+
+def is_open(ask: Mapping[str, Any]) -> bool:
+    """Whether a question of a run waits for an answer; an older daemon takes none back."""
+    return ask.get("answer") is None and ask.get("withdrawn") is None
 
 
 def tell_replayed(reply: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from penstock.cli.output import COLOURS, Word, local_time
+from penstock.cli.replies import is_open
 from penstock.cli.run_lines import (
     ago,
     command_of,
@@ -98,7 +99,7 @@ def _left(count: int) -> str:
 
 def _made(run: Mapping[str, Any]) -> dict[str, str]:
     """What came out of it by now, and what it asks."""
-    asks = [ask for ask in run.get("asks", ()) if ask.get("answer") is None]
+    asks = [ask for ask in run.get("asks", ()) if is_open(ask)]
     artifacts = [
         a["artifact_id"] + (f" ({size(a['size'])})" if a.get("size") else "")
         for a in run.get("artifacts", ())

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import trio
 
+from penstock.descriptors import read_some, write_all
+
 #: Bytes; a message beyond it is no message: what it holds must fit a request's body.
 LONGEST_MESSAGE = 16 * 1024 * 1024
 #: Bytes of one read: what a pipe holds.
@@ -48,7 +50,7 @@ class Pipe:
                 return bytes(line)
             # Left behind when this is cancelled: only the agent can make it return.
             data = await trio.to_thread.run_sync(
-                os.read, self._source, _CHUNK, abandon_on_cancel=True
+                read_some, self._source, _CHUNK, abandon_on_cancel=True
             )
             if not data or len(self._rest) > LONGEST_MESSAGE:
                 raise StopAsyncIteration
@@ -57,9 +59,6 @@ class Pipe:
     async def send(self, line: bytes) -> None:
         """Write one line whole. BrokenPipeError when the agent has gone."""
         async with self._writing:
-            await trio.to_thread.run_sync(self._write, line, abandon_on_cancel=True)
-
-    def _write(self, line: bytes) -> None:
-        left = memoryview(line)
-        while left:
-            left = left[os.write(self._sink, left) :]
+            await trio.to_thread.run_sync(
+                write_all, self._sink, line, abandon_on_cancel=True
+            )

@@ -32,6 +32,9 @@ def systemctl(*args: str, check: bool = True) -> subprocess.CompletedProcess[str
     except subprocess.TimeoutExpired:
         why = f"`systemctl --user {args[0]}` does not end in {SYSTEMCTL_SECONDS:.0f} s"
         raise NotAvailable(f"{why}; `penstock service status` tells what the daemon does") from None  # fmt: skip
+    except OSError as error:
+        # It is broken, or the box grants no further process.
+        raise NotAvailable(f"{program} cannot be started: {error.strerror}") from None
     if check and done.returncode:
         raise NotAvailable(done.stderr.strip() or f"`systemctl {args[0]}` failed")
     return done

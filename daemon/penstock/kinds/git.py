@@ -61,6 +61,36 @@ async def run_git(
     return ended
 
 
+async def git_script_environment(run: Run) -> dict[str, str]:
+    """For a script that calls git several times: what `run_git` tells it, and who commits.
+
+    It may speak to repositories of this machine alone.
+    """
+    told = (*_SAFE[1::2], *_SCRIPTS)
+    config = [word.partition("=")[::2] for word in told]
+    counted = {"GIT_CONFIG_COUNT": str(len(config))}
+    for number, (name, value) in enumerate(config):
+        counted |= {
+            f"GIT_CONFIG_KEY_{number}": name,
+            f"GIT_CONFIG_VALUE_{number}": value,
+        }
+    environ = {**os.environ, **await run.environ()}
+    return {**git_environment("file", environ), **_AUTHOR, **counted}
+
+
+_SCRIPTS = (
+    "commit.gpgSign=false",
+    "core.quotePath=false",
+    "advice.detachedHead=false",
+    "gc.auto=0",
+)
+_AUTHOR = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Penstock"), ("EMAIL", "penstock@localhost"))
+}
+
+
 def git_environment(
     transport: Transport | None, environ: Mapping[str, str]
 ) -> dict[str, str]:

@@ -329,6 +329,8 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
         splitter = _splitter(self._form, signature)
         splitter.feed(completion)
         splitter.close()
+        if self._form == "blocks":
+            _refuse_examples(signature, splitter.values)
         fields: dict[str, Any] = {}
         for name, text in splitter.values.items():
             try:
@@ -435,10 +437,31 @@ def _describe_blocks(signature: type[dspy.Signature]) -> str:
         f"{number}. `{name}`: {info.json_schema_extra['desc']}"
         for number, (name, info) in enumerate(signature.output_fields.items(), 1)
     ]
-    # An example says it better than words: else small models put everything into one block.
-    form = "\n\n".join(f"```\n({name})\n```" for name in signature.output_fields)
+    # An example says it better than words: else small models put everything into one block. What may be
+    # left out is left out of it.
+    form = _as_blocks({
+        name: _example_block(name, info)
+        for name, info in signature.output_fields.items()
+        if info.is_required()
+    })  # fmt: skip
     told = "\n".join(wanted)
-    return f"{signature.instructions}\n\n{ASKS_BLOCKS}:\n{told}\n\nLike this:\n\n{form}"
+    return f"{signature.instructions}\n\n{ASKS_BLOCKS}:\n{told}\n\nLike this, for another task:\n\n{form}"
+
+
+def _example_block(name: str, info: Any) -> str:
+    """What stands in the block of a field in the example of the form."""
+    return str((info.examples or [f"({name})"])[0])
+
+
+def _refuse_examples(
+    signature: type[dspy.Signature], fields: Mapping[str, str]
+) -> None:
+    """Unusable if a block is only that of the example: small models repeat it when they have nothing to say."""
+    for name, text in fields.items():
+        example = _example_block(name, signature.output_fields[name])
+        if text.split() == example.split():
+            kept = {k: v for k, v in fields.items() if k != name}
+            raise Unusable(name, "it is only the example", kept)
 
 
 def _describe_inputs(signature: type[dspy.Signature], inputs: Mapping[str, Any]) -> str:

@@ -17,11 +17,15 @@ _THOUGHT_ENDS = "</think>"
 _THOUGHT_BEGINS = "<think>"
 
 _FENCE = re.compile(
-    r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
+    r"^[ \t]*(?:(?:[-*\u2022]|\d+[.)])[ \t]+)?```[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)",
+    re.MULTILINE | re.DOTALL,
 )
+#: Where a fence begins; lists of blocks number them.
+_OPENS = re.compile(r"\s*(?:(?:[-*\u2022]|\d+[.)])\s+)?```")
 _BULLET = re.compile(r"^\s*(?:[-*\u2022]|\d+[.)])\s+")
 _NOTHING = frozenset({"", "none", "none.", "(none)", "n/a", "null", "[]"})
 _NAME_IN_COMMENT = re.compile(r"^\s*(?:#+|//|--)\s*`?(\w+)`?:?\s*$")
+_FILE_IN_COMMENT = re.compile(r"^\s*(?:#+|//|--)\s*`?(?:[\w-]+/)*[\w-]+\.\w+`?:?\s*$")
 _HEADER = re.compile(r"^[ \t]*\[\[ ## (\w+) ## \]\]")
 
 
@@ -118,7 +122,8 @@ class BlockSplitter:
     """Cuts one answer into its fenced blocks: the first is that of the first field, and so on.
 
     Prose around the fences belongs to no field, and a header says which field the next fence is of. In
-    a fence a comment that only names the next field begins that, unless a fence of its own follows.
+    a fence a comment that only names the next field, or another file after the first, begins that, unless
+    a fence of its own follows.
     An answer without any fence is read by its headers, once it is whole.
     """
 
@@ -172,7 +177,7 @@ class BlockSplitter:
                 if header[1] in self._left:
                     del self._left[: self._left.index(header[1])]
                 line = line[header.end() :]
-            if line.lstrip().startswith("```"):
+            if _OPENS.match(line):
                 self._open(added)
 
     def _open(self, added: list[tuple[str, str]]) -> None:
@@ -193,16 +198,29 @@ class BlockSplitter:
         """Whether a line only names a field, as `# tests` does: small models put all into one fence."""
         found = _NAME_IN_COMMENT.match(line)
         if found is None:
-            return False
+            return self._turn_to_file(line)
         name = found[1].lower()
         if self._current is not None and name == self._current.lower():
             return not self._texts[self._current]
         if name not in self._left:
             return False
+        self._begin_by_comment(name)
+        return True
+
+    def _turn_to_file(self, line: str) -> bool:
+        """Whether a line only names another file than the one whose text stands before it."""
+        if not self._left or not _FILE_IN_COMMENT.match(line):
+            return False
+        text = self._texts[self._current] if self._current is not None else []
+        if all(_FILE_IN_COMMENT.match(one) for one in text):
+            return False
+        self._begin_by_comment(self._left[0])
+        return True
+
+    def _begin_by_comment(self, name: str) -> None:
         del self._left[: self._left.index(name) + 1]
         self._by_comment = name
         self._begin(name)
-        return True
 
     def _put(self, name: str, line: str, added: list[tuple[str, str]]) -> None:
         parts = self._texts[name]

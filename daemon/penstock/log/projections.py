@@ -17,6 +17,7 @@ from penstock.words.errors import PenstockError
 from penstock.words.events import UnknownEvent
 from penstock.words.lifecycle import (
     MOVING_TYPES,
+    PARKED_STATES,
     QUEUED_STATES,
     SLOT_STATES,
     TERMINAL_STATES,
@@ -29,7 +30,7 @@ from penstock.words.recorded import Recorded
 from penstock.words.run_exit import RunExit, exit_json, exit_of_run, read_exit
 from penstock.words.sentences import model_doing
 from penstock.words.values import format_time
-from penstock.words.wait_reason import Waiting
+from penstock.words.wait_reason import Waiting, read_reason
 
 
 class BrokenStory(PenstockError):
@@ -232,6 +233,10 @@ class RunView:
         }
         view.milestones = list(data.get("milestones") or ())
         view.known_exit = read_exit(data)
+        if view.state in PARKED_STATES:
+            waiting = read_reason(view.reason)
+            # One that only words tell may be a preemption.
+            view.waiting = None if waiting.kind == "other" else waiting
         return view
 
 
@@ -313,6 +318,8 @@ def _ask_json(ask: AskView) -> dict[str, Any]:
         "expires_at": _time(ask.expires_at),
         "answer": ask.answer,
         "answered_by": ask.answered_by,
+        "withdrawn": ask.withdrawn,
+        "details": dict(ask.details),
     }
 
 
@@ -345,10 +352,14 @@ class AskView:
     expires_at: datetime | None = None
     answer: str | None = None
     answered_by: str | None = None
+    #: Why the run takes no answer any more.
+    withdrawn: str | None = None
+    #: What one should see before one answers. Kept while it is open: a run may ask a thousand times.
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:
-        return self.answer is None
+        return self.answer is None and self.withdrawn is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -515,16 +526,32 @@ def _step_failed(view: RunView, _fact: Recorded, event: e.StepFailed) -> None:
 
 def _ask_raised(view: RunView, _fact: Recorded, event: e.AskRaised) -> None:
     view.asks[event.name] = AskView(
-        event.name, event.question, event.choices, event.default, event.expires_at
+        event.name,
+        event.question,
+        event.choices,
+        event.default,
+        event.expires_at,
+        details=event.details,
     )
 
 
 def _ask_answered(view: RunView, _fact: Recorded, event: e.AskAnswered) -> None:
-    ask = view.asks.get(event.name)
+    ask = _asked(view, event.name)
+    view.asks[event.name] = replace(ask, answer=event.answer, answered_by=event.by)
+
+
+def _ask_withdrawn(view: RunView, _fact: Recorded, event: e.AskWithdrawn) -> None:
+    ask = _asked(view, event.name)
+    view.asks[event.name] = replace(ask, withdrawn=event.reason)
+
+
+def _asked(view: RunView, name: str) -> AskView:
+    """The question that is not open any more."""
+    ask = view.asks.get(name)
     if ask is None:
         view.anomalies += 1
-        ask = AskView(event.name, "")
-    view.asks[event.name] = replace(ask, answer=event.answer, answered_by=event.by)
+        ask = AskView(name, "")
+    return replace(ask, details={})
 
 
 def _artifact_partial(view: RunView, _fact: Recorded, event: e.ArtifactPartial) -> None:
@@ -583,6 +610,7 @@ EFFECTS: dict[str, Callable[[RunView, Recorded, Any], None]] = {
     "step.failed": _step_failed,
     "ask.raised": _ask_raised,
     "ask.answered": _ask_answered,
+    "ask.withdrawn": _ask_withdrawn,
     "artifact.partial": _artifact_partial,
     "artifact.completed": _artifact_completed,
     "model.used": _model_used,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -43,6 +43,35 @@ REDACTED = "[redacted]"
 #: Bytes at the end of a line without an end that are held back at most.
 LARGEST_HELD_BACK = 4096
 
+
+@dataclass(eq=False, slots=True)
+class Secrets:
+    """What is known to be secret: the daemon's own token, and those of runs while they execute.
+
+    All of them are letters, digits and dashes only, if the look at them is to cost little.
+    """
+
+    known: dict[str, re.Pattern[str]] = field(default_factory=dict)
+
+    @classmethod
+    def made_of(cls, secrets: Secrets | Iterable[str]) -> Secrets:
+        """These, or new ones that begin with these; an empty one is none."""
+        if isinstance(secrets, Secrets):
+            return secrets
+        made = cls()
+        for secret in filter(None, secrets):
+            made.add(secret)
+        return made
+
+    def add(self, secret: str) -> None:
+        """Take this one out from now on."""
+        self.known[secret] = re.compile(re.escape(secret))
+
+    def discard(self, secret: str) -> None:
+        """It is worth nothing any more."""
+        self.known.pop(secret, None)
+
+
 Redact = Callable[[Write[Result]], Write[Result]]
 _Patterns = Sequence[re.Pattern[str]]
 
@@ -53,12 +82,18 @@ _WORD = re.compile(r"(?:[A-Za-z0-9_-]|\\-)+")
 _ARTIFACTS = frozenset({"artifact.partial", "artifact.completed"})
 
 
-def make_redaction(patterns: Iterable[str], secrets: Iterable[str] = ()) -> Redact:
+def make_redaction(
+    patterns: Iterable[str], secrets: Secrets | Iterable[str] = ()
+) -> Redact:
     """What takes these out of a write. StartRefused names a pattern that is none."""
-    wanted = _wanted(patterns, secrets)
-    if not wanted:
-        return _nothing
-    return lambda write: _redacted(write, wanted)
+    compiled = [_compiled(pattern) for pattern in patterns]
+    known = Secrets.made_of(secrets).known
+
+    def redact(write: Write[Result]) -> Write[Result]:
+        wanted = [*known.values(), *compiled] if known else compiled
+        return _redacted(write, wanted) if wanted else write
+
+    return redact
 
 
 def make_text_redaction(patterns: Iterable[str]) -> Callable[[str], str]:
@@ -72,23 +107,22 @@ def make_text_redaction(patterns: Iterable[str]) -> Callable[[str], str]:
     return redact
 
 
-def _wanted(patterns: Iterable[str], secrets: Iterable[str]) -> list[re.Pattern[str]]:
-    wanted = [re.compile(re.escape(secret)) for secret in secrets if secret]
-    return wanted + [_compiled(pattern) for pattern in patterns]
-
-
 def make_held_back(
-    patterns: Sequence[str], secrets: Sequence[str] = ()
+    patterns: Sequence[str], secrets: Secrets | Iterable[str] = ()
 ) -> Callable[[bytes], int]:
     """What tells how many bytes at the end of an output may be the beginning of one of these.
 
     Of a pattern nobody knows how it begins: with any, the line that has not ended is held back.
     """
-    whole = _wanted(patterns, secrets)
+    compiled = [_compiled(pattern) for pattern in patterns]
+    known = Secrets.made_of(secrets).known
     if patterns:
-        return lambda data: _unfinished_line(data, whole)
-    known = [secret.encode("utf-8", "surrogateescape") for secret in secrets if secret]
-    return lambda data: max((_begun(data, secret) for secret in known), default=0)
+        return lambda data: _unfinished_line(data, [*known.values(), *compiled])
+    return lambda data: max((_begun(data, _bytes_of(one)) for one in known), default=0)
+
+
+def _bytes_of(secret: str) -> bytes:
+    return secret.encode("utf-8", "surrogateescape")
 
 
 def _begun(data: bytes, secret: bytes) -> int:
@@ -125,10 +159,6 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         if "global flags" in str(error):
             why = "has a flag for the whole pattern, as (?i)...; write (?i:...) for it"
         raise StartRefused(f"redact: {pattern!r} {why}") from None
-
-
-def _nothing(write: Write[Result]) -> Write[Result]:
-    return write
 
 
 def _redacted(write: Write[Result], wanted: _Patterns) -> Write[Result]:

@@ -155,7 +155,7 @@ class AskRow:
     choices: tuple[str, ...]
     default: str | None
     expires_at: datetime | None
-    state: Literal["open", "answered", "closed"]
+    state: Literal["open", "answered", "withdrawn", "closed"]
     answer: str | None
     answered_by: str | None
     raised_at: datetime

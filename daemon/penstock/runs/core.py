@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from penstock.concurrency.enduring import endure
 from penstock.log.bus import Bus
 from penstock.log.projections import BrokenStory, RunView
 from penstock.log.recorder import Recorder, open_recorder
-from penstock.log.redaction import Redact
+from penstock.log.redaction import Redact, Secrets
 from penstock.log.spans import TraceSpan
 from penstock.log.store import Store
 from penstock.log.writes import (
@@ -37,6 +37,7 @@ from penstock.runs.control import Control, LineControl, QueueControl
 from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
 from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
+from penstock.runs.guarded_trees import GuardedTrees
 from penstock.runs.hooks import Hooks, caller
 from penstock.runs.kind import Kind
 from penstock.runs.live_output import LiveOutputs
@@ -47,6 +48,7 @@ from penstock.runs.reader import PatientReads, Reader
 from penstock.runs.repair import EndOrphans, ProvenGone, Repaired, none_proven, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
+from penstock.runs.run_scopes import RunTokens
 from penstock.runs.schedules import Schedules
 from penstock.runs.selection import Selection
 from penstock.runs.stop import Stop
@@ -95,6 +97,8 @@ class Environment:
     redact: Redact = lambda write: write
     #: How much at the end of an output may be the beginning of what is taken out.
     held_back: HeldBack = nothing_secret
+    #: What it takes out besides patterns; tokens of runs come to it and go.
+    secrets: Secrets = field(default_factory=Secrets)
     #: Takes the spans of what runs do, without waiting; None: nobody traces.
     tell_span: Callable[[TraceSpan], None] | None = None
 
@@ -124,6 +128,8 @@ class Core:
     live_outputs: LiveOutputs
     schedules: Schedules
     dismissals: Dismissals
+    tokens: RunTokens
+    trees: GuardedTrees
     version: str = penstock.__version__
 
     @property
@@ -293,6 +299,8 @@ def _make_core(
         live_outputs=LiveOutputs(config.live_bytes),
         schedules=Schedules(recorder, store, submitter, reader.is_open, now),
         dismissals=Dismissals(),
+        tokens=RunTokens(table.executions, environment.secrets),
+        trees=GuardedTrees(),
     )
 
 
@@ -490,6 +498,8 @@ def _make_tools(core: Core) -> Tools:
         parked=lambda: core.table.queue.waiting,
         suspend=environment.suspend,
         submit_child=core.submitter.submit_child,
+        tokens=core.tokens,
+        trees=core.trees,
         models=environment.models,
         held_back=environment.held_back,
         live_of=core.live_outputs.find,

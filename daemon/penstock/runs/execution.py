@@ -74,6 +74,12 @@ class Execution:
     model_slots: list[ModelSlot] = field(default_factory=list)
     #: The run's own folder was made by this execution.
     made_folder: bool = False
+    #: It stays there until the run is forgotten.
+    keeps_folder: bool = False
+    #: What asks on behalf of its programs is held to what a run may ask.
+    guarded: bool = False
+    #: Of what kinds it may be asked for children; empty until its pipeline lists some.
+    child_kinds: frozenset[str] = frozenset()
     #: When the scope had unwound and everything the run owned was gone.
     over_at: datetime | None = None
     #: Set when the conclusion is committed.

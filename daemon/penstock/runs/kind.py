@@ -54,7 +54,8 @@ class Kind:
 
     `milestones` are the only milestone names its pipeline may report. `on_restart` is what becomes
     of a run that a restart interrupts. While no model is configured, runs of a kind that
-    `needs_model` are refused at submit, and runs whose inputs say that they do.
+    `needs_model` are refused at submit, and runs whose inputs say that they do. What the programs of
+    a `guarded` kind ask of the daemon is held to the scope of their run: coding agents are no owners.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Kind:
     preemptible: bool = False
     needs_model: bool = False
     milestones: frozenset[str] = frozenset()
+    guarded: bool = False
 
     def parse(self, data: Mapping[str, Any]) -> Inputs:
         """The inputs, validated. Refused names the first field that does not fit."""

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 
 from penstock.processes.feeding import Feed
 from penstock.processes.output import Record, RunOutput, Stream, open_output
-from penstock.processes.process import BeforeRead, OnOutput, OnStarted, Proof
+from penstock.processes.process import (
+    BeforeRead,
+    OnLaunched,
+    OnOutput,
+    OnStarted,
+    Proof,
+)
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.processes.spec import Program
 from penstock.runs.artifact_writer import Emit
@@ -31,6 +37,10 @@ OnStdout = Callable[[bytes], Awaitable[None]]
 
 #: What a program on a terminal is told that this is, where neither caller nor daemon says it.
 USUAL_TERMINAL = {"TERM": "xterm-256color"}
+#: The variable by which programs find the daemon.
+URL = "PENSTOCK_URL"
+#: And that by which one of them shows what it may ask.
+TOKEN = "PENSTOCK_TOKEN"
 #: Seconds the last of the output may take to be recorded when the run is being cancelled.
 CLOSING_SECONDS = 1.0
 #: Seconds for which the log may hold back a program whose output somebody gets beside it: where it records
@@ -51,7 +61,18 @@ class StartProcess(Protocol):
         on_output: OnOutput,
         on_proof: Callable[[Proof], None],
         before_read: BeforeRead | None = None,
+        on_launched: OnLaunched | None = None,
     ) -> Awaitable[ProcessExited]: ...
+
+
+class WatchedTree(Protocol):
+    """Is told how a process tree comes to be."""
+
+    def launched(self, supervisor: int) -> None:
+        """Its supervisor has this pid, and has started nothing yet."""
+
+    def started(self, event: ProcessStarted) -> None:
+        """Its program has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +82,20 @@ class Executor:
     start_process: StartProcess
     environ: Mapping[str, str]
     home: Path
+    #: Where programs of guarded runs find the daemon: where it sees whose they are. None: as all others.
+    guarded_url: str | None = None
+    #: What starts `penstock` itself.
+    own_argv: tuple[str, ...] = ("penstock",)
+
+    def guarded(self) -> Executor:
+        """The same for programs of guarded runs."""
+        if self.guarded_url is None:
+            return self
+        return self.with_environ({URL: self.guarded_url})
+
+    def with_environ(self, more: Mapping[str, str]) -> Executor:
+        """The same with these variables."""
+        return replace(self, environ={**self.environ, **more})
 
     def environ_for(self, given: Mapping[str, str] | None) -> Mapping[str, str]:
         """What a caller's program sees; `given` is the caller's own environment, if it sent it.
@@ -166,6 +201,8 @@ class RunPrograms:
     #: Those that live, and what is done with a new one once its start is on record.
     living: list[ProcessStarted]
     on_begun: Callable[[ProcessStarted], Awaitable[None]]
+    #: Has each tree known as one of a guarded run while it lives; yields None where none is guarded.
+    open_tree: Callable[[], AbstractContextManager[WatchedTree | None]] = nullcontext
 
     def program(
         self,
@@ -208,37 +245,48 @@ class RunPrograms:
         if listeners.live is not None:
             listeners.live.begin()
         watching = open_progress(self.emit) if watch_progress else nullcontext(None)
-        begun: list[ProcessStarted] = []
-        try:
-            async with (
-                open_output(self.output, CLOSING_SECONDS) as record,
-                watching as watch,
-            ):
-                listeners = replace(listeners, watch=watch)
-                exited = await self.executor.start_process(
-                    program,
-                    run_id=self.run_id,
-                    feed=feed,
-                    on_started=partial(self._begin, begun),
-                    on_output=partial(listeners.pass_on, record),
-                    on_proof=self.on_proof,
-                    before_read=listeners.before_read,
-                )
-        finally:
-            for event in begun:
-                self.living.remove(event)
+        async with (
+            open_output(self.output, CLOSING_SECONDS) as record,
+            watching as watch,
+        ):
+            listeners = replace(listeners, watch=watch)
+            exited = await self._start(
+                program,
+                feed=feed,
+                on_output=partial(listeners.pass_on, record),
+                before_read=listeners.before_read,
+            )
         await self.emit(exited)
         executed = Executed(exited.exit_code, exited.signal, bytes(captured.data))
         if check:
             check_ended(executed)
         return executed
 
-    async def _begin(self, begun: list[ProcessStarted], event: ProcessStarted) -> None:
-        # Before its fact: who reads that may ask for a pause at once.
-        begun.append(event)
-        self.living.append(event)
-        await self.emit(event)
-        await self.on_begun(event)
+    async def _start(self, program: Program, **others: Any) -> ProcessExited:
+        begun: list[ProcessStarted] = []
+        with self.open_tree() as tree:
+
+            async def begin(event: ProcessStarted) -> None:
+                if tree is not None:
+                    tree.started(event)
+                # Before its fact: who reads that may ask for a pause at once.
+                begun.append(event)
+                self.living.append(event)
+                await self.emit(event)
+                await self.on_begun(event)
+
+            try:
+                return await self.executor.start_process(
+                    program,
+                    run_id=self.run_id,
+                    on_started=begin,
+                    on_proof=self.on_proof,
+                    on_launched=None if tree is None else tree.launched,
+                    **others,
+                )
+            finally:
+                for event in begun:
+                    self.living.remove(event)
 
 
 class _Captured:

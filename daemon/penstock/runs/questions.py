@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import trio
 
@@ -14,8 +15,8 @@ from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Answer
 from penstock.runs.artifact_writer import Emit
-from penstock.words.errors import AlreadyAnswered, AskExpired
-from penstock.words.events import AskRaised
+from penstock.words.errors import AlreadyAnswered, AskExpired, AskNotFound
+from penstock.words.events import AskRaised, AskWithdrawn
 from penstock.words.values import new_event_id
 
 
@@ -46,8 +47,9 @@ class Questions:
         choices: Sequence[str],
         default: str | None,
         expires: float | None,
+        details: Mapping[str, Any],
     ) -> None:
-        """Ask; `expires` in seconds from now."""
+        """Ask; `expires` in seconds from now, `details` for who answers to see."""
         until = None if expires is None else self.now() + timedelta(seconds=expires)
         await self.emit(
             AskRaised(
@@ -56,6 +58,7 @@ class Questions:
                 choices=tuple(choices),
                 default=default,
                 expires_at=until,
+                details=dict(details),
             )
         )
 
@@ -65,8 +68,20 @@ class Questions:
         with suppress(AlreadyAnswered):
             await self.recorder.record(answer)
 
+    async def withdraw(self, name: str, reason: str) -> None:
+        """Take it back, for it takes an answer no more. One that was answered stays so.
+
+        One that the view does not have yet may be on its way, put by who was cancelled meanwhile.
+        """
+        ask = self.view_of(self.run_id).asks.get(name)
+        if ask is not None and not ask.open:
+            await trio.lowlevel.checkpoint()
+            return
+        with suppress(AlreadyAnswered, AskNotFound):
+            await self.emit(AskWithdrawn(name=name, reason=reason))
+
     async def wait_answered(self, name: str) -> str:
-        """The answer, or the default once nobody came in time. AskExpired without one."""
+        """The answer, or the default once nobody came in time. AskExpired without one, or once it is withdrawn."""
         ask = self.view_of(self.run_id).asks[name]
         with trio.CancelScope() as scope:
             if ask.expires_at is not None:
@@ -81,5 +96,8 @@ class Questions:
     async def _wait_answer(self, name: str) -> str:
         """Wait on the log: the view is folded in the step in which the answer is published."""
         while (answer := self.answer_to(name)) is None:
+            why = self.view_of(self.run_id).asks[name].withdrawn
+            if why is not None:
+                raise AskExpired(f"the question {name!r} was taken back: {why}")
             await self.bus.wait_published(self.run_id)
         return answer

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import trio
 
@@ -46,6 +46,13 @@ class RunTerms:
     used_seconds: float = 0.0
 
 
+class Ancestor(NamedTuple):
+    """What of a run matters to those below it."""
+
+    kind: str
+    parent_id: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """What surfaces may know of runs. Views and terms of open ones belong to the run table."""
@@ -71,6 +78,16 @@ class Reader:
             for fact in facts:
                 view.apply(fact)
         return view
+
+    async def ancestor(self, run_id: str) -> Ancestor:
+        """Of what kind this run is, and whose child, without its facts. RunNotFound."""
+        if (view := self.open_views.get(run_id)) is not None:
+            await trio.lowlevel.checkpoint()
+            return Ancestor(view.kind, view.parent_id)
+        row = await self.store.run(run_id)
+        if row is None:
+            raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
+        return Ancestor(row.kind, row.parent_id)
 
     def is_open(self, run_id: str) -> bool:
         return run_id in self.open_views
@@ -145,6 +162,12 @@ class Reader:
     ) -> Sequence[AskRow]:
         """Questions, newest last; of one run, or of all."""
         return await self.store.asks(run_id, only_open=only_open)
+
+    def ask_details(self, row: AskRow) -> Mapping[str, Any]:
+        """What one should see before one answers; empty once nobody can."""
+        view = self.open_views.get(row.run_id)
+        ask = None if view is None else view.asks.get(row.name)
+        return {} if ask is None else ask.details
 
 
 def _looks_at_all(wanted: RunFilter) -> bool:
@@ -262,6 +285,10 @@ class PatientReads:
     async def view(self, run_id: str) -> RunView:
         """The view of any run. RunNotFound."""
         return await self._ask(partial(self.reader.view, run_id))
+
+    async def ancestor(self, run_id: str) -> Ancestor:
+        """Of what kind this run is, and whose child. RunNotFound."""
+        return await self._ask(partial(self.reader.ancestor, run_id))
 
     async def _ask(self, read: Callable[[], Awaitable[T]]) -> T:
         began = trio.current_time()

@@ -6,6 +6,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
     Iterator,
     Mapping,
     Sequence,
@@ -15,11 +16,13 @@ from contextlib import (
     AbstractContextManager,
     asynccontextmanager,
     contextmanager,
+    nullcontext,
 )
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -37,11 +40,14 @@ from penstock.runs.artifact_writer import Artifact, open_artifact
 from penstock.runs.console import Console
 from penstock.runs.execution import Execution, describe
 from penstock.runs.folders import FolderLocks
+from penstock.runs.guarded_trees import GuardedTree, GuardedTrees
 from penstock.runs.kind import Kind
 from penstock.runs.live_output import LiveOutput
 from penstock.runs.parking import Parking
 from penstock.runs.program import (
     LIVE_PATIENCE,
+    TOKEN,
+    URL,
     Executed,
     Executor,
     Listeners,
@@ -52,7 +58,9 @@ from penstock.runs.program import (
 from penstock.runs.questions import Questions
 from penstock.runs.reader import PatientReads
 from penstock.runs.receipts import ModelSlot
+from penstock.runs.run_scopes import RunScope, RunTokens
 from penstock.runs.running_program import RunningProcess, open_process
+from penstock.runs.shares import Shares
 from penstock.words.api import ChildRequest, SubmitRequest
 from penstock.words.config import Config
 from penstock.words.errors import (
@@ -90,6 +98,7 @@ _WITHOUT_ENVIRONMENT = (
     " imported; its programs get a few variables of the daemon's own\n"
 )
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 #: Facts that one `emit_many` takes: their commit takes some ten milliseconds, for which all wait.
 MOST_AT_ONCE = 1000
@@ -130,6 +139,8 @@ class Tools:
     suspend: Callable[[ProcessStarted, bool], Awaitable[bool]]
     #: Submits a run as the child of the run named second.
     submit_child: Callable[[SubmitRequest, str], Awaitable[None]]
+    tokens: RunTokens
+    trees: GuardedTrees
     models: ModelAccess | None = None
     #: How much at the end of an output may be the beginning of a secret.
     held_back: HeldBack = nothing_secret
@@ -137,6 +148,16 @@ class Tools:
     live_of: Callable[[str], LiveOutput | None] = lambda _run_id: None
     #: Whether spans are made of what runs do.
     traced: bool = False
+    #: What runs have in common beside slots.
+    shares: Shares = field(default_factory=Shares)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsServer:
+    """How a server of tools is started; its variables are for it alone."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(eq=False, slots=True)
@@ -242,6 +263,47 @@ class Run:
         async with self._tools.folders.alone(self.run_id):
             await self._tools.make_folder(folder)
         return folder
+
+    def keep_workspace(self) -> None:
+        """Leave the run's own folder where it is after the run's end, until the run is forgotten."""
+        self._execution.keeps_folder = True
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether this execution is being ended so that another one goes on with the run."""
+        execution = self._execution
+        if execution.cancel_requested is not None:
+            return False
+        return execution.stopping == "requeue" or execution.preempted_by is not None
+
+    @asynccontextmanager
+    async def place(
+        self, name: str, most: int, waiting: Waiting
+    ) -> AsyncIterator[None]:
+        """Have one of `most` places inside the block, which runs share by name; wait without a slot for it."""
+        places = self._tools.shares.places(name, most)
+        me = object()
+        try:
+            if places.available_tokens > 0:
+                places.acquire_on_behalf_of_nowait(me)
+                await trio.lowlevel.checkpoint()
+            else:
+                # Not bounded as questions are: who keeps a slot and waits for a place keeps the
+                # slot from those who have places.
+                async with self._parking.open_parked(waiting):
+                    await places.acquire_on_behalf_of(me)
+            yield
+        finally:
+            if me in places.statistics().borrowers:
+                places.release_on_behalf_of(me)
+
+    def close_share(self, name: str, until: datetime) -> None:
+        """Tell all runs that nobody should use what is named so before this moment, as a quota."""
+        self._tools.shares.close(name, until)
+
+    def share_closed_until(self, name: str) -> datetime | None:
+        """Until when it is closed; None: it is open."""
+        return self._tools.shares.closed_until(name, self.now())
 
     # -- facts
 
@@ -421,6 +483,7 @@ class Run:
         env: Mapping[str, str] | None = None,
         clean: bool = False,
         check: bool = True,
+        patience: float = 0.0,
     ) -> AbstractAsyncContextManager[RunningProcess]:
         """A contained process to talk with: `async with run.process(argv) as p`.
 
@@ -429,7 +492,8 @@ class Run:
         is a stream to receive from; while nobody does, the process waits. Standard error is the run's
         log. Leaving the block closes `stdin`, drops what else comes and waits for the end, which is then
         in `p.ended`: ProcessFailed as for `exec`. A block that fails or is cancelled ends the process.
-        Outside the block the whole process tree is gone. `env` and `clean` are those of `exec`.
+        Outside the block the whole process tree is gone. `env` and `clean` are those of `exec`. A block that
+        is cancelled may use the process for `patience` seconds more, to take leave, before it is ended.
         """
 
         async def execute(process: RunningProcess) -> Executed:
@@ -443,7 +507,7 @@ class Run:
                 check=False,
             )
 
-        return open_process(execute, check=check)
+        return open_process(execute, check=check, patience=patience)
 
     async def environ(self) -> Mapping[str, str]:
         """The environment of the run's caller; empty where that sent none. For programs alone.
@@ -465,10 +529,12 @@ class Run:
     def _make_programs(self, around: Surroundings | None) -> RunPrograms:
         environ = None if around is None else around.environ
         given = None if environ is None else unpack_environ(environ)
-        executor = self._tools.executor
+        executor, guarded = self._tools.executor, self._execution.guarded
+        if guarded:
+            executor = executor.guarded()
         if (traceparent := self.traceparent) is not None:
             traced = {TRACEPARENT: traceparent}
-            executor = replace(executor, environ={**executor.environ, **traced})
+            executor = executor.with_environ(traced)
             given = None if given is None else {**given, **traced}
         pieces = OutputPieces(
             output_pace(self.config),
@@ -486,7 +552,11 @@ class Run:
             self._execution.proofs.append,
             self._execution.programs,
             self._heed_pause,
+            self._open_tree if guarded else nullcontext,
         )
+
+    def _open_tree(self) -> AbstractContextManager[GuardedTree]:
+        return self._tools.trees.open_tree(RunScope(self._execution))
 
     async def _heed_pause(self, program: ProcessStarted) -> None:
         """Stop a program that has begun while the run was being paused, and let it go on if that is over."""
@@ -533,26 +603,39 @@ class Run:
         expires: float | None = None,
         *,
         given: str | None = None,
+        details: Mapping[str, Any] = _NOTHING,
     ) -> str:
         """Ask a person and wait for the answer, which may come after a restart.
 
         `expires`: seconds from the first asking; then the default is taken, and without one
         AskExpired is raised. The slot is given back meanwhile. `given` is an answer that came with
-        the run's inputs: question and answer are facts, and nobody is waited for.
+        the run's inputs: question and answer are facts, and nobody is waited for. `details` are shown
+        to who answers, as far as a surface knows them: tool, title, command, paths, diff.
         """
         self._use_name("ask", name)
         questions = self._questions
-        if not questions.was_put(name):
-            await questions.put(name, question, choices, default, expires)
-        if given is not None:
-            await questions.answer(name, given, "request")
-        if (answer := questions.answer_to(name)) is not None:
+        answer: str | None = None
+        try:
+            if not questions.was_put(name):
+                await questions.put(name, question, choices, default, expires, details)
+            if given is not None:
+                await questions.answer(name, given, "request")
+            if (answer := questions.answer_to(name)) is not None:
+                return answer
+            async with self.without_slot(Waiting("ask", name)):
+                answer = await questions.wait_answered(name)
             return answer
-        if self._tools.parked() >= self.config.max_parked_asks:
-            return await questions.wait_answered(name)
-        async with self._parking.open_parked(Waiting("ask", name)):
-            answer = await questions.wait_answered(name)
-        return answer  # noqa: RET504  (the slot is taken again before)
+        finally:
+            # Who gave up waiting may come again, and the question is the same.
+            if answer is None:
+                self._names.discard(f"ask {name}")
+
+    async def withdraw_ask(self, name: str, reason: str) -> None:
+        """Take a question back that is still open; from then on it takes no answer.
+
+        Who waits for its answer gets AskExpired. Nothing happens if it was answered, or never put.
+        """
+        await self._questions.withdraw(name, reason)
 
     @asynccontextmanager
     async def without_slot(self, waiting: Waiting) -> AsyncIterator[None]:
@@ -620,6 +703,27 @@ class Run:
                 child=child_id,
             )
         return child
+
+    async def token(self, kinds: Collection[str]) -> str:
+        """What a program shows to the daemon that may ask on behalf of this run: runs of these kinds as its
+        children, a look at its own tree, and nothing else. Refused for a kind that is not installed.
+
+        It is good until this execution is over, and the same for all of it; what kinds were named last
+        count. It is recorded nowhere. What comes to the Unix socket from the programs of a `guarded` kind
+        has this scope without it, and whatever else it shows.
+        """
+        await trio.lowlevel.checkpoint()
+        for name in kinds:
+            if name not in self.kinds:
+                raise Refused("kinds", f"{name!r} is not installed")
+        return self._tools.tokens.make(self._execution, kinds)
+
+    async def tools_server(self, kinds: Collection[str]) -> ToolsServer:
+        """A server of MCP on stdin and stdout, for an agent among the run's programs, with the scope of `token`."""
+        token = await self.token(kinds)
+        executor = self._tools.executor.guarded()
+        address = {URL: executor.environ[URL]} if URL in executor.environ else {}
+        return ToolsServer((*executor.own_argv, "mcp"), {**address, TOKEN: token})
 
     def limited(self, seconds: float) -> AbstractContextManager[trio.CancelScope]:
         """`with run.limited(60) as limit:` is left after so many seconds of executing.

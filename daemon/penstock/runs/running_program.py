@@ -154,17 +154,23 @@ class RunningProcess:
 
 @asynccontextmanager
 async def open_process(
-    execute: Callable[[RunningProcess], Awaitable[Executed]], *, check: bool
+    execute: Callable[[RunningProcess], Awaitable[Executed]],
+    *,
+    check: bool,
+    patience: float = 0.0,
 ) -> AsyncIterator[RunningProcess]:
     """As `Run.process` promises."""
     process = RunningProcess()
     program, block = DeferredFailure(), DeferredFailure()
+    # A cancel from outside reaches the block first, and the program when that is left.
+    lasting = trio.CancelScope(shield=patience > 0)
+    left = trio.Event()
     async with trio.open_nursery() as nursery:
         scope = trio.CancelScope()
 
         async def run() -> None:
             try:
-                with program:
+                with lasting, program:
                     process.ended = await execute(process)
             finally:
                 process.stdin.end()
@@ -172,12 +178,24 @@ async def open_process(
             if program.error is not None:
                 scope.cancel(reason="the program could not be run")
 
+        async def be_patient() -> None:
+            try:
+                await left.wait()
+            finally:
+                if not left.is_set():
+                    with trio.move_on_after(patience, shield=True):
+                        await left.wait()
+                lasting.shield = False
+
         nursery.start_soon(run)
+        if patience > 0:
+            nursery.start_soon(be_patient)
         try:
             with scope, block:
                 yield process
         finally:
             process.stdout.ignore()
+            left.set()
         if _says_more_than_nobody_reads(block.error):
             nursery.cancel_scope.cancel(reason="the block failed")
         process.stdin.close()

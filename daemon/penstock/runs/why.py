@@ -30,7 +30,7 @@ from penstock.words.priority import Priority, may_preempt
 from penstock.words.wait_reason import Waiting
 
 Code = Literal[
-    "ended", "cancelling", "running", "program_paused", "ask", "child", "model", "waiting", "preempted", "retry", "stopping",
+    "ended", "cancelling", "running", "program_paused", "ask", "child", "model", "quota", "waiting", "preempted", "retry", "stopping",
     "stashed", "not_before", "paused", "group_paused", "kind", "prerequisites", "next", "group_slots", "slots", "leaving",
     "ahead", "first", "not_preemptible", "log",
 ]  # fmt: skip
@@ -132,6 +132,8 @@ def _waiting(view: RunView, queue: QueueSnapshot) -> Reason:
         case Waiting("model", problem):
             why = f"It waits, without a slot, until its model can be asked: {problem}."
             return Reason("model", why)
+        case Waiting("quota"):
+            return Reason("quota", f"It waits, without a slot: {view.reason}.")
     return Reason("waiting", f"It waits, without a slot: {view.reason}.")
 
 

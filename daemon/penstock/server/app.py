@@ -18,7 +18,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from penstock.runs.core import Core
-from penstock.server.asgi import ASGI, UNTIL_STATE, asgi_mux, guarded
+from penstock.server.asgi import ASGI, RUN_STATE, UNTIL_STATE, asgi_mux, guarded
 from penstock.server.boundary import reply_of
 from penstock.server.guard import Guard
 from penstock.server.health import HealthOf
@@ -28,6 +28,7 @@ from penstock.server.http_answer import (
     HttpStream,
     problem_answer,
 )
+from penstock.server.judge import ScopeJudge
 from penstock.server.live_input import make_stdin_app
 from penstock.server.live_output import make_live_app
 from penstock.server.public_address import BASE_STATE, make_public_address
@@ -77,10 +78,11 @@ def open_app(
         **rest_handlers(core, shutdown, health_of, metrics),
         **page_handlers(core.config, guard),
     }
-    rest = build_rest(handlers, core.selection.numbered)
-    stdin = make_stdin_app(core.control, core.config)
+    judge = ScopeJudge(core)
+    rest = build_rest(handlers, core.selection.numbered, judge)
+    stdin = make_stdin_app(core.control, core.config, judge)
     address = make_public_address(core.config, base)
-    mux = asgi_mux(rest, stdin, make_live_app(core, shutdown), mcp)
+    mux = asgi_mux(rest, stdin, make_live_app(core, shutdown, judge), mcp)
     return counted(guarded(mux, guard, core.config, core.version, address), count)
 
 
@@ -89,7 +91,7 @@ def rest_handlers(
 ) -> dict[str, Handler]:
     """What answers each route, by the route's name."""
     return {
-        **run_handlers(core),
+        **run_handlers(core, ScopeJudge(core)),
         **look_handlers(core),
         **control_handlers(core),
         **ask_handlers(core),
@@ -123,7 +125,9 @@ async def no_numbers(_text: str) -> str | None:
 
 
 def build_rest(
-    handlers: Mapping[str, Handler], numbered: Numbered = no_numbers
+    handlers: Mapping[str, Handler],
+    numbered: Numbered = no_numbers,
+    judge: ScopeJudge | None = None,
 ) -> QuartTrio:
     """The route table with a handler for each name in it."""
     app = QuartTrio("penstock", static_folder=None)
@@ -145,7 +149,7 @@ def build_rest(
             (
                 _by_one_method(route)
                 if elsewhere
-                else _view(route, handlers[route.name], numbered)
+                else _view(route, handlers[route.name], numbered, judge)
             ),
             methods=[route.method],
             provide_automatic_options=False,
@@ -163,17 +167,32 @@ def _by_one_method(route: Route) -> View:
     return refuse
 
 
-def _view(route: Route, handler: Handler, numbered: Numbered) -> View:
+def _view(
+    route: Route, handler: Handler, numbered: Numbered, judge: ScopeJudge | None
+) -> View:
     async def view(**path: str) -> Response:
         async def read_call() -> Call:
             if "run_id" in path and (known := await numbered(path["run_id"])):
                 path["run_id"] = known
-            return await _call(route, path)
+            call = await _call(route, path)
+            if judge is not None and call.scope is not None:
+                await judge.admit(
+                    call.scope, route.for_run, await _asked_of(call, numbered)
+                )
+            return call
 
         asked = f"{request.method} {request.path}"
         return _respond(await reply_of(handler, read_call, asked))
 
     return view
+
+
+async def _asked_of(call: Call, numbered: Numbered) -> str | None:
+    """Of which run something is asked, whatever it is called by; None: of none."""
+    if "run_id" in call.path:
+        return call.run_id
+    word = call.query.get("word")
+    return None if word is None else await numbered(word) or word
 
 
 async def _call(route: Route, path: Mapping[str, str]) -> Call:
@@ -188,6 +207,7 @@ async def _call(route: Route, path: Mapping[str, str]) -> Call:
         body=body,
         base=request.scope["state"][BASE_STATE],
         until=request.scope["state"][UNTIL_STATE],
+        scope=request.scope["state"][RUN_STATE],
     )
 
 

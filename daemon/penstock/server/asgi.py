@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import trio
 
 from penstock.concurrency.deferred import only
+from penstock.runs.run_scopes import RunScope
 from penstock.server.cross_origin import PREFLIGHT, is_preflight, sharing_headers
 from penstock.server.guard import (
     WRITES,
@@ -25,10 +27,10 @@ from penstock.server.http_answer import (
     Unfinished,
     problem_answer,
 )
-from penstock.server.json_meter import JsonMeter
 from penstock.server.public_address import BASE_STATE, PublicAddress
 from penstock.words.config import Config
 from penstock.words.errors import PenstockError, Refused
+from penstock.words.json_meter import JsonMeter
 
 _log = logging.getLogger("penstock.http")
 Scope = dict[str, Any]
@@ -40,6 +42,8 @@ ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 UNIX_STATE = "penstock.unix"
 #: And where it keeps what is to be called once a connection's client has shown the token.
 KNOWN_STATE = "penstock.known"
+#: On behalf of which run is asked, None for the owner: as the door knows it, and then as the guard does.
+RUN_STATE = "penstock.run"
 #: Trio's time until which the client is let in by what it has shown.
 UNTIL_STATE = "penstock.until"
 #: And what sends `100 Continue`, if the client waits for it.
@@ -104,16 +108,19 @@ def guarded(
         elif refusal is not None:
             await _refuse(receive, send, refusal, config)
         else:
+            run = guard.run_of(request_head)
             await _let_in(scope, guard, request_head)
             peer = (scope["client"] or (None,))[0]
             state = {
                 **scope["state"],
+                RUN_STATE: run,
                 BASE_STATE: address.base_of(request_head, peer),
                 UNTIL_STATE: admitted_until(guard, request_head),
             }
             scope = {**scope, "path": _decoded(scope["raw_path"]), "state": state}
+            inner = app if run is None else _as_long_as(run, app)
             if is_streamed(request_head.method, request_head.path):
-                await app(scope, receive, _whole_ending(send))
+                await inner(scope, receive, _whole_ending(send))
                 return
             try:
                 parsed = request_head.method in WRITES
@@ -123,9 +130,33 @@ def guarded(
             except PenstockError as error:
                 await _refuse(receive, send, error, config)
                 return
-            await app(scope, _replay(body, receive), _whole_ending(send))
+            await inner(scope, _replay(body, receive), _whole_ending(send))
 
     return _breaking_off(entrance)
+
+
+def _as_long_as(run: RunScope, app: ASGI) -> ASGI:
+    """`app` for one who may ask only as long as a run executes: what is not answered then is broken off."""
+
+    async def as_long_as(scope: Scope, receive: Receive, send: Send) -> None:
+        async with open_while(run):
+            await app(scope, receive, send)
+
+    return as_long_as
+
+
+@asynccontextmanager
+async def open_while(run: RunScope) -> AsyncIterator[None]:
+    """Its block is left when the execution of the run is over."""
+    async with trio.open_nursery() as nursery:
+
+        async def leave() -> None:
+            await run.wait_over()
+            nursery.cancel_scope.cancel(reason="the run that asks is over")
+
+        nursery.start_soon(leave)
+        yield
+        nursery.cancel_scope.cancel(reason="all is answered")
 
 
 def _breaking_off(app: ASGI) -> ASGI:
@@ -167,6 +198,7 @@ def _request_head_of(scope: Scope) -> RequestHead:
         headers=list(scope["headers"]),
         # An address that is unknown is nobody's, and no Host matches it.
         local=None if unix else tuple(scope["server"] or ("", 0))[:2],
+        within=scope["state"].get(RUN_STATE),
     )
 
 

@@ -28,7 +28,14 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
-from penstock.server.asgi import ASGI, KNOWN_STATE, PATIENT_STATE, UNIX_STATE
+from penstock.runs.run_scopes import RunScope
+from penstock.server.asgi import (
+    ASGI,
+    KNOWN_STATE,
+    PATIENT_STATE,
+    RUN_STATE,
+    UNIX_STATE,
+)
 from penstock.server.door_stream import DoorStream
 from penstock.server.guard import RequestHead
 from penstock.server.http1 import Handover, Http1, Parser
@@ -43,6 +50,9 @@ WebSocketHandler = Callable[
     [RequestHead, DoorStream, Callable[[], None]], Awaitable[None]
 ]
 
+#: On behalf of which run a process asks; None: the owner's. Forbidden if nobody can tell.
+RunOfPid = Callable[[int], RunScope | None]
+
 _log = logging.getLogger("penstock.door")
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 # A look that costs little, before a head is parsed.
@@ -54,6 +64,11 @@ _CHUNK = 4096
 _CLOSE_SECONDS = 1.0
 
 
+def of_no_run(_pid: int) -> None:
+    """Where no run is guarded."""
+    return
+
+
 async def serve_door(
     listeners: Sequence[trio.SocketListener],
     *,
@@ -61,14 +76,15 @@ async def serve_door(
     ws_handler: WebSocketHandler,
     config: Config,
     shutdown: Shutdown,
+    run_of_pid: RunOfPid = of_no_run,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown` ends the streams and every connection has ended, or was cut.
 
     Takes the listeners over and closes them. `ws_handler` gets a handshake that nobody has judged
-    yet, and its connection.
+    yet, and its connection; `run_of_pid` knows which processes ask on behalf of a run.
     """
-    door = Door(app, ws_handler, config, uid=os.geteuid())
+    door = Door(app, ws_handler, config, uid=os.geteuid(), run_of_pid=run_of_pid)
     async with trio.open_nursery() as connections:
         try:
             async with trio.open_nursery() as accepting:
@@ -94,9 +110,15 @@ class Door:
     """
 
     def __init__(
-        self, app: ASGI, ws_handler: WebSocketHandler, config: Config, *, uid: int
+        self,
+        app: ASGI,
+        ws_handler: WebSocketHandler,
+        config: Config,
+        *,
+        uid: int,
+        run_of_pid: RunOfPid = of_no_run,
     ) -> None:
-        self._uid = uid
+        self._uid, self._run_of_pid = uid, run_of_pid
         self.context = WorkerContext(None)
         self._app = ASGIWrapper(app)
         self._ws_handler = ws_handler
@@ -126,13 +148,17 @@ class Door:
             self.places.leave(connection)
 
     async def _serve(self, connection: DoorStream, *, has_room: bool) -> None:
-        if connection.peer_uid() not in (None, self._uid):
+        peer, within = connection.peer(), None
+        if peer is not None and peer.uid != self._uid:
             return
         connection.keep_alive()
         try:
             if not has_room:
                 limit = self._config.max_connections
                 raise NotAvailable(f"{limit} connections are open already")
+            if peer is not None:
+                # At once: who has said what it wants may be gone in the next moment.
+                within = self._run_of_pid(peer.pid)
             head = await self._read_head(connection)
         except PenstockError as error:
             with trio.move_on_after(self._config.close_timeout):
@@ -145,17 +171,20 @@ class Door:
             return
         if not read_handshake(head, connection.local):
             connection.give_back(head)
-            head = await self._serve_http(connection)
-        if request_head := read_handshake(head, connection.local):
+            head = await self._serve_http(connection, within)
+        if request_head := read_handshake(head, connection.local, within):
             connection.give_back(head)
             note_known = partial(self.places.note_known, connection)
             await self._ws_handler(request_head, connection, note_known)
 
-    async def _serve_http(self, connection: DoorStream) -> bytes:
+    async def _serve_http(
+        self, connection: DoorStream, within: RunScope | None
+    ) -> bytes:
         """Serve requests, to the end (b"") or to one that wants to become a stream: that one."""
         state = LifespanState(
             {
                 UNIX_STATE: connection.local is None,
+                RUN_STATE: within,
                 KNOWN_STATE: partial(self.places.note_known, connection),
                 PATIENT_STATE: connection.patient,
             }
@@ -247,7 +276,9 @@ class _HttpConnection(TCPServer):
             await super().protocol_send(event)
 
 
-def read_handshake(head: bytes, local: tuple[str, int] | None) -> RequestHead | None:
+def read_handshake(
+    head: bytes, local: tuple[str, int] | None, within: RunScope | None = None
+) -> RequestHead | None:
     """The head of a WebSocket handshake for `/ws…`; None for any other request."""
     if not _PERHAPS_WEBSOCKET.match(head):
         return None
@@ -261,7 +292,7 @@ def read_handshake(head: bytes, local: tuple[str, int] | None) -> RequestHead | 
         return None
     path, _, query = request.target.partition(b"?")
     request_head = RequestHead(
-        "GET", path.decode("ascii"), query, list(request.headers), local
+        "GET", path.decode("ascii"), query, list(request.headers), local, within
     )
     wants = (request_head.one(b"upgrade") or "").lower() == "websocket"
     return (

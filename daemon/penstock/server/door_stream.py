@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from typing import NamedTuple
 
 import trio
 
@@ -35,6 +36,13 @@ def _broken(error: OSError) -> trio.BrokenResourceError | trio.ClosedResourceErr
     if error.errno == errno.EBADF:
         return trio.ClosedResourceError("the connection was cut")
     return trio.BrokenResourceError(str(error))
+
+
+class Peer(NamedTuple):
+    """The process that has connected, and its user; a pid of 0 is of a namespace that is not ours."""
+
+    pid: int
+    uid: int
 
 
 class DoorStream(trio.abc.HalfCloseableStream):
@@ -191,11 +199,11 @@ class DoorStream(trio.abc.HalfCloseableStream):
         for option, value in _KEEPALIVE:
             self.socket.setsockopt(socket.IPPROTO_TCP, option, value)
 
-    def peer_uid(self) -> int | None:
-        """The user at the other end of a Unix socket; None on TCP."""
+    def peer(self) -> Peer | None:
+        """Who is at the other end of a Unix socket; None on TCP."""
         if self.local is not None:
             return None
         size = _PEER_CREDENTIALS.size
         raw = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-        _pid, uid, _gid = _PEER_CREDENTIALS.unpack(raw)
-        return int(uid)
+        pid, uid, _gid = _PEER_CREDENTIALS.unpack(raw)
+        return Peer(pid, uid)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import parse_qsl, urlsplit
 
+from penstock.runs.run_scopes import RunScope, RunTokens, is_run_token
 from penstock.server.http_answer import HttpRefused
 from penstock.server.web.page_files import PAGE_PATHS
 from penstock.server.web.page_keys import PageKeys
@@ -49,6 +50,8 @@ class RequestHead:
     headers: Sequence[tuple[bytes, bytes]]
     #: Our end of the connection; None on the Unix socket, where the peer's uid was checked.
     local: tuple[str, int] | None
+    #: Of which run a process asks, where that is seen by itself, as on the Unix socket.
+    within: RunScope | None = None
 
     def all(self, name: bytes) -> list[str]:
         """Every value of a header."""
@@ -65,7 +68,8 @@ class Guard:
     """The lists and the token; no token means that none is asked for.
 
     `web`: whether the daemon has a page, which `page_keys` let in; `own_origins` are its addresses
-    besides that by which a request comes.
+    besides that by which a request comes. Whoever is let in is the owner, unless `run_of` says
+    of which run it asks.
     """
 
     allowed_hosts: frozenset[str] = frozenset()
@@ -74,6 +78,8 @@ class Guard:
     web: bool = False
     own_origins: frozenset[str] = frozenset()
     page_keys: PageKeys | None = None
+    #: What reads the tokens of runs; None where nobody has one.
+    run_tokens: RunTokens | None = None
     max_header_bytes: int = 16 * 1024
     max_body_bytes: int = 9 * 1024 * 1024
 
@@ -88,6 +94,7 @@ class Guard:
             self._judge_host(request_head)
             or self._judge_origin(request_head)
             or _judge_query(request_head)
+            or self._judge_run(request_head)
             or self._judge_token(request_head, handshake=handshake)
             or self._judge_size(request_head)
             or (None if handshake else _judge_content(request_head))
@@ -106,6 +113,22 @@ class Guard:
         """The origin whose pages may read the answer, if a page of a listed one asks."""
         origin = request_head.one(b"origin")
         return origin if origin in self.allowed_origins else None
+
+    def run_of(
+        self, request_head: RequestHead, shown: str | None = None
+    ) -> RunScope | None:
+        """On behalf of which run is asked; None: the owner asks. Unauthorised if that run is over.
+
+        A program of a guarded run is known as such, whatever it shows. `shown` came later than the
+        head, in the first frame of a WebSocket.
+        """
+        if request_head.within is not None:
+            request_head.within.check()
+            return request_head.within
+        if self.run_tokens is None:
+            return None
+        shown = _shown_in(request_head) if shown is None else shown
+        return None if shown is None else self.run_tokens.read(shown)
 
     def has_shown_token(self, request_head: RequestHead) -> bool:
         """Whether nothing more is asked of this peer."""
@@ -127,17 +150,22 @@ class Guard:
             shown = _shown_in(request_head) or ""
         if hmac.compare_digest(shown.encode(), self.token.encode()):
             return None
+        if is_run_token(shown):
+            # It ends with its run, and nobody knows when.
+            return None
         return self.page_keys.seconds_left(shown)
 
     def admits(self, shown: str | None, request_head: RequestHead) -> bool:
         """Whether this is the token, or the key of a page that may ask this.
 
-        Takes the same time however much of it is right.
+        Takes the same time however much of it is right. Unauthorised for the token of a run that is over.
         """
         if self.token is None:
             return True
         shown = shown or ""
         if hmac.compare_digest(shown.encode(), self.token.encode()):
+            return True
+        if self.run_tokens is not None and self.run_tokens.read(shown) is not None:
             return True
         method, path = request_head.method, request_head.path
         return self.page_keys is not None and self.page_keys.admits(shown, method, path)
@@ -170,6 +198,13 @@ class Guard:
             return False
         host = (request_head.one(b"host") or "").lower()
         return origin == f"http://{host}" or origin in self.own_origins
+
+    def _judge_run(self, request_head: RequestHead) -> PenstockError | None:
+        try:
+            self.run_of(request_head)
+        except Unauthorised as error:
+            return error
+        return None
 
     def _judge_token(
         self, request_head: RequestHead, *, handshake: bool
@@ -213,7 +248,9 @@ def body_too_large(limit: int) -> TooLarge:
     return TooLarge("body", f"larger than the limit of {limit} bytes", limit=limit)
 
 
-def make_guard(config: Config, token: str | None) -> Guard:
+def make_guard(
+    config: Config, token: str | None, run_tokens: RunTokens | None = None
+) -> Guard:
     """The guard that the configuration asks for; `token` is used only if `auth` is on."""
     names, own = [*config.allowed_hosts], set()
     if config.public_url is not None:
@@ -229,6 +266,7 @@ def make_guard(config: Config, token: str | None) -> Guard:
         web=config.web,
         own_origins=frozenset(own),
         page_keys=keys,
+        run_tokens=run_tokens,
         max_header_bytes=config.max_header_bytes,
         max_body_bytes=config.max_body_bytes,
     )

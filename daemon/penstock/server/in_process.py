@@ -32,6 +32,7 @@ from penstock.server.asgi import (
 from penstock.server.boundary import reply_of
 from penstock.server.guard import make_guard
 from penstock.server.http_answer import HttpAnswer
+from penstock.server.judge import ScopeJudge
 from penstock.server.live_output import make_live_app
 from penstock.server.public_address import BASE_STATE, make_public_address
 from penstock.server.rest.run_routes import control_handlers, run_handlers
@@ -126,7 +127,12 @@ async def open_in_process(
     """
     config = core.config
     app = guarded(
-        asgi_mux(_make_rest(core), _nothing, make_live_app(core, shutdown), None),
+        asgi_mux(
+            _make_rest(core),
+            _nothing,
+            make_live_app(core, shutdown, ScopeJudge(core)),
+            None,
+        ),
         make_guard(config, None),
         config,
         core.version,
@@ -151,7 +157,7 @@ async def open_in_process(
 
 
 def _make_rest(core: Core) -> ASGI:
-    handlers = {**run_handlers(core), **control_handlers(core)}
+    handlers = {**run_handlers(core, ScopeJudge(core)), **control_handlers(core)}
 
     async def rest(scope: Scope, receive: Receive, send: Send) -> None:
         _, _, *named = scope["path"].split("/")

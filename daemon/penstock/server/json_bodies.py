@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic_core import from_json
@@ -93,7 +93,7 @@ def schedule_json(row: ScheduleRow) -> dict[str, Any]:
     }
 
 
-def ask_json(row: AskRow) -> dict[str, Any]:
+def ask_json(row: AskRow, details: Mapping[str, Any]) -> dict[str, Any]:
     """A question as surfaces show it."""
     return {
         "run_id": row.run_id,
@@ -106,6 +106,7 @@ def ask_json(row: AskRow) -> dict[str, Any]:
         "answer": row.answer,
         "answered_by": row.answered_by,
         "raised_at": format_time(row.raised_at),
+        "details": dict(details),
     }
 
 

@@ -15,8 +15,17 @@ from penstock.concurrency.deferred import DeferredFailure
 from penstock.runs.console import ConsoleWriter
 from penstock.runs.control import Control
 from penstock.runs.running_program import NobodyReads
-from penstock.server.asgi import ASGI, Receive, Scope, Send, answer_early, answer_whole
+from penstock.server.asgi import (
+    ASGI,
+    RUN_STATE,
+    Receive,
+    Scope,
+    Send,
+    answer_early,
+    answer_whole,
+)
 from penstock.server.http_answer import HttpAnswer, json_answer, problem_answer
+from penstock.server.judge import ScopeJudge
 from penstock.server.routes import ROUTES, parse_query, run_id_of
 from penstock.words.api import StdinReply
 from penstock.words.config import Config
@@ -59,12 +68,13 @@ class Body:
             leave.cancel(reason="the client has left")
 
 
-def make_stdin_app(control: Control, config: Config) -> ASGI:
+def make_stdin_app(control: Control, config: Config, judge: ScopeJudge) -> ASGI:
     """What answers these requests, once they are let in."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         body = Body(receive)
         try:
+            await judge.admit(scope["state"][RUN_STATE], _ROUTE.for_run)
             answer = await _answer(control, scope, body)
         except PenstockError as error:
             answer = problem_answer(error)

@@ -17,9 +17,18 @@ import trio
 
 from penstock.runs.core import Core
 from penstock.runs.live_output import LiveOutput, LivePiece
-from penstock.server.asgi import ASGI, PATIENT_STATE, Receive, Scope, Send, answer_whole
+from penstock.server.asgi import (
+    ASGI,
+    PATIENT_STATE,
+    RUN_STATE,
+    Receive,
+    Scope,
+    Send,
+    answer_whole,
+)
 from penstock.server.encoders import LIVE
 from penstock.server.http_answer import problem_answer
+from penstock.server.judge import ScopeJudge
 from penstock.server.routes import ROUTES, parse_query, run_id_of
 from penstock.server.shutdown import Shutdown
 from penstock.server.stream_writer import StreamWriter, SubscribeRequest, open_stream
@@ -34,12 +43,13 @@ from penstock.words.live_frames import (
 _ROUTE = next(route for route in ROUTES if route.name == "live_output")
 
 
-def make_live_app(core: Core, shutdown: Shutdown) -> ASGI:
+def make_live_app(core: Core, shutdown: Shutdown, judge: ScopeJudge) -> ASGI:
     """What answers these requests, once they are let in."""
     numbers = itertools.count(1)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            await judge.admit(scope["state"][RUN_STATE], _ROUTE.for_run)
             run_id = run_id_of(scope["path"].split("/")[2])
             parse_query(_ROUTE, scope["query_string"])
             opened = core.live_outputs.open(run_id)

@@ -11,7 +11,9 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from penstock.log.bus import Overflow
+from penstock.runs.run_scopes import RunScope
 from penstock.server.http_answer import HttpAnswer, HttpStream
+from penstock.server.judge import RunMay
 from penstock.words import api as wire
 from penstock.words.api import LARGEST_SIDE
 from penstock.words.errors import Refused
@@ -88,6 +90,8 @@ class Route:
     live: bool = False
     #: What a request without a body means; None: there must be one.
     without_body: str | None = None
+    #: What of it a run may ask; see `judge`.
+    for_run: RunMay = "nothing"
 
     @property
     def tag(self) -> str:
@@ -109,6 +113,8 @@ class Call:
     base: str = field(default="http://localhost")
     #: Trio's time at which ends what let this client in; None for most.
     until: float | None = None
+    #: On behalf of which run it is asked; None: the owner asks.
+    scope: RunScope | None = None
 
     @property
     def run_id(self) -> str:
@@ -153,6 +159,7 @@ ROUTES: tuple[Route, ...] = (
         "POST", "/runs", "submit", "Submit a run; with the same id and inputs, the first one",
         body=wire.RunRequest, reply=wire.SubmitReply, status=202, errors=(409, 429, 503),
         queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
+        for_run="child",
     ),
     Route(
         "GET", "/runs", "list_runs", "Runs, newest first", reply=wire.RunsPage,
@@ -166,11 +173,13 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/selection", "selection", "The runs that a person's word means: a number, how an id begins …",
         reply=wire.SelectionReply, errors=(404,),
         queries=(Query("word", "12, an id or how it begins, @last @-2 @running @queued @failed, a filter", default=""),),
+        for_run="tree",
     ),
-    Route("GET", _RUN, "get_run", "A run, folded from its events", reply=wire.RunReply, errors=(404,)),
+    Route("GET", _RUN, "get_run", "A run, folded from its events", reply=wire.RunReply, errors=(404,), for_run="tree"),
     Route(
         "GET", f"{_RUN}/events", "run_events", "Events of a run: a page, or a stream by Accept",
         reply=wire.EventsPage, queries=(_AFTER, _AFTER_ID, _LIMIT, _OVERFLOW), errors=(404,),
+        for_run="tree",
     ),
     Route(
         "GET", f"{_RUN}/output", "run_output", "What a run printed: its bytes, and nothing else",
@@ -181,6 +190,7 @@ ROUTES: tuple[Route, ...] = (
             _AFTER, Query("follow", "Go on until the run has ended", "flag", default=False), _OVERFLOW,
         ),
         errors=(404, 409),
+        for_run="tree",
     ),
     Route(
         "GET", f"{_RUN}/live", "live_output",
@@ -188,7 +198,7 @@ ROUTES: tuple[Route, ...] = (
         " `Prefer: live-output`",
         errors=(409,), live=True,
     ),
-    Route("GET", f"{_RUN}/why", "why", "Why the run is where it is", reply=wire.WhyReply, errors=(404,)),
+    Route("GET", f"{_RUN}/why", "why", "Why the run is where it is", reply=wire.WhyReply, errors=(404,), for_run="tree"),
     Route(
         "POST", "/why", "whys", "Why each of these runs is where it is", body=wire.WhyRequest, reply=wire.WhysReply
     ),
@@ -221,7 +231,8 @@ ROUTES: tuple[Route, ...] = (
         body=wire.EditRequest, reply=wire.RunReply, errors=(404, 409, 503),
     ),
     Route(
-        "GET", f"{_RUN}/asks/{{name}}", "get_ask", "A question of a run", reply="QuestionReply", errors=(404,)
+        "GET", f"{_RUN}/asks/{{name}}", "get_ask", "A question of a run", reply="QuestionReply", errors=(404,),
+        for_run="tree",
     ),
     Route(
         "POST", f"{_RUN}/asks/{{name}}", "answer", "Answer a question, once",
@@ -288,15 +299,16 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/pipelines", "pipelines", "What can be run, with the schemas of its inputs",
         reply="KindsReply",
+        for_run="all",
     ),
     Route(
         "GET", "/models", "models", "The configured models, small to large, and their speed",
         reply="ModelsReply",
     ),
     Route("GET", "/clients", "clients", "Who reads streams, and how far behind", reply="ReadersReply"),
-    Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,)),
+    Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,), for_run="all"),
     Route("GET", "/metrics", "metrics", "The daemon's numbers, as Prometheus reads them", errors=(503,)),
-    Route("GET", "/openapi.json", "openapi", "This interface"),
+    Route("GET", "/openapi.json", "openapi", "This interface", for_run="all"),
     Route(
         "POST", "/web/codes", "page_code", "The address that lets one browser in, once",
         reply="PageCodeReply", status=201, errors=(404,),
@@ -315,7 +327,8 @@ ROUTES: tuple[Route, ...] = (
 
 #: The handshake of a WebSocket; its path is matched by the door.
 STREAM = Route(
-    "GET", "/ws/{run_id}", "stream", "Events as they are recorded", queries=(_AFTER, _AFTER_ID, _OVERFLOW)
+    "GET", "/ws/{run_id}", "stream", "Events as they are recorded", queries=(_AFTER, _AFTER_ID, _OVERFLOW),
+    for_run="tree",
 )  # fmt: skip
 
 #: The handshake of a terminal, for one who types, or with `watch` for one who does not.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
@@ -13,7 +13,8 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from penstock.log.bus import Lagged
 from penstock.runs.core import Core
-from penstock.server.asgi import admitted_until
+from penstock.runs.run_scopes import RunScope
+from penstock.server.asgi import admitted_until, open_while
 from penstock.server.close_codes import (
     CODE_ENDED,
     CODE_LATER,
@@ -26,9 +27,10 @@ from penstock.server.door_stream import DoorStream
 from penstock.server.encoders import WEBSOCKET
 from penstock.server.guard import Guard, RequestHead
 from penstock.server.http_answer import HttpRefused
-from penstock.server.json_meter import JsonMeter
+from penstock.server.judge import ScopeJudge
 from penstock.server.routes import (
     STREAM,
+    TERMINAL,
     event_id_of,
     overflow_of,
     parse_query,
@@ -50,6 +52,7 @@ from penstock.server.ws_faults import wrap_stream
 from penstock.words.api import OpenFrame, read_json
 from penstock.words.error_status import row_of
 from penstock.words.errors import PenstockError, Refused, Unauthorised
+from penstock.words.json_meter import JsonMeter
 
 
 class WebSocketSession:
@@ -89,10 +92,10 @@ class WebSocketSession:
         except ConnectionClosed:
             return None
         except trio.TooSlowError:
-            await self._hang_up(Unauthorised("no open frame with a token came in time"))
+            await self.hang_up(Unauthorised("no open frame with a token came in time"))
             return None
         except PenstockError as error:
-            await self._hang_up(error)
+            await self.hang_up(error)
             return None
         return frame
 
@@ -149,7 +152,8 @@ class WebSocketSession:
             if message:
                 return message
 
-    async def _hang_up(self, error: PenstockError) -> None:
+    async def hang_up(self, error: PenstockError) -> None:
+        """Close the connection, and say why."""
         with trio.move_on_after(self._core.config.close_timeout):
             await self._connection.aclose(error_code(error), short(str(error)))
 
@@ -165,13 +169,14 @@ def _close_code(ending: StreamEnd) -> int:
 
 def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHandler:
     """What the door hands handshakes for `/ws…` to."""
-    numbers = itertools.count(1)
+    numbers, judge = itertools.count(1), ScopeJudge(core)
 
     async def handle(
         request_head: RequestHead, stream: DoorStream, note_known: Callable[[], None]
     ) -> None:
         try:
             wanted = admit_handshake(guard, request_head)
+            await judge_stream(judge, guard.run_of(request_head), wanted)
         except PenstockError as error:
             with trio.move_on_after(core.config.close_timeout):
                 await stream.turn_away(error)
@@ -190,15 +195,31 @@ def make_ws_handler(core: Core, guard: Guard, shutdown: Shutdown) -> WebSocketHa
                 if isinstance(wanted, SubscribeRequest):
                     wanted = amended(wanted, opened)
             note_known()
-            if isinstance(wanted, SubscribeRequest):
-                until = admitted_until(guard, request_head, shown)
-                await session.serve(replace(wanted, until=until))
-            else:
-                await TerminalSession(
-                    core, shutdown, connection, stream, wanted
-                ).serve()
+            try:
+                run = guard.run_of(request_head, shown)
+                await judge_stream(judge, run, wanted)
+            except PenstockError as error:
+                await session.hang_up(error)
+                return
+            async with nullcontext() if run is None else open_while(run):
+                if isinstance(wanted, SubscribeRequest):
+                    until = admitted_until(guard, request_head, shown)
+                    await session.serve(replace(wanted, until=until))
+                else:
+                    await TerminalSession(
+                        core, shutdown, connection, stream, wanted
+                    ).serve()
 
     return handle
+
+
+async def judge_stream(
+    judge: ScopeJudge, run: RunScope | None, wanted: SubscribeRequest | TerminalRequest
+) -> None:
+    """Forbidden unless who asks may have this stream."""
+    terminal = isinstance(wanted, TerminalRequest)
+    may = (TERMINAL if terminal else STREAM).for_run
+    await judge.admit(run, may, wanted.run_id)
 
 
 def admit_handshake(

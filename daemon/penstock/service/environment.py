@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 import time
 from collections.abc import (
     AsyncIterator,
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.concurrency.threads import run_in_thread
-from penstock.log.redaction import Redact
+from penstock.log.redaction import Redact, Secrets
 from penstock.log.spans import TraceSpan
 from penstock.processes.containment import boot_id
 from penstock.processes.launching import Launcher
@@ -67,11 +68,14 @@ def real_environment(
     models: ModelAccess | None = None,
     redact: Redact = lambda write: write,
     held_back: HeldBack = nothing_secret,
+    secrets: Secrets | None = None,
+    socket_url: str | None = None,
     tell_span: Callable[[TraceSpan], None] | None = None,
 ) -> Environment:
     """The world of a daemon with these folders.
 
-    `launcher` starts the supervisors of its runs; `epoch`, the id of its log, marks the log's processes; `url` is what they may talk to.
+    `launcher` starts the supervisors of its runs; `epoch`, the id of its log, marks the log's processes; `url` is what they may talk to,
+    and `socket_url` the same for those of guarded runs. `secrets` are what `redact` takes out.
     """
     start = partial(
         run_process,
@@ -87,7 +91,7 @@ def real_environment(
         now=utc_now,
         steady=partial(time.clock_gettime, time.CLOCK_BOOTTIME),
         new_run_id=new_run_id,
-        executor=Executor(start, inherited, Path.home()),
+        executor=Executor(start, inherited, Path.home(), socket_url, own_argv()),
         workspace_of=paths.workspace,
         make_folder=make_folder,
         remove_folder=remove_folder,
@@ -99,8 +103,17 @@ def real_environment(
         models=models,
         redact=redact,
         held_back=held_back,
+        secrets=secrets or Secrets(),
         tell_span=tell_span,
     )
+
+
+def own_argv() -> tuple[str, ...]:
+    """What starts the `penstock` of this installation."""
+    beside = Path(sys.executable).with_name("penstock")
+    if beside.is_file():
+        return (str(beside),)
+    return (sys.executable, "-m", "penstock.cli.main")
 
 
 async def suspend_program(program: ProcessStarted, stop: bool) -> bool:

@@ -8,12 +8,11 @@ told when the lines flow again.
 from __future__ import annotations
 
 import logging
-import os
-import select
 import threading
 from queue import Empty, Full, Queue
 
 from penstock.concurrency.threads import start_thread
+from penstock.descriptors import write_all
 
 
 class DescriptorHandler(logging.Handler):
@@ -32,13 +31,8 @@ class DescriptorHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record, however long its reader takes."""
-        data = (self.format(record) + "\n").encode(errors="replace")
-        while data:
-            try:
-                data = data[os.write(self._descriptor, data) :]
-            except BlockingIOError:
-                # A terminal may be shared with a program that made it so.
-                select.select([], [self._descriptor], [])
+        line = self.format(record) + "\n"
+        write_all(self._descriptor, line.encode(errors="replace"))
 
 
 class LogWriter(logging.Handler):

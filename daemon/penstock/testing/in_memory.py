@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 from penstock.log.projections import AskView, RunView
+from penstock.log.redaction import Secrets, make_held_back, make_redaction
 from penstock.log.store import Store
 from penstock.runs.core import Core, Environment, open_core
 from penstock.runs.kind import Kind
@@ -63,7 +64,7 @@ def memory_environment(
 
     `workspaces`: the folder in which the runs' own folders are really made, to stay there.
     """
-    ids = count(1)
+    ids, secrets = count(1), Secrets()
     home = workspaces or NO_FOLDER
     return Environment(
         now=virtual_now,
@@ -76,6 +77,9 @@ def memory_environment(
         end_orphans=processes.end_orphans,
         suspend=processes.suspend,
         models=models,
+        redact=make_redaction([], secrets),
+        held_back=make_held_back([], secrets),
+        secrets=secrets,
     )
 
 

@@ -139,7 +139,7 @@ class SelectionReply(Received):
 
 
 class AskReply(Received):
-    """A question of the run; open while `answer` is null."""
+    """A question of the run; open while `answer` and `withdrawn` are null."""
 
     name: str
     question: str
@@ -148,6 +148,10 @@ class AskReply(Received):
     expires_at: Moment | None = None
     answer: str | None = None
     answered_by: str | None = None
+    #: Why the run takes no answer any more.
+    withdrawn: str | None = None
+    #: What one should see before one answers, while it is open.
+    details: dict[str, Any] = {}
 
 
 class ArtifactReply(Received):

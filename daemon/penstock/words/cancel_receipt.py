@@ -32,7 +32,8 @@ def left_of(receipt: Receipt) -> Any:
 
 def is_under_way(receipt: Receipt) -> bool:
     """Whether the run is still being ended, as far as the receipt knows."""
-    return receipt["outcome"] == "cancelled" and not proves_end(receipt)
+    over = receipt["outcome"] in {"already_terminal", "tombstoned"}
+    return not over and not proves_end(receipt)
 
 
 def receipt_line(receipt: Receipt, *, waited: bool = False) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -54,12 +54,29 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _store_url(text: str) -> str:
+    parts = urlsplit(text)
+    asked = parse_qs(parts.query)
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ValueError("must be postgresql://USER@HOST/DATABASE")
+    if parts.password is not None or "password" in asked:
+        # Whoever may read a file of settings, or what is told of them, would have it.
+        raise ValueError(
+            "must have no password: put it into ~/.pgpass, or into a service file"
+        )
+    if not (parts.path.strip("/") or asked.keys() & {"dbname", "service"}):
+        raise ValueError("must name a database: postgresql://USER@HOST/DATABASE")
+    return text
+
+
 def _network(text: str) -> str:
     ip_network(text)
     return text
 
 
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
+SchemaName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 Network = Annotated[str, AfterValidator(_network)]
 
 
@@ -72,6 +89,8 @@ class Section(BaseModel):
     """A frozen table of the config file; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    #: What the tables are whose names are the user's own; None: there are none of these.
+    of_each: ClassVar[type[Section] | None] = None
 
 
 class Model(Section):
@@ -219,6 +238,42 @@ class Group(Section):
     slots: Count = setting(1, "Runs of the group that execute at once.")
 
 
+class AgentProgram(Section):
+    """A coding agent: one of the known ones told otherwise, or one more."""
+
+    command: tuple[str, ...] = setting(
+        (),
+        "Its program and arguments, which speak the Agent Client Protocol; none: as it is known.",
+    )
+    env: dict[str, str] = setting({}, "Further variables of its environment.")
+    pass_env: tuple[str, ...] = setting(
+        (), "Variables of the daemon's own environment that it is given, such as a key."
+    )
+    slots: Count | None = setting(None, "Its runs that are alive at once; none: no limit.")  # fmt: skip
+    quota: str | None = setting(
+        None,
+        "What it uses up: agents of one quota wait together; none: its own, named as it is.",
+    )
+
+
+class Agents(Section):
+    """Coding agents: `max_alive`, and each other key is a table of the agent that has its name."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, AgentProgram] = Field(init=False)
+    of_each: ClassVar[type[Section] | None] = AgentProgram
+
+    max_alive: Count = setting(
+        8,
+        "Agents that are alive at once; each takes 220 to 470 MiB, while it waits for an answer too.",
+    )
+
+    @property
+    def named(self) -> dict[str, AgentProgram]:
+        """What is said of each agent, by its name."""
+        return dict(self.__pydantic_extra__ or {})
+
+
 class Config(Section):
     """The whole configuration of a daemon."""
 
@@ -255,6 +310,15 @@ class Config(Section):
     state_dir: Path | None = setting(
         None, "Where the log and the token are kept; none: as XDG_STATE_HOME says."
     )
+    store: StoreUrl | None = setting(
+        None,
+        "The PostgreSQL that keeps the log, as `postgresql://USER@HOST/DATABASE`, with what libpq takes"
+        " beside it (`?sslmode=verify-full`) but no password; none: a file in the state folder.",
+    )
+    store_schema: SchemaName = setting(
+        "penstock",
+        "The schema of that database that holds the log: one log, one daemon.",
+    )
     runtime_dir: Path | None = setting(
         None, "Where the Unix socket is; none: as XDG_RUNTIME_DIR says."
     )
@@ -285,6 +349,9 @@ class Config(Section):
     )
     groups: dict[str, Group] = setting(
         {}, "Runs that share slots of their own, by name."
+    )
+    agents: Agents = setting(
+        Agents(), "Coding agents, by name, and how many may be alive."
     )
 
     # -- recording and streams

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from penstock.words.api import Received
 from penstock.words.values import Moment
 
@@ -17,10 +19,12 @@ class QuestionReply(Received):
     choices: tuple[str, ...] = ()
     default: str | None = None
     expires_at: Moment | None = None
-    state: Literal["open", "answered", "closed"]
+    state: Literal["open", "answered", "withdrawn", "closed"]
     answer: str | None = None
     answered_by: str | None = None
     raised_at: Moment
+    #: What one should see before one answers, while it is open.
+    details: dict[str, Any] = Field(default_factory=dict)
 
 
 class QuestionsReply(Received):

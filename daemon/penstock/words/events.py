@@ -111,11 +111,13 @@ class RunWaiting(Fact):
     reason: str
     kind: WaitingKind = "other"
     subject: str = ""
+    #: When the wait is thought to be over, where that is known.
+    until: Moment | None = None
 
     @classmethod
     def of(cls, waiting: Waiting) -> RunWaiting:
         """The fact that the run waits for this."""
-        return cls(reason=waiting.reason, kind=waiting.kind, subject=waiting.subject)
+        return cls(reason=waiting.reason, **asdict(waiting))
 
     @model_validator(mode="before")
     @classmethod
@@ -129,7 +131,14 @@ class RunWaiting(Fact):
     @property
     def waiting(self) -> Waiting:
         """What for."""
-        return Waiting(self.kind, self.subject)
+        return Waiting(self.kind, self.subject, self.until)
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = serialize(self)
+        if self.until is None:
+            data.pop("until", None)
+        return data
 
 
 class RunPreempted(Fact):
@@ -458,6 +467,63 @@ class ModelProgress(Fact):
     per_second: float | None = None
 
 
+# -- coding agents
+
+
+class AgentSaid(Fact):
+    """The next piece of what an agent says; pieces of the same `message` are joined."""
+
+    type: Literal["agent.said"] = "agent.said"
+    message: str
+    #: What it says, what it thinks, and what it was told.
+    role: Literal["agent", "thought", "user"] = "agent"
+    text: str
+
+
+#: What a tool of an agent does, as the Agent Client Protocol tells it; "other" is all else.
+ToolKind = Literal[
+    "read", "edit", "delete", "move", "search", "execute", "think", "fetch", "switch_mode", "other",
+]  # fmt: skip
+
+
+class ToolCalled(Fact):
+    """An agent begins to use a tool; `asked`: it was allowed to by an answer or a rule."""
+
+    type: Literal["tool.called"] = "tool.called"
+    call: str
+    title: str = ""
+    tool: ToolKind = "other"
+    paths: tuple[str, ...] = ()
+    input: JsonObject = {}
+    asked: bool = False
+
+
+class ToolEnded(Fact):
+    """What came of it: the end of its output, and what it changed as a unified diff."""
+
+    type: Literal["tool.ended"] = "tool.ended"
+    call: str
+    status: Literal["completed", "failed", "cancelled"]
+    output: str = ""
+    diff: str = ""
+
+
+class PlanEntry(BaseModel):
+    """A thing that an agent means to do."""
+
+    model_config = ConfigDict(frozen=True)
+    content: str
+    status: Literal["pending", "in_progress", "completed"] = "pending"
+    priority: Literal["high", "medium", "low"] = "medium"
+
+
+class PlanUpdated(Fact):
+    """What an agent means to do by now, whole."""
+
+    type: Literal["plan.updated"] = "plan.updated"
+    entries: tuple[PlanEntry, ...] = ()
+
+
 # -- people
 
 
@@ -468,6 +534,15 @@ class AskRaised(Fact):
     choices: tuple[str, ...] = ()
     default: str | None = None
     expires_at: Moment | None = None
+    #: What one should see before one answers; of an agent's: tool, title, command, paths, diff.
+    details: JsonObject = {}
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = serialize(self)
+        if not self.details:
+            data.pop("details", None)
+        return data
 
 
 class AskAnswered(Fact):
@@ -475,6 +550,14 @@ class AskAnswered(Fact):
     name: str
     answer: str
     by: str
+
+
+class AskWithdrawn(Fact):
+    """Who asked needs no answer any more; the question takes none."""
+
+    type: Literal["ask.withdrawn"] = "ask.withdrawn"
+    name: str
+    reason: str
 
 
 class InterventionReceived(Fact):
@@ -601,7 +684,8 @@ KnownEvent = (
     | CorrectionCompleted | AnalysisCompleted | StepCompleted | StepFailed | Milestone | Progress
     | ArtifactPartial | ArtifactCompleted | Log | LogTruncated | ProcessStarted | ProcessExited
     | ModelUsed | ModelAnswered | ModelProgress
-    | AskRaised | AskAnswered | InterventionReceived | BackpressureRaised | BackpressureCleared
+    | AgentSaid | ToolCalled | ToolEnded | PlanUpdated
+    | AskRaised | AskAnswered | AskWithdrawn | InterventionReceived | BackpressureRaised | BackpressureCleared
     | SubscriberLagged | QueuePaused | QueueResumed | SlotsChanged
     | ScheduleSet | ScheduleRemoved | ScheduleSkipped | DaemonStarted | DaemonStopping
 )  # fmt: skip

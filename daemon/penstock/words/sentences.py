@@ -195,6 +195,33 @@ def _answered(event: e.AskAnswered) -> str:
     return f"{event.name}: {event.answer} (by {event.by})"
 
 
+def _said(event: e.AgentSaid) -> str:
+    return plain_text(event.text).strip() if event.role == "agent" else ""
+
+
+def _called(event: e.ToolCalled) -> str:
+    """What the tool does, unless its title begins with that."""
+    title = event.title or ", ".join(event.paths[:MOST_ITEMS])
+    if not title or title.lower().startswith(event.tool):
+        return title or event.tool
+    return f"{event.tool}: {title}"
+
+
+def _tool_ended(event: e.ToolEnded) -> str:
+    """How it went wrong; what went well says nothing that its beginning did not."""
+    said = event.output.strip().splitlines()
+    why = f": {said[-1]}" if said else ""
+    return "" if event.status == "completed" else f"tool {event.status}{why}"
+
+
+def _plan(event: e.PlanUpdated) -> str:
+    """How far, and what comes now; of the entries as models or as plain JSON has them."""
+    entries = [e if isinstance(e, Mapping) else e.model_dump() for e in event.entries]
+    done = sum(entry.get("status") == "completed" for entry in entries)
+    now = next((e["content"] for e in entries if e.get("status") == "in_progress"), "")
+    return f"plan: {done} of {len(entries)} done{f', now: {now}' if now else ''}"
+
+
 def _raised(event: e.BackpressureRaised) -> str:
     if event.level == "critical":
         return f"{event.gauge} full: {event.used}/{event.capacity}"
@@ -315,10 +342,18 @@ SENTENCES: Mapping[str, Sentence] = {
         ),
     ),
     "model.progress": Sentence(model_doing),
+    "agent.said": Sentence(lambda e: f"{e.role}: {plain_text(e.text)}", _said),
+    "tool.called": Sentence(_called, _called),
+    "tool.ended": Sentence(lambda e: f"{e.call}  {e.status}", _tool_ended),
+    "plan.updated": Sentence(_plan, _plan),
     "ask.raised": Sentence(
         lambda e: f"{e.name}: {e.question}", lambda e: f"asks {e.name}: {e.question}"
     ),
     "ask.answered": Sentence(_answered, _answered),
+    "ask.withdrawn": Sentence(
+        lambda e: f"{e.name}: {e.reason}",
+        lambda e: f"no longer asks {e.name}: {e.reason}",
+    ),
     "intervention.received": Sentence(lambda e: e.text),
     "backpressure.raised": Sentence(
         lambda e: f"{e.gauge} {e.used}/{e.capacity} ({e.level})", _raised

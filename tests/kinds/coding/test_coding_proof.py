@@ -36,6 +36,7 @@ from penstock.kinds.coding.proving import (
     judge_tests,
     make_runnable,
     make_stub,
+    own_frames,
 )
 from penstock.kinds.coding.solving import FAILING, FAILING_FILE
 from penstock.words.recorded import Recorded
@@ -250,6 +251,38 @@ def test_tests_are_counted_as_runners_tell_them(output: str, count: int | None) 
 def test_tests_import_the_module_they_are_about(test: str, begins: str) -> None:
     """WF-02: of eight recorded answers none did."""
     assert import_module(test, "lib/slug.py").startswith(begins)
+
+
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "<frozen runpy>", line 88, in _run_code
+  File "/usr/lib/python3.11/unittest/loader.py", line 162, in loadTestsFromName
+    module = __import__(module_name)
+             ^^^^^^^^^^^^^^^^^^^^^^^
+  File "/runs/it's (1)/tree/test_a.py", line 1, in <module>
+    from a import *
+  File "/runs/it's (1)/tree/lib/a.py", line 2, in <module>
+    (code)
+     ^^^^
+NameError: name 'code' is not defined
+"""
+OWN = """\
+Traceback (most recent call last):
+  File "test_a.py", line 1, in <module>
+    from a import *
+  File "lib/a.py", line 2, in <module>
+    (code)
+     ^^^^
+NameError: name 'code' is not defined
+"""
+
+
+def test_of_tracebacks_only_the_files_at_hand_are_told() -> None:
+    """CX-05: the runner's own frames took half of a small model's prompt, three times over."""
+    assert own_frames(TRACEBACK, "/runs/it's (1)/tree") == OWN
+    assert own_frames(OWN, "/runs/it's (1)/tree") == OWN
+    said = "FAIL: test_a\n  File it\n    x\n"
+    assert own_frames(said, "/tree") == said
 
 
 def test_a_stub_has_the_names_of_the_code_and_does_nothing() -> None:

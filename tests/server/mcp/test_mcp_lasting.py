@@ -175,3 +175,39 @@ async def test_what_is_kept_of_sessions_is_bounded() -> None:
         await sessions.receive({**scope, "method": "DELETE"}, receive, send)
     assert statuses == [200] * 20
     assert sessions.kept() == (0, 3)
+
+
+async def test_a_session_is_over_when_its_client_hears_that_it_is() -> None:
+    """MCP-01: what the client asks next may come before the answer is quite away."""
+    session = with_opening("one", json.dumps(FIRST).encode()).encode()
+    scope = {"method": "DELETE", "headers": [(b"mcp-session-id", session)]}
+    open_sessions = {b"one"}
+    statuses: list[int] = []
+
+    async def server(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        known = dict(scope["headers"]).get(b"mcp-session-id", b"new")
+        status = 200 if known in open_sessions or known == b"new" else 404
+        if scope["method"] == "DELETE":
+            open_sessions.discard(known)
+        headers = [(b"mcp-session-id", b"new")] if known == b"new" else []
+        await send({"type": "http.response.start", "status": status, "headers": headers})  # fmt: skip
+        await send({"type": "http.response.body", "body": b""})
+
+    sessions = LastingSessions(server, 3)
+
+    async def receive() -> Any:
+        body = json.dumps(LIST).encode()
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def hear(event: Any) -> None:
+        if "status" in event:
+            statuses.append(event["status"])
+
+    async def ask_at_once(event: Any) -> None:
+        await hear(event)
+        if "status" in event:
+            await sessions.receive({**scope, "method": "POST"}, receive, hear)
+
+    await sessions.receive(scope, receive, ask_at_once)
+    assert statuses == [200, 404]

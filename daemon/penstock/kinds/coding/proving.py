@@ -81,6 +81,18 @@ def commands_to_run(
     return [named] if fresh else [named, DEFAULT_TESTS]
 
 
+def own_frames(output: str, root: str) -> str:
+    """What tests said, without the frames of tracebacks that are not of the files at hand, which stand without
+    their folder: what a test runner calls inside itself fills a small model's window and says nothing.
+    """
+    own = re.escape(root.rstrip("/"))
+    foreign = rf'^  File "(?!{own}/)/[^"\n]*", line \d+.*\n(?:    .*\n)*'
+    frozen = r'^  File "<frozen [^"\n]*", line \d+.*\n(?:    .*\n)*'
+    for frames in (foreign, frozen):
+        output = re.sub(frames, "", output, flags=re.MULTILINE)
+    return output.replace(f"{root.rstrip('/')}/", "")
+
+
 def count_tests(output: str) -> int | None:
     """How many tests were run and not skipped, as far as the output tells; None if it does not."""
     counted = [int(next(filter(None, found))) for found in _COUNTED.findall(output)]
@@ -215,7 +227,9 @@ async def run_tests(
         failure = await _run_all(work, commands)
     if deadline.cancelled_caught:
         failure = f"timeout after {inputs.test_timeout:g} s"
-    output = await history.output_since(begin, LONGEST_OUTPUT)
+    output = own_frames(
+        await history.output_since(begin, LONGEST_OUTPUT), str(work.tree.root)
+    )
     return {"failure": failure or judge_tests(inputs.tests, output), "output": output}
 
 

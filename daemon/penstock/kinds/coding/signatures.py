@@ -25,6 +25,19 @@ Questions = Annotated[list[OneLine], Field(json_schema_extra={"maxItems": 10})]
 Findings = Annotated[list[OneLine], Field(json_schema_extra={"maxItems": 5})]
 
 
+#: Examples of files, as models are to give them.
+EXAMPLE_CODE = """\
+def to_fahrenheit(celsius):
+    return celsius * 9 / 5 + 32"""
+EXAMPLE_TESTS = """\
+import unittest
+from temperature import *
+
+class TestTemperature(unittest.TestCase):
+    def test_water_boils(self):
+        self.assertEqual(to_fahrenheit(100), 212)"""
+
+
 class MakePlan(dspy.Signature):  # type: ignore[misc]
     """You plan small programs: which files of code the task needs. For one function it is one file."""
 
@@ -68,7 +81,9 @@ class WriteModule(dspy.Signature):  # type: ignore[misc]
     tests_run_by: str = dspy.InputField()
     files: str = dspy.InputField()
     module: str = dspy.InputField()
-    code: str = dspy.OutputField(desc="the whole text of the file")
+    code: str = dspy.OutputField(
+        desc="the whole text of the file", examples=[EXAMPLE_CODE]
+    )
 
 
 class WriteTestedModule(WriteModule):
@@ -76,7 +91,8 @@ class WriteTestedModule(WriteModule):
 
     tests: str = dspy.OutputField(
         desc="the whole text of its test file, with a few plain tests, each of which follows from"
-        " the task"
+        " the task",
+        examples=[EXAMPLE_TESTS],
     )
 
 
@@ -89,7 +105,9 @@ class CorrectModule(dspy.Signature):  # type: ignore[misc]
     module: str = dspy.InputField()
     files: str = dspy.InputField()
     problem: str = dspy.InputField()
-    code: str = dspy.OutputField(desc="the whole text of the repaired file")
+    code: str = dspy.OutputField(
+        desc="the whole text of the repaired file", examples=[EXAMPLE_CODE]
+    )
     tests: str = dspy.OutputField(
         default="unchanged",
         desc="the whole text of its test file, only if a test contradicts the task; never weaken one",
@@ -112,7 +130,9 @@ class RewriteTests(dspy.Signature):  # type: ignore[misc]
     notes: str = dspy.InputField()
     module: str = dspy.InputField()
     problem: str = dspy.InputField()
-    tests: str = dspy.OutputField(desc="the whole text of the test file")
+    tests: str = dspy.OutputField(
+        desc="the whole text of the test file", examples=[EXAMPLE_TESTS]
+    )
 
 
 class ReviewCode(dspy.Signature):  # type: ignore[misc]

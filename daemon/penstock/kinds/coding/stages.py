@@ -58,6 +58,10 @@ _ASKED: Mapping[str, _QuestionForm] = {
 }
 
 
+#: Facts that the question about them tells whole: they may be long, and are not said twice.
+_IN_QUESTION = frozenset({"run.started", "test.failed", "correction.started"})
+
+
 @dataclass(eq=False, slots=True)
 class Work:
     """The run, what it has told, and where it works."""
@@ -138,8 +142,8 @@ class Work:
 
     def _layers(self, current: Recorded) -> Layers:
         layers = build_layers(self.prompts, self.history.facts, current)
-        # The request itself is the question already, and it may be long.
-        return replace(layers, current="") if current.type == "run.started" else layers
+        told = current.type in _IN_QUESTION
+        return replace(layers, current="") if told else layers
 
     def _last_words(self) -> int:
         fact = self.history.newest("intervention.received")

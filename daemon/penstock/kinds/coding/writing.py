@@ -235,14 +235,10 @@ def _describe(module: PlannedModule) -> str:
         lines.append(f"tests: {module.tests}")
         if module.path.endswith(".py"):
             name = import_name(module.path)
-            title = "".join(part.title() for part in module.name.split("_"))
             lines += [
-                "the test file looks like this:",
+                "the test file begins with:",
                 "import unittest",
                 f"from {name} import *",
-                f"class Test{title}(unittest.TestCase):",
-                "    def test_one(self):",
-                "        self.assertEqual(…, …)",
             ]
     return "\n".join(lines)
 

@@ -17,6 +17,7 @@ from penstock.log.newest_output import newest_output
 from penstock.log.projections import AskView, RunView
 from penstock.runs.core import Core
 from penstock.runs.reader import LOG_TYPES
+from penstock.runs.run_scopes import RunScope
 from penstock.server.coding_tasks import CodingTasks
 from penstock.server.encoders import OUTPUT_STREAMS
 from penstock.server.events_page import read_page
@@ -27,6 +28,7 @@ from penstock.server.json_bodies import (
     status_line,
     submit_json,
 )
+from penstock.server.judge import ScopeJudge
 from penstock.server.mcp import arguments as a
 from penstock.server.mcp.kind_tools import misfits_of_inputs
 from penstock.server.mcp.misfits import Misfits, taken
@@ -57,6 +59,8 @@ class Caller:
     #: Asks its user a run's question while it waits: the answer, or None if the user gave none. None
     #: for a caller that cannot be asked in the midst of a call.
     ask: Callable[[AskView], Awaitable[str | None]] | None = None
+    #: On behalf of which run it calls; None: the owner calls.
+    scope: RunScope | None = None
 
 
 ToolCall = Callable[[Any, Caller], Awaitable[dict[str, Any]]]
@@ -74,14 +78,17 @@ def tool_calls(core: Core, shutdown: Shutdown) -> Mapping[str, ToolCall]:
 
 
 def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
-    waiting = RunWaiter(core, shutdown)
+    waiting, judge = RunWaiter(core, shutdown), ScopeJudge(core)
 
     async def start_run(request: SubmitRequest, caller: Caller) -> dict[str, Any]:
         kind = core.kinds.get(request.kind)
         if kind and (faults := misfits_of_inputs(kind, request.inputs, at="inputs")):
             raise Misfits(faults)
+        wanted, parent_id = await judge.child(
+            caller.scope, request.in_trace(caller.traceparent)
+        )
         submitted = await core.submitter.submit(
-            request.in_trace(caller.traceparent), surroundings=caller.surroundings
+            wanted, surroundings=caller.surroundings, parent_id=parent_id
         )
         return submit_json(submitted, caller.base)
 
@@ -89,6 +96,7 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
         # A kind's own tool has no word for schedules.
         if not isinstance(request, a.StartRun) or request.every is None:
             return await start_run(request, caller)
+        await judge.admit(caller.scope, "nothing")
         wanted = request.model_dump(exclude={"every", "run_id"}, exclude_unset=True)
         name, zone = _needed("run_id", request.run_id), local_zone_name()
         schedule = {"name": name, "timing": request.every, "zone": zone, "run": wanted}

@@ -65,9 +65,7 @@ class LastingSessions:
         inner = self._renewed.get(told, told.partition(".")[0])
         heard = _Heard(receive)
         if scope["method"] == "DELETE":
-            status = await self._ask(told, inner, scope, heard, send)
-            if status < 400:
-                self._end(told)
+            await self._ask(told, inner, scope, heard, self._ending(told, send))
         elif await self._ask(told, inner, scope, heard, send, unless=404) == 404:
             renewed = await self._renew(told, inner, opening, scope)
             heard.again()
@@ -135,6 +133,16 @@ class LastingSessions:
         heard.put(json.dumps(message).encode())
         await self._server({**scope, "method": "POST", "headers": headers}, heard.receive, listen)  # fmt: skip
         return given
+
+    def _ending(self, told: str, send: Send) -> Send:
+        """Ends the session before its client hears so: what it asks next may come at once."""
+
+        async def pass_on(event: Event) -> None:
+            if event["type"] == "http.response.start" and event["status"] < 400:
+                self._end(told)
+            await send(event)
+
+        return pass_on
 
     def _end(self, told: str) -> None:
         self._renewed.pop(told, None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import mcp.types as wire
@@ -18,6 +19,9 @@ from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, ValidationError
 
 from penstock.runs.core import Core
+from penstock.runs.run_scopes import RunScope
+from penstock.server.asgi import RUN_STATE
+from penstock.server.judge import RunMay, ScopeJudge
 from penstock.server.mcp import prompts, resources
 from penstock.server.mcp.calls import Caller, tool_calls
 from penstock.server.mcp.elicitation import asker, questions_for, take_responses
@@ -40,8 +44,25 @@ from penstock.words.surroundings import CALLER_IN_META, Surroundings
 Context = ServerRequestContext[Any, Any]
 _log = logging.getLogger("penstock.mcp")
 
+#: What answers a request, and of which run its parameters say that it is about.
+Handler = Callable[[Context, Any], Awaitable[Any]]
+RunOf = Callable[[Any], str | None]
+
 #: Tools that start a run: a client that knows tasks is given one.
 _STARTERS = frozenset({"start_run", "retry_run", "start_coding_task"})
+
+
+def of_no_run(_params: Any) -> None:
+    """What is about no run, or about more than one."""
+    return
+
+
+def run_of_uri(params: Any) -> str | None:
+    """The run whose resource is meant; None for an address of none."""
+    try:
+        return resources.parse_uri(params.uri).run_id
+    except NotFound:
+        return None
 
 
 class Handlers:
@@ -59,13 +80,32 @@ class Handlers:
         self._core, self._tasks, self._base = core, tasks, base
         kinds = list(core.kinds.values())
         by_kind = kind_tools(kinds)
+        self._kinds, self._judge = kinds, ScopeJudge(core)
         self._listed = listed_tools(kinds, by_kind)
         self._by_kind = {tool.name: tool for tool in by_kind}
         self._calls = tool_calls(core, shutdown)
 
-    async def list_tools(self, _ctx: Context, _params: Any) -> wire.ListToolsResult:
+    def judged(
+        self, handler: Handler, may: RunMay, run_of: RunOf = of_no_run
+    ) -> Handler:
+        """`handler`, where it is asked on behalf of a run only for what that may."""
+
+        async def handle(ctx: Context, params: Any) -> Any:
+            if (scope := scope_of(ctx)) is not None:
+                try:
+                    await self._judge.admit(scope, may, run_of(params))
+                except PenstockError as error:
+                    raise MCPError(wire.INVALID_REQUEST, str(error)) from None
+            return await handler(ctx, params)
+
+        return handle
+
+    async def list_tools(self, ctx: Context, _params: Any) -> wire.ListToolsResult:
         await trio.lowlevel.checkpoint()
-        return wire.ListToolsResult(tools=self._listed)
+        scope, listed = scope_of(ctx), self._listed
+        if scope is not None:
+            listed = listed_tools(self._kinds, self._by_kind.values(), scope)
+        return wire.ListToolsResult(tools=listed)
 
     async def call_tool(self, ctx: Context, params: wire.CallToolRequestParams) -> Any:
         """What a tool gives; an error is a result too, since the model is to read it."""
@@ -106,23 +146,31 @@ class Handlers:
     async def _call(
         self, ctx: Context, params: wire.CallToolRequestParams
     ) -> wire.CallToolResult | wire.InputRequiredResult | dict[str, Any]:
+        scope = scope_of(ctx)
         caller = Caller(
             self._base_of(ctx),
             lambda n, text: _report(ctx, n, text),
             _surroundings_of(ctx),
             _traceparent_of(ctx),
-            asker(ctx),
+            # Whom an agent's client would ask is the agent.
+            asker(ctx) if scope is None else None,
+            scope,
         )
-        await take_responses(self._tasks, params)
+        if scope is None:
+            await take_responses(self._tasks, params)
         name, sent = params.name, said(params.arguments or {})
         arguments: BaseModel
         if (tool := self._by_kind.get(name)) is not None:
             name, arguments = "start_run", tool.request(sent)
         else:
             arguments = taken(TOOLS[name].takes, sent)
+        run_id = getattr(arguments, "run_id", None)
+        await self._judge.admit(scope, TOOLS[name].for_run, run_id)
         given = await self._calls[name](arguments, caller)
-        if name in _STARTERS and "run_id" in given and declared(ctx):
+        if scope is None and name in _STARTERS and "run_id" in given and declared(ctx):
             return created(await self._tasks.look(given["run_id"]))
+        if scope is not None:
+            return text_result(given)
         asked = await questions_for(ctx, self._core, params, arguments)
         return asked or text_result(given)
 
@@ -191,6 +239,15 @@ class Handlers:
         return wire.EmptyResult()
 
 
+def scope_of(ctx: Context) -> RunScope | None:
+    """On behalf of which run a message comes; None: it is the owner's."""
+    if ctx.request is None:
+        # It came by no server of ours, but from this very process.
+        return None
+    scope: RunScope | None = ctx.request.scope["state"][RUN_STATE]
+    return scope
+
+
 def _surroundings_of(ctx: Context) -> Surroundings | None:
     """What the caller sent of the place it works in, as `penstock mcp` does. Refused."""
     sent = (ctx.meta or {}).get(CALLER_IN_META)
@@ -240,26 +297,29 @@ def build_server(
     """
     tasks = RunTasks(core, base)
     handlers = Handlers(core, shutdown, tasks, base, called)
+    judged = handlers.judged
     server: Server[Any] = Server(
         "penstock",
         version=core.version,
         title="Penstock",
         instructions=INSTRUCTIONS,
-        on_list_tools=handlers.list_tools,
+        on_list_tools=judged(handlers.list_tools, "all"),
+        # Each by the tool that it calls.
         on_call_tool=handlers.call_tool,
-        on_list_resources=handlers.list_resources,
-        on_list_resource_templates=handlers.list_templates,
-        on_read_resource=handlers.read_resource,
-        on_list_prompts=handlers.list_prompts,
-        on_get_prompt=handlers.get_prompt,
-        on_completion=handlers.complete,
-        on_subscribe_resource=subscriptions.subscribe,
-        on_unsubscribe_resource=subscriptions.unsubscribe,
-        on_subscriptions_listen=subscriptions.listen,
+        on_list_resources=judged(handlers.list_resources, "nothing"),
+        on_list_resource_templates=judged(handlers.list_templates, "all"),
+        on_read_resource=judged(handlers.read_resource, "tree", run_of_uri),
+        on_list_prompts=judged(handlers.list_prompts, "all"),
+        on_get_prompt=judged(handlers.get_prompt, "all"),
+        on_completion=judged(handlers.complete, "nothing"),
+        on_subscribe_resource=judged(subscriptions.subscribe, "nothing"),
+        on_unsubscribe_resource=judged(subscriptions.unsubscribe, "nothing"),
+        on_subscriptions_listen=judged(subscriptions.listen, "nothing"),
     )
     level = wire.SetLevelRequestParams
-    server.add_request_handler("logging/setLevel", level, handlers.set_level)
-    install_tasks(server, tasks)
+    set_level = judged(handlers.set_level, "all")
+    server.add_request_handler("logging/setLevel", level, set_level)
+    install_tasks(server, tasks, lambda handler: judged(handler, "nothing"))
     return server
 
 

@@ -14,7 +14,9 @@ from mcp.types import ToolAnnotations
 from pydantic import BaseModel
 
 from penstock.runs.kind import Kind
+from penstock.runs.run_scopes import RunScope
 from penstock.server.coding_tasks import TASK_KIND
+from penstock.server.judge import RunMay
 from penstock.server.mcp import arguments as a
 from penstock.server.mcp.kind_tools import KindTool
 from penstock.server.mcp.plain_schema import Schema, plain_schema
@@ -91,6 +93,8 @@ class Tool:
     destroys: bool = False
     repeatable: bool = True
     outside: bool = False
+    #: What of it a run may ask; see `judge`.
+    for_run: RunMay = "nothing"
 
 
 _STATE = (
@@ -109,6 +113,7 @@ TOOLS: dict[str, Tool] = {
             destroys=True,
             repeatable=False,
             outside=True,
+            for_run="child",
         ),
         Tool(
             "wait_run",
@@ -116,12 +121,14 @@ TOOLS: dict[str, Tool] = {
             f" again if it has not ended. {_STATE}",
             a.WaitRun,
             reads_only=True,
+            for_run="tree",
         ),
         Tool(
             "get_run",
             "The run as it stands, as wait_run gives it.",
             a.OneRun,
             reads_only=True,
+            for_run="tree",
         ),
         Tool(
             "read_output",
@@ -129,6 +136,7 @@ TOOLS: dict[str, Tool] = {
             " them. `next` as `after` gives what is new.",
             a.ReadOutput,
             reads_only=True,
+            for_run="tree",
         ),
         Tool(
             "list_runs",
@@ -160,16 +168,18 @@ TOOLS: dict[str, Tool] = {
         ),
         Tool(
             "read_events",
-            "What happened, oldest first: output, progress, steps, questions, the end. While `more`,"
+            "What happened, oldest first: output, steps, what an agent says and does, the end. While `more`,"
             " call again with `after` = `next`.",
             a.ReadEvents,
             reads_only=True,
+            for_run="tree",
         ),
         Tool(
             "list_pipelines",
             "The kinds of run, with the schemas of their inputs and output.",
             a.ListPipelines,
             reads_only=True,
+            for_run="all",
         ),
         Tool(
             "queue_status",
@@ -203,12 +213,19 @@ TOOLS: dict[str, Tool] = {
 
 
 def listed_tools(
-    kinds: Iterable[Kind], by_kind: Iterable[KindTool] = ()
+    kinds: Iterable[Kind],
+    by_kind: Iterable[KindTool] = (),
+    scope: RunScope | None = None,
 ) -> list[WireTool]:
-    """The tools as `tools/list` tells them, those of single kinds first."""
-    by_kind = list(by_kind)
+    """The tools as `tools/list` tells them, those of single kinds first; of a run's what it may call."""
+    kinds, by_kind, tools = list(kinds), list(by_kind), list(TOOLS.values())
+    if scope is not None:
+        kinds = [kind for kind in kinds if kind.name in scope.kinds]
+        by_kind = [tool for tool in by_kind if tool.kind in kinds]
+        without = {"nothing"} if kinds else {"nothing", "child"}
+        tools = [tool for tool in tools if tool.for_run not in without]
     listed = [_of_kind(tool) for tool in by_kind]
-    for tool in TOOLS.values():
+    for tool in tools:
         starts_any = tool.takes is a.StartRun
         schema = (
             start_run_schema(kinds, by_kind) if starts_any else _schema_of(tool.takes)

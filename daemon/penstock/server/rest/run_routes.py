@@ -13,6 +13,7 @@ from penstock.runs.submit import Submitted
 from penstock.server.coding_tasks import CodingTasks
 from penstock.server.http_answer import HttpAnswer, json_answer
 from penstock.server.json_bodies import ask_json, submit_json
+from penstock.server.judge import ScopeJudge
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
     AnswerRequest,
@@ -54,13 +55,13 @@ def task_handlers(core: Core) -> dict[str, Handler]:
     return {"create_task": create_task, "get_task": get_task}
 
 
-def run_handlers(core: Core) -> dict[str, Handler]:
+def run_handlers(core: Core, judge: ScopeJudge) -> dict[str, Handler]:
     """The handlers that submit runs, by the name of their route."""
 
     async def submit(call: Call) -> HttpAnswer:
         sent = read_json(RunRequest, call.body)
         request = sent.in_trace(call.headers.get("traceparent"))
-        if not _prefers_live(call):
+        if call.scope is not None or not _prefers_live(call):
             return await _submit(call, request, None)
         run_id = request.run_id or core.environment.new_run_id()
         request = request.model_copy(update={"run_id": run_id})
@@ -71,8 +72,10 @@ def run_handlers(core: Core) -> dict[str, Handler]:
         call: Call, request: RunRequest, live: LiveOutput | None
     ) -> HttpAnswer:
         caller = request.caller
+        wanted, parent_id = await judge.child(call.scope, request)
         submitted = await core.submitter.submit(
-            request,
+            wanted,
+            parent_id=parent_id,
             surroundings=None if caller is None else caller.surroundings(),
             wait=call.query["wait"],
         )
@@ -193,14 +196,15 @@ def ask_handlers(core: Core) -> dict[str, Handler]:
 
     async def list_asks(_call: Call) -> HttpAnswer:
         rows = await core.reader.asks()
-        return json_answer({"asks": [ask_json(row) for row in rows]})
+        asks = [ask_json(row, core.reader.ask_details(row)) for row in rows]
+        return json_answer({"asks": asks})
 
     async def get_ask(call: Call) -> HttpAnswer:
         name = call.path["name"]
         rows = await core.reader.asks(call.run_id, only_open=False)
         for row in rows:
             if row.name == name:
-                return json_answer(ask_json(row))
+                return json_answer(ask_json(row, core.reader.ask_details(row)))
         raise AskNotFound(run_id=call.run_id, name=name)
 
     async def answer(call: Call) -> HttpAnswer:

@@ -1,0 +1,94 @@
+"""Which programs that come to the Unix socket are those of guarded runs: they get the scope of their run.
+
+There is no token to ask for on that socket, since only processes of our user reach it; a coding agent
+is one of them. While no guarded run executes, nothing is looked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from penstock.processes.ancestry import Ancestry, ancestry_of
+from penstock.runs.run_scopes import RunScope
+from penstock.words.errors import Forbidden
+from penstock.words.events import ProcessStarted
+
+#: Seconds after the end of a guarded tree, and after the start of the daemon, in which programs are still
+#: looked at: one may have knocked before it was ended, and is let in after that.
+LINGER_SECONDS = 10.0
+
+
+@dataclass(eq=False, slots=True)
+class GuardedTree:
+    """What is known of one process tree of a guarded run."""
+
+    scope: RunScope
+    supervisor: int = 0
+    session: int = 0
+    #: The name of its cgroup, which no other has; one that is None is nobody's.
+    group: str | None = None
+
+    def launched(self, supervisor: int) -> None:
+        """Its supervisor is there, and has started nothing yet."""
+        self.supervisor = supervisor
+
+    def started(self, event: ProcessStarted) -> None:
+        """Its program has begun, in a session of its own."""
+        self.session = event.pid
+        self.group = None if event.cgroup is None else os.path.basename(event.cgroup)
+
+    def holds(self, one: Ancestry) -> bool:
+        """Whether this process is one of the tree's.
+
+        Its supervisor adopts what the tree leaves behind, but where no supervisor can, or if it was
+        killed; and a process can have itself adopted by others, and stay in the cgroup.
+        """
+        return (
+            self.supervisor in one.pids
+            or (self.session > 0 and one.session == self.session)
+            or self.group in one.groups
+            or one.run_id == self.scope.run_id
+        )
+
+
+@dataclass(eq=False, slots=True)
+class GuardedTrees:
+    """The process trees of all guarded runs that execute now."""
+
+    _trees: list[GuardedTree] = field(default_factory=list)
+    _until: float = field(default_factory=lambda: trio.current_time() + LINGER_SECONDS)
+
+    @contextmanager
+    def open_tree(self, scope: RunScope) -> Iterator[GuardedTree]:
+        """A tree of this run, which is gone when the block is left."""
+        tree = GuardedTree(scope)
+        self._trees.append(tree)
+        try:
+            yield tree
+        finally:
+            self._trees.remove(tree)
+            self._until = trio.current_time() + LINGER_SECONDS
+
+    def scope_of(self, pid: int) -> RunScope | None:
+        """The scope of the run to which the process at the other end of a connection belongs.
+
+        None for the owner's. Forbidden if nobody can tell: it has ended, or what it descends from is
+        hidden. A pid of 0 is of a namespace in which no program of ours can be.
+        """
+        if not pid or not (self._trees or trio.current_time() < self._until):
+            return None
+        one = ancestry_of(pid)
+        for tree in self._trees:
+            if tree.holds(one):
+                return tree.scope
+        if one.whole:
+            return None
+        raise Forbidden(
+            f"a coding agent runs, and nobody can tell whether the process {pid} is one of its own:"
+            " what it descends from has ended or is hidden; ask again, or by the port with the token"
+        )
