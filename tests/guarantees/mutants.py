@@ -1309,7 +1309,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1318,9 +1318,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1345,9 +1345,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1368,7 +1368,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1377,9 +1377,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1395,7 +1395,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), spec.labels)
+                    shown, labels = (_clean_fields(spec.shown, wanted), spec.labels)
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1404,9 +1404,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1427,7 +1427,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1436,9 +1436,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1454,7 +1454,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return write
@@ -1463,9 +1463,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1486,7 +1486,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1495,9 +1495,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1513,7 +1513,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1522,9 +1522,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1545,7 +1545,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1554,9 +1554,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1572,7 +1572,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1581,9 +1581,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
