@@ -1,0 +1,155 @@
+"""Forgetting ended runs, oldest first, and tombstones; and which of their folders are still there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from penstock.log.tables.callers import forget_unused
+from penstock.log.tables.db import Db
+from penstock.log.tables.rows import FOLDER_OF, to_micros
+from penstock.log.tables.transaction import Transaction
+from penstock.log.writes import Prune, Pruned
+from penstock.words.errors import LogDamaged
+
+#: Folders that are still to be removed and are remembered; of more, the oldest are left for good.
+MOST_FOLDERS = 1000
+
+#: What is forgotten beside runs, in words.
+ENVIRONMENTS = "environments of forgotten runs"
+TOMBSTONES = "tombstones"
+
+_OLDEST = (
+    "SELECT key, run_id, ended_at, last_position FROM runs WHERE ended_at IS NOT NULL"
+    " AND (ended_at, key) > (?, ?) ORDER BY ended_at, key LIMIT 1"
+)
+# Before whatever ended.
+_FIRST = (-(2**63), -(2**63))
+_FORGET = (
+    "DELETE FROM events WHERE run = ?",
+    "DELETE FROM asks WHERE run = ?",
+    "DELETE FROM prerequisites WHERE prerequisite = ?",
+    "DELETE FROM prerequisites WHERE run = ?",
+    "DELETE FROM specs WHERE key = ?",
+    "DELETE FROM windows WHERE run = ?",
+    "DELETE FROM callers WHERE run = ?",
+    "DELETE FROM plans WHERE run = ?",
+    "DELETE FROM runs WHERE key = ?",
+)
+
+
+def prune(transaction: Transaction, write: Prune) -> Pruned:
+    """Forget what is too old or too much; positions are never used again."""
+    transaction.flush()
+    db = transaction.db
+    # The highest number there was; what is forgotten here may have it.
+    (highest,) = db.execute("SELECT max(key) FROM runs").fetchone()
+    if highest > transaction.meta("numbered"):
+        transaction.set_meta("numbered", highest)
+    (ended,) = db.execute(
+        "SELECT count(*) FROM runs WHERE ended_at IS NOT NULL"
+    ).fetchone()
+    before, floor = to_micros(write.before), transaction.meta("floor")
+    runs: list[str] = []
+    damaged: list[str] = []
+    more, place = False, _FIRST
+    while oldest := db.execute(_OLDEST, place).fetchone():
+        key, run_id, ended_at, last_position = oldest
+        place = (ended_at, key)
+        if not (isinstance(ended_at, int) and isinstance(last_position, int)):
+            # What is no number sorts last, so nothing whole comes after it.
+            damaged.append(str(run_id))
+            continue
+        if (
+            ended_at >= before
+            and ended <= write.keep
+            and db.used_bytes() <= write.max_bytes
+        ):
+            break
+        if len(runs) == write.limit:
+            more = True
+            break
+        ended -= 1
+        if run_id in write.skip:
+            damaged.append(run_id)
+            continue
+        _forget(transaction, key, run_id)
+        floor = max(floor, last_position + 1)
+        runs.append(run_id)
+    if runs and ENVIRONMENTS not in write.skip_beside:
+        with _naming(db, ENVIRONMENTS):
+            forget_unused(db)
+    transaction.set_meta("floor", floor)
+    if TOMBSTONES not in write.skip_beside:
+        with _naming(db, TOMBSTONES):
+            _prune_tombstones(db, write)
+    folders = _remember_folders(db, write, runs, floor)
+    return Pruned(runs=tuple(runs), more=more, folders=folders, damaged=tuple(damaged))
+
+
+@contextmanager
+def _naming(db: Db, beside: str) -> Iterator[None]:
+    """LogDamaged with what the log is damaged under; no engine takes more in that transaction."""
+    try:
+        yield
+    except Exception as error:
+        if not db.tells_of_damage(error):
+            raise
+        why = f"the log is damaged under the {beside}: {error}"
+        raise LogDamaged(why, beside=beside) from None
+
+
+def _forget(transaction: Transaction, key: int, run_id: str) -> None:
+    """All rows of one run; an error in them is the damage of this run."""
+    transaction.at_work = run_id
+    for sql in _FORGET:
+        transaction.db.execute(sql, (key,))
+    transaction.at_work = None
+    transaction.drop(run_id)
+
+
+# Names that begin with FOLDER_OF, by what may follow its last character.
+_FOLDERS = (
+    f"name >= '{FOLDER_OF}' AND name < '{FOLDER_OF[:-1]}{chr(ord(FOLDER_OF[-1]) + 1)}'"
+)
+_RUN_OF = f"substr(name, {len(FOLDER_OF) + 1})"
+
+
+def _remember_folders(
+    db: Db, write: Prune, runs: list[str], floor: int
+) -> tuple[str, ...]:
+    """The forgotten runs whose folders are still to be removed, kept with the log.
+
+    The floor grows with every round: what is highest was forgotten last.
+    """
+    gone = [(FOLDER_OF + run_id,) for run_id in write.removed]
+    db.executemany("DELETE FROM meta WHERE name = ?", gone)
+    left: list[tuple[Any, ...]] = [(FOLDER_OF + run_id, floor) for run_id in runs]
+    db.executemany(
+        "INSERT INTO meta (name, value) VALUES (?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        left,
+    )
+    # Whoever took the id of a forgotten run has its folder too.
+    db.execute(
+        f"DELETE FROM meta WHERE {_FOLDERS} AND {_RUN_OF} IN (SELECT run_id FROM runs)"
+    )
+    db.execute(
+        f"DELETE FROM meta WHERE {_FOLDERS} AND name NOT IN (SELECT name FROM meta"
+        f" WHERE {_FOLDERS} ORDER BY value DESC, name LIMIT ?)",
+        (MOST_FOLDERS,),
+    )
+    found = db.execute(f"SELECT {_RUN_OF} FROM meta WHERE {_FOLDERS} ORDER BY name")
+    return tuple(run_id for (run_id,) in found)
+
+
+def _prune_tombstones(db: Db, write: Prune) -> None:
+    db.execute(
+        "DELETE FROM tombstones WHERE at < ?", (to_micros(write.tombstones_before),)
+    )
+    db.execute(
+        "DELETE FROM tombstones WHERE run_id NOT IN"
+        " (SELECT run_id FROM tombstones ORDER BY at DESC LIMIT ?)",
+        (write.max_tombstones,),
+    )

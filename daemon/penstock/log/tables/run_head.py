@@ -1,0 +1,179 @@
+"""The columns of a run that handlers look at, and what may be done to a run that has them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+
+from penstock.log.tables.db import Statements
+from penstock.log.tables.output_window import Window
+from penstock.log.tables.plans import WaitPlan
+from penstock.log.writes import Fence, RunSpec
+from penstock.words.clocks import Clock
+from penstock.words.errors import Conflict, Fenced, LogDamaged, Refused, Terminal
+from penstock.words.lifecycle import (
+    EXECUTING_STATES,
+    FIRST_STATE,
+    OPEN_STATES,
+    TERMINAL_STATES,
+    IllegalTransition,
+    State,
+    next_state,
+)
+
+#: Processes a run's clock may name once clients add to it: each fact carries the clock.
+LARGEST_CLOCK = 256
+
+#: Columns of RunHead that handlers change by `Transaction.update`.
+KEPT = frozenset(
+    {
+        "state", "life", "token", "attempt", "cancel_requested", "wants_slot", "open_prerequisites",
+        "used_seconds", "priority",
+    }
+)  # fmt: skip
+
+_SELECT = (
+    "SELECT key, run_id, state, life, token, attempt, cancel_requested, sequence, last_position,"
+    " code_version, kind, priority, place, group_name, parent_id, created_at, wants_slot,"
+    " open_prerequisites, used_seconds, clock FROM runs"
+)
+_ONE = f"{_SELECT} WHERE run_id = ?"
+# What these columns hold, but for the clock: with and without each of those that may be NULL.
+_TYPES = frozenset(
+    (
+        int, str, str, life, int, int, cancel, int, int, int, str, int, int, group, parent, int, int,
+        int, seconds,
+    )
+    for life, cancel, group, parent in itertools.product((str, type(None)), repeat=4)
+    for seconds in (float, int)
+)  # fmt: skip
+# Left to itself SQLite takes the index by place, and reads every run that ever was.
+_OPEN = f"{_SELECT} INDEXED BY runs_state WHERE ended_at IS NULL AND key > 0"
+
+
+@dataclass(slots=True, eq=False)
+class RunHead:
+    """The columns of a run that handlers look at; `code_version` -1 means no code yet."""
+
+    key: int
+    run_id: str
+    state: State
+    life: str | None
+    token: int
+    attempt: int
+    cancel_requested: str | None
+    sequence: int
+    last_position: int
+    code_version: int
+    kind: str
+    priority: int
+    place: int
+    group: str | None
+    parent_id: str | None
+    #: Microseconds since 1970.
+    created_at: int
+    #: It is parked and wants its slot back.
+    wants_slot: int
+    open_prerequisites: int
+    used_seconds: float
+    clock: dict[str, int]
+    #: What is kept of the run's output; None until a piece of it is recorded in this life.
+    window: Window | None = None
+    #: How it waits in line, of an open run; None: by its place alone.
+    plan: WaitPlan | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in TERMINAL_STATES
+
+    @property
+    def executing(self) -> bool:
+        """Whether a task holds the run; one that waits for a person after a restart has no life."""
+        return self.life is not None and self.state in EXECUTING_STATES
+
+    def check_open(self) -> None:
+        """Terminal once the run has ended."""
+        if self.ended:
+            raise Terminal(f"the run {self.run_id} has ended", run_id=self.run_id)
+
+    def check(self, fence: Fence) -> None:
+        """Terminal once the run has ended; Fenced unless `fence` names its owner."""
+        self.check_open()
+        if not self.executing or (self.life, self.token) != (fence.life, fence.token):
+            raise Fenced(run_id=self.run_id)
+
+
+def new_head(
+    key: int,
+    spec: RunSpec,
+    *,
+    place: int,
+    created_at: int,
+    open_prerequisites: int,
+) -> RunHead:
+    """A run that is put into the tables."""
+    return RunHead(
+        key, spec.run_id, FIRST_STATE, None, 0, 0, None, 0, 0, -1, spec.kind, spec.priority, place,
+        spec.group, spec.parent_id, created_at, 0, open_prerequisites, 0.0, {},
+    )  # fmt: skip
+
+
+def load_head(db: Statements, run_id: str) -> RunHead | None:
+    """The run as the tables have it. LogDamaged if its row is not what was written."""
+    columns: tuple[Any, ...] | None = db.execute(_ONE, (run_id,)).fetchone()
+    return None if columns is None else _head(columns)
+
+
+def load_open(db: Statements, lost: set[str]) -> list[RunHead]:
+    """All runs that have not ended, without those that are `lost`.
+
+    One whose row is not what was written is lost from then on: its own affair, and no other run's.
+    """
+    heads: list[RunHead] = []
+    for columns in db.execute(_OPEN):
+        try:
+            head = _head(columns)
+            if head.state not in OPEN_STATES:
+                raise damaged_row(head.run_id)
+        except LogDamaged as error:
+            lost.add(str(error.facts["run_id"]))
+            continue
+        if head.run_id not in lost:
+            heads.append(head)
+    return heads
+
+
+def _head(columns: tuple[Any, ...]) -> RunHead:
+    try:
+        values = [*columns[:-1], dict(from_json(columns[-1]))]
+    except (ValueError, TypeError):
+        raise damaged_row(str(columns[1])) from None
+    # A column takes any value; one of another type would fail whoever sorts all runs by it.
+    if tuple(map(type, columns[:-1])) not in _TYPES:
+        raise damaged_row(str(columns[1]))
+    return RunHead(*values)
+
+
+def damaged_row(run_id: str) -> LogDamaged:
+    """What to raise of a run whose row is not what was written."""
+    why = f"the log is damaged: the row of the run {run_id!r} is malformed"
+    return LogDamaged(why, run_id=run_id)
+
+
+def check_clock_size(head: RunHead, clock: Clock) -> None:
+    """Refused if a client's clock would make every later fact of the run carry too much."""
+    if len(clock) > 0 and len(head.clock.keys() | clock.keys()) > LARGEST_CLOCK:
+        raise Refused("clock", f"names more than {LARGEST_CLOCK} processes")
+
+
+def check_move(head: RunHead, event_type: str) -> State:
+    """The state after the fact; Conflict if the run's state does not allow it."""
+    try:
+        state = next_state(head.state, event_type)
+    except IllegalTransition as error:
+        raise Conflict(str(error), run_id=head.run_id) from None
+    assert state is not None
+    return state
