@@ -518,7 +518,7 @@ MUTANTS = (
     ),
     Mutant(
         "a question that was taken back takes an answer all the same",
-        "log/sqlite/handlers:append",
+        "log/tables/handlers:append",
         """
             for withdrawn in withdrawals:
                 withdraw_ask(transaction, head, withdrawn)
