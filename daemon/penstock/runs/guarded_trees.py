@@ -6,6 +6,7 @@ is one of them. While no guarded run executes, nothing is looked for.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +15,13 @@ from dataclasses import dataclass, field
 import trio
 
 from penstock.processes.ancestry import Ancestry, ancestry_of
+from penstock.processes.liveness import read_stat
 from penstock.runs.run_scopes import RunScope
 from penstock.words.errors import Forbidden
 from penstock.words.events import ProcessStarted
 
-#: Seconds after the end of a guarded tree, and after the start of the daemon, in which programs are still
-#: looked at: one may have knocked before it was ended, and is let in after that.
+#: Seconds after the end of a guarded tree, and after the start of a daemon whose last life had one, in which
+#: programs are still looked at: one may have knocked before it was ended, and is let in after that.
 LINGER_SECONDS = 10.0
 
 
@@ -29,6 +31,8 @@ class GuardedTree:
 
     scope: RunScope
     supervisor: int = 0
+    #: When its supervisor began, before all of the tree, in ticks since the machine's start.
+    begun: int = 0
     session: int = 0
     #: The name of its cgroup, which no other has; one that is None is nobody's.
     group: str | None = None
@@ -36,6 +40,8 @@ class GuardedTree:
     def launched(self, supervisor: int) -> None:
         """Its supervisor is there, and has started nothing yet."""
         self.supervisor = supervisor
+        stat = read_stat(supervisor)
+        self.begun = 0 if stat is None else stat.start_time
 
     def started(self, event: ProcessStarted) -> None:
         """Its program has begun, in a session of its own."""
@@ -61,7 +67,13 @@ class GuardedTrees:
     """The process trees of all guarded runs that execute now."""
 
     _trees: list[GuardedTree] = field(default_factory=list)
-    _until: float = field(default_factory=lambda: trio.current_time() + LINGER_SECONDS)
+    #: Those that ended lately.
+    _ended: list[GuardedTree] = field(default_factory=list)
+    _until: float = -math.inf
+
+    def linger(self) -> None:
+        """There were such trees a moment ago."""
+        self._until = trio.current_time() + LINGER_SECONDS
 
     @contextmanager
     def open_tree(self, scope: RunScope) -> Iterator[GuardedTree]:
@@ -72,7 +84,8 @@ class GuardedTrees:
             yield tree
         finally:
             self._trees.remove(tree)
-            self._until = trio.current_time() + LINGER_SECONDS
+            self._ended.append(tree)
+            self.linger()
 
     def scope_of(self, pid: int) -> RunScope | None:
         """The scope of the run to which the process at the other end of a connection belongs.
@@ -80,15 +93,28 @@ class GuardedTrees:
         None for the owner's. Forbidden if nobody can tell: it has ended, or what it descends from is
         hidden. A pid of 0 is of a namespace in which no program of ours can be.
         """
-        if not pid or not (self._trees or trio.current_time() < self._until):
+        if not pid:
             return None
-        one = ancestry_of(pid)
+        if trio.current_time() >= self._until:
+            self._ended.clear()
+            if not self._trees:
+                return None
+        return self.judge(pid, ancestry_of(pid))
+
+    def judge(self, pid: int, one: Ancestry) -> RunScope | None:
+        """The same, of what is known of the process. Forbidden."""
         for tree in self._trees:
             if tree.holds(one):
                 return tree.scope
-        if one.whole:
+        if one.whole or self._is_older(one):
             return None
         raise Forbidden(
-            f"a coding agent runs, and nobody can tell whether the process {pid} is one of its own:"
-            " what it descends from has ended or is hidden; ask again, or by the port with the token"
+            f"a coding agent runs, or did a moment ago, and nobody can tell whether the process {pid} is"
+            " one of its own: what it descends from has ended or is hidden; ask again, or by the port"
+            " with the token"
         )
+
+    def _is_older(self, one: Ancestry) -> bool:
+        """Whether what is seen of its line began before all of these trees, and so is below none of them."""
+        begun = [tree.begun for tree in (*self._trees, *self._ended)]
+        return bool(begun) and 0 < one.begun < min(begun)
