@@ -113,6 +113,12 @@ async def test_what_began_before_the_agents_is_none_of_them_whatever_is_hidden(
         for seen in (replace(hidden, begun=1000), replace(hidden, pids=(), begun=0)):
             with pytest.raises(Forbidden):
                 trees.judge(NOBODY, seen)
+    # Nor after its end, of this one and of one that ended after it.
+    with trees.open_tree(scope()) as later:
+        later.begun = 2000
+    assert trees.judge(NOBODY, hidden) is None
+    with pytest.raises(Forbidden):
+        trees.judge(NOBODY, replace(hidden, begun=1500))
 
 
 async def _lingers(trees: GuardedTrees) -> None:

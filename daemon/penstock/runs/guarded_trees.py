@@ -6,7 +6,6 @@ is one of them. While no guarded run executes, nothing is looked for.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,13 +66,19 @@ class GuardedTrees:
     """The process trees of all guarded runs that execute now."""
 
     _trees: list[GuardedTree] = field(default_factory=list)
-    #: Those that ended lately.
-    _ended: list[GuardedTree] = field(default_factory=list)
-    _until: float = -math.inf
+    #: When the first of those began that ended lately; None: there is none, or nobody knows.
+    _ended_begun: int | None = None
+    #: Trio's time until which it matters that there were any.
+    _until: float | None = None
 
     def linger(self) -> None:
         """There were such trees a moment ago."""
         self._until = trio.current_time() + LINGER_SECONDS
+
+    def _lingers(self) -> bool:
+        if self._until is not None and trio.current_time() >= self._until:
+            self._until = self._ended_begun = None
+        return self._until is not None
 
     @contextmanager
     def open_tree(self, scope: RunScope) -> Iterator[GuardedTree]:
@@ -84,7 +89,10 @@ class GuardedTrees:
             yield tree
         finally:
             self._trees.remove(tree)
-            self._ended.append(tree)
+            begun = tree.begun
+            if self._lingers():
+                begun = min(begun, self._ended_begun or 0)
+            self._ended_begun = begun
             self.linger()
 
     def scope_of(self, pid: int) -> RunScope | None:
@@ -93,12 +101,8 @@ class GuardedTrees:
         None for the owner's. Forbidden if nobody can tell: it has ended, or what it descends from is
         hidden. A pid of 0 is of a namespace in which no program of ours can be.
         """
-        if not pid:
+        if not pid or not (self._trees or self._lingers()):
             return None
-        if trio.current_time() >= self._until:
-            self._ended.clear()
-            if not self._trees:
-                return None
         return self.judge(pid, ancestry_of(pid))
 
     def judge(self, pid: int, one: Ancestry) -> RunScope | None:
@@ -116,5 +120,7 @@ class GuardedTrees:
 
     def _is_older(self, one: Ancestry) -> bool:
         """Whether what is seen of its line began before all of these trees, and so is below none of them."""
-        begun = [tree.begun for tree in (*self._trees, *self._ended)]
-        return bool(begun) and 0 < one.begun < min(begun)
+        begun = [tree.begun for tree in self._trees]
+        if self._lingers():
+            begun.append(self._ended_begun or 0)
+        return 0 < one.begun < min(begun, default=0)
