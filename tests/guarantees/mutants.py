@@ -2174,9 +2174,9 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "of whom nothing can be read is the owner",
-        "GuardedTrees.scope_of",
+        "GuardedTrees.judge",
         """
-            if one.whole:
+            if one.whole or self._is_older(one):
                 return None
         """,
         "return None",
@@ -2185,10 +2185,21 @@ TESTED_MUTANTS = (
     TestedMutant(
         "who knocked before its end is the owner after it",
         "GuardedTrees.open_tree",
-        "self._until = trio.current_time() + LINGER_SECONDS",
+        "self.linger()",
         "",
         "runs/test_guarded_trees.py"
         "::test_who_knocked_before_the_end_is_looked_at_after_it",
+    ),
+    TestedMutant(
+        "who knocked at the end of the last life is the owner",
+        "runs/core:_repair",
+        """
+            if kind is not None and kind.guarded:
+                core.trees.linger()
+        """,
+        "",
+        "runs/test_guarded_trees.py"
+        "::test_a_daemon_whose_last_life_had_agents_looks_at_who_comes_first",
     ),
     TestedMutant(
         "a child of a guarded run is the owner",
