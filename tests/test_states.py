@@ -13,8 +13,8 @@ import pytest
 
 from penstock.cli.output import COLOURS
 from penstock.cli.run_lines import MARKS
-from penstock.log.sqlite.rows import IN_LINE
 from penstock.log.sqlite.schema import TABLES as SCHEMA
+from penstock.log.tables.rows import IN_LINE
 from penstock.runs.hooks import WORDS
 from penstock.words.config import Hook
 from penstock.words.events import TERMINAL_TYPES
@@ -51,6 +51,8 @@ MAY_SPELL = {
     "penstock/server/mcp/tasks.py": "the status that MCP's protocol gives a task",
     "penstock/words/sentences.py": "how far a tool call or an entry of a plan is",
     "penstock/words/api.py": "the outcome of a cancel, which a receipt tells",
+    "penstock/cli/transcript.py": "how a tool of an agent ended, and how far a plan is",
+    "penstock_tui/transcript.py": "how a tool of an agent ended, and how far a plan is",
     "penstock_drills/crash.py": "the outcome of a cancel, which a receipt tells",
     "penstock_drills/escapes.py": "the outcome of a cancel, which a receipt tells",
     "penstock_tui/screens/cancel.py": "the outcome of a cancel, which a receipt tells",

@@ -44,7 +44,7 @@ async def old_trees() -> GuardedTrees:
 
 
 def test_a_line_goes_from_a_process_to_the_first_of_all() -> None:
-    """AG-03"""
+    """AG-07"""
     line = ancestry_of(os.getpid())
     assert line.whole
     assert line.pids[:2] == (os.getpid(), os.getppid())
@@ -54,7 +54,7 @@ def test_a_line_goes_from_a_process_to_the_first_of_all() -> None:
 async def test_while_no_guarded_run_executes_nobody_is_looked_at(
     autojump_clock: MockClock,
 ) -> None:
-    """AG-03: the way of every connection of most daemons."""
+    """AG-07: the way of every connection of most daemons."""
     trees = await old_trees()
     assert trees.scope_of(os.getpid()) is None
     assert trees.scope_of(NOBODY) is None
@@ -63,7 +63,7 @@ async def test_while_no_guarded_run_executes_nobody_is_looked_at(
 async def test_what_descends_from_the_supervisor_is_of_the_run(
     autojump_clock: MockClock,
 ) -> None:
-    """AG-03: from the moment on in which there is a supervisor, before it starts anything."""
+    """AG-07: from the moment on in which there is a supervisor, before it starts anything."""
     trees = await old_trees()
     agent = scope()
     with trees.open_tree(agent) as tree:
@@ -75,7 +75,7 @@ async def test_what_descends_from_the_supervisor_is_of_the_run(
 async def test_of_whom_nothing_can_be_read_nothing_is_taken(
     autojump_clock: MockClock,
 ) -> None:
-    """AG-03: it may have been the agent's; one of a foreign namespace cannot have been."""
+    """AG-07: it may have been the agent's; one of a foreign namespace cannot have been."""
     trees = await old_trees()
     with trees.open_tree(scope()) as tree:
         tree.launched(os.getppid())
@@ -87,7 +87,7 @@ async def test_of_whom_nothing_can_be_read_nothing_is_taken(
 async def test_who_knocked_before_the_end_is_looked_at_after_it(
     autojump_clock: MockClock,
 ) -> None:
-    """AG-03: and while the daemon begins, whose last life may have left agents."""
+    """AG-07: and while the daemon begins, whose last life may have left agents."""
     trees = await old_trees()
     with trees.open_tree(scope()):
         await trio.sleep(1)
@@ -106,7 +106,7 @@ async def _lingers(trees: GuardedTrees) -> None:
 async def test_an_orphan_without_a_supervisor_is_known_by_its_session_or_by_its_environment() -> (
     None
 ):
-    """AG-03: where no supervisor can adopt, or when it was killed."""
+    """AG-07: where no supervisor can adopt, or when it was killed."""
     trees = await old_trees()
     with _orphan({}) as (main, orphan), trees.open_tree(scope()) as tree:
         assert trees.scope_of(orphan) is None

@@ -101,7 +101,7 @@ async def ask(client: httpx.AsyncClient, route: Route, run_id: str) -> httpx.Res
 async def test_a_run_may_ask_of_rest_what_its_table_says_and_nothing_else(
     route: Route,
 ) -> None:
-    """AG-02: of its own tree, of another run, and of all of them."""
+    """AG-07: of its own tree, of another run, and of all of them."""
     async with open_scripted() as (house, _, token), house.http(token) as client:
         own = await ask(client, route, "agent")
         if route.for_run == "nothing":
@@ -115,7 +115,7 @@ async def test_a_run_may_ask_of_rest_what_its_table_says_and_nothing_else(
 
 
 def test_what_a_run_may_ask_is_what_the_law_says() -> None:
-    """AG-02: the tables, told once more by hand."""
+    """AG-07: the tables, told once more by hand."""
     asked = {r.name: r.for_run for r in (*ROUTES, STREAM, TERMINAL)}
     assert {name: may for name, may in asked.items() if may != "nothing"} == {
         "submit": "child",
@@ -142,7 +142,7 @@ def test_what_a_run_may_ask_is_what_the_law_says() -> None:
 
 
 async def test_no_question_is_answered_by_a_run() -> None:
-    """AG-02: neither its own nor another's; the question stays open, and its user answers it."""
+    """AG-07: neither its own nor another's; the question stays open, and its user answers it."""
     async with open_scripted(asks=True) as (house, _, token):
         await house.core.submitter.submit(SubmitRequest(kind="question", run_id="q"))
         await house.wait_fact("q", RunStarted)
@@ -159,7 +159,7 @@ async def test_no_question_is_answered_by_a_run() -> None:
 
 
 async def test_children_are_of_listed_kinds_and_below_the_run() -> None:
-    """AG-02: and no more important than it; of its own tree it may look at them."""
+    """AG-07: and no more important than it; of its own tree it may look at them."""
     async with open_scripted(priority="LOW") as (house, _, token):
         async with house.http(token) as client:
 
@@ -191,7 +191,7 @@ async def test_children_are_of_listed_kinds_and_below_the_run() -> None:
 
 @pytest.mark.parametrize("unix", [False, True])
 async def test_a_token_is_dead_with_its_run(tmp_path: Path, unix: bool) -> None:
-    """AG-02: on the port and on the socket, where it narrows what it shows; a stream of it breaks off."""
+    """AG-07: on the port and on the socket, where it narrows what it shows; a stream of it breaks off."""
     socket = tmp_path / "s" if unix else None
     async with open_scripted(socket) as (house, scripted, token):
         way = {"uds": str(socket)} if unix else {}
@@ -211,7 +211,7 @@ async def test_a_token_is_dead_with_its_run(tmp_path: Path, unix: bool) -> None:
 
 
 async def test_a_token_is_that_of_one_execution() -> None:
-    """AG-02: a run that is executed again has another."""
+    """AG-07: a run that is executed again has another."""
     scripted = Scripted()
     async with open_house(None, scripted.kind()) as house:
         request = SubmitRequest(kind="scripted", run_id="agent", retries=1, backoff=0.0)
@@ -231,7 +231,7 @@ async def test_a_token_is_that_of_one_execution() -> None:
 
 
 async def test_a_stream_is_judged_by_the_run_that_is_followed() -> None:
-    """AG-02, WS-10: by the header and by the first frame; a terminal is none of its business."""
+    """AG-07, WS-10: by the header and by the first frame; a terminal is none of its business."""
     async with open_scripted() as (house, scripted, token):
         async with open_ws(house, "/ws/agent", token=token) as client:
             await until(client, "ready")
@@ -256,7 +256,7 @@ async def test_a_stream_is_judged_by_the_run_that_is_followed() -> None:
 
 
 async def test_a_stream_of_a_child_ends_with_the_run_that_follows_it() -> None:
-    """AG-02: what a token opened is over when the token is."""
+    """AG-07: what a token opened is over when the token is."""
     async with open_scripted() as (house, scripted, token), house.http(token) as client:
         await client.post("/runs", json={"kind": "echo", "run_id": "agent.one"})
         stream = {"Accept": "application/x-ndjson"}
@@ -276,7 +276,7 @@ async def test_a_stream_of_a_child_ends_with_the_run_that_follows_it() -> None:
 async def test_a_process_of_a_guarded_run_has_its_scope_whatever_it_shows(
     tmp_path: Path,
 ) -> None:
-    """AG-02: here this very process counts as one; with the daemon's own token, and over the page's head."""
+    """AG-07: here this very process counts as one; with the daemon's own token, and over the page's head."""
     socket = tmp_path / "s"
     async with open_scripted(socket) as (house, _, _token):
         execution = house.core.table.executions["agent"]
@@ -304,7 +304,7 @@ async def test_a_process_of_a_guarded_run_has_its_scope_whatever_it_shows(
 
 
 async def test_what_the_log_records_has_no_token_in_it() -> None:
-    """AG-02, API-07: an agent may print it; once it is dead, its text is as any other."""
+    """AG-07, API-07: an agent may print it; once it is dead, its text is as any other."""
 
     async def tell(run: Run, _inputs: Nothing) -> Output:
         await run.log(f"mine is {await run.token([])}.")
@@ -422,7 +422,7 @@ BY_ERA: dict[str, dict[str, dict[str, Any]]] = {
 async def test_a_run_may_ask_of_mcp_what_its_table_says_and_nothing_else(
     era: str,
 ) -> None:
-    """AG-02: in both protocols; nothing that it waits for is put to whom it would ask."""
+    """AG-07: in both protocols; nothing that it waits for is put to whom it would ask."""
     assert {*CALLS, "list_pipelines"} == TOOLS.keys()
     async with (
         open_scripted(asks=True, mcp=True) as (house, _, token),
@@ -460,7 +460,7 @@ async def test_a_run_may_ask_of_mcp_what_its_table_says_and_nothing_else(
 
 
 async def test_an_answer_in_a_call_that_waits_is_not_taken_of_a_run() -> None:
-    """AG-02: since 2026-07-28 answers come with the call that was asked for them."""
+    """AG-07: since 2026-07-28 answers come with the call that was asked for them."""
     async with (
         open_scripted(asks=True, mcp=True) as (house, _, token),
         house.http(token) as client,
@@ -476,7 +476,7 @@ async def test_an_answer_in_a_call_that_waits_is_not_taken_of_a_run() -> None:
 
 
 async def test_what_a_run_made_is_no_owner_either() -> None:
-    """AG-02: an agent's child could answer for it; also after the agent's end, and of a child of that."""
+    """AG-07: an agent's child could answer for it; also after the agent's end, and of a child of that."""
     async with open_scripted() as (house, scripted, token):
         async with house.http(token) as client:
             child = {"kind": "echo", "run_id": "agent.one"}

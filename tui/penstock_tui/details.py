@@ -55,7 +55,7 @@ def heading_of(run: ShownRun, now: datetime, tones: Tones) -> Text:
     ]
     said += [
         duration(elapsed(view, now)) if view.created_at else "",
-        row_of(run, now).cells[10],
+        row_of(run, now).cells[11],
     ]
     said += [plain(view.kind), f"v{view.code_version}" if view.code_version else ""]
     text.append("".join(f"  {word}" for word in said if word))

@@ -55,6 +55,14 @@ class AskDetails:
             if path != self.title or self.title not in question:
                 yield "file", path
 
+    def told_with(self, question: str, most: int) -> str:
+        """The question and all of it as one text of at most so many characters of details."""
+        lines = [f"{name}: {value}" for name, value in self.particulars(question)]
+        text = "\n".join([*lines, *([self.diff] if self.diff else [])])
+        if len(text) > most:
+            text = f"{text[:most]}\n(and {len(text) - most} more characters)"
+        return f"{question}\n\n{text}" if text else question
+
 
 NOTHING = AskDetails()
 

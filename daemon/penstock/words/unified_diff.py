@@ -59,6 +59,10 @@ def lines_of_diff(text: str) -> Iterator[DiffLine]:
     for line in _split(text):
         if old > 0 or new > 0:
             mark = line[:1]
+            if mark in {" ", ""}:
+                yield DiffLine("same", line, new_at)
+                old, new, old_at, new_at = old - 1, new - 1, old_at + 1, new_at + 1
+                continue
             if mark == "+":
                 yield DiffLine("added", line, new_at)
                 new, new_at = new - 1, new_at + 1
@@ -66,10 +70,6 @@ def lines_of_diff(text: str) -> Iterator[DiffLine]:
             if mark == "-":
                 yield DiffLine("removed", line, old_at)
                 old, old_at = old - 1, old_at + 1
-                continue
-            if mark in {" ", ""}:
-                yield DiffLine("same", line, new_at)
-                old, new, old_at, new_at = old - 1, new - 1, old_at + 1, new_at + 1
                 continue
             if mark == "\\":
                 yield DiffLine("note", line)
@@ -96,15 +96,16 @@ def read_diff(text: str) -> list[FileDiff]:
             in_head = True
             _read_head(files[-1], line.text)
             continue
-        if line.kind == "hunk" and not files:
-            # A hunk without a file's name is one nonetheless.
-            files.append(FileDiff())
-        if line.kind != "note":
+        if line.kind == "hunk":
+            if not files:
+                # A hunk without a file's name is one nonetheless.
+                files.append(FileDiff())
             in_head = False
         if files:
             files[-1].lines.append(line)
-            files[-1].added += line.kind == "added"
-            files[-1].removed += line.kind == "removed"
+    for file in files:
+        kinds = [line.kind for line in file.lines]
+        file.added, file.removed = kinds.count("added"), kinds.count("removed")
     return files
 
 
@@ -115,7 +116,7 @@ def counts_of(text: str) -> tuple[int, int]:
 
 
 def change_in_words(added: int, removed: int) -> str:
-    """`+12 -3`; what is nothing is left out."""
+    """`+12 -3`, with a sign of minus; what is nothing is left out."""
     said = (f"+{added}" if added else "", f"\N{MINUS SIGN}{removed}" if removed else "")
     return " ".join(filter(None, said))
 
@@ -131,7 +132,7 @@ def _read_head(file: FileDiff, line: str) -> None:
     elif line.startswith("+++ "):
         new = _path(line[4:], "b/")
         if new == NOWHERE:
-            file.word = "gone"
+            file.word, file.before = "gone", ""
         else:
             file.path = new
             if file.before == new:

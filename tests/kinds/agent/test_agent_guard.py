@@ -30,14 +30,14 @@ async def servers(core: InMemoryCore, **inputs: Any) -> list[dict[str, Any]]:
 
 
 def test_agents_are_guarded() -> None:
-    """AG-02"""
+    """AG-07"""
     assert KIND.guarded
 
 
 async def test_an_agent_is_given_tools_for_the_kinds_that_it_may_start(
     autojump_clock: Clock, tmp_path: Path
 ) -> None:
-    """AG-02: beside the servers of its user, by a token of this run, which is recorded nowhere."""
+    """AG-07: beside the servers of its user, by a token of this run, which is recorded nowhere."""
     mine = {"name": "mine", "command": "/bin/mine", "args": [], "env": []}
     async with open_agents(tmp_path) as core:
         first, ours = await servers(core, mcp_servers=[mine], penstock_tools=["agent"])
@@ -54,7 +54,7 @@ async def test_an_agent_is_given_tools_for_the_kinds_that_it_may_start(
 async def test_without_a_word_an_agent_is_given_none(
     autojump_clock: Clock, tmp_path: Path
 ) -> None:
-    """AG-02"""
+    """AG-07"""
     async with open_agents(tmp_path) as core:
         assert await servers(core) == []
 
@@ -62,7 +62,7 @@ async def test_without_a_word_an_agent_is_given_none(
 async def test_a_kind_that_is_not_there_is_told_before_anything_is_copied(
     autojump_clock: Clock, tmp_path: Path
 ) -> None:
-    """AG-02"""
+    """AG-07"""
     async with open_agents(tmp_path) as core:
         run_id = await core.submit("agent", task("echo", penstock_tools=["comand"]))
         view = await ended_badly(core, run_id)

@@ -18,6 +18,7 @@ from penstock_tui.monitor import Monitor
 from penstock_tui.state import DashboardState
 from penstock_tui.story import RunStory, facts_of
 from penstock_tui.theme import tones_of
+from penstock_tui.transcript import ShownTranscript
 from penstock_tui.widgets.tail import Tail
 from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import plain
@@ -74,6 +75,7 @@ class Preview(Vertical):
         self._leave()
         self.run_id, self._why, self._story = run_id, "", RunStory()
         self._steps = False
+        self.tail.wrap = False
         self.tail.replace([])
         self.tail.follow = True
         if run_id is None or not self.display:
@@ -100,7 +102,7 @@ class Preview(Vertical):
                 after = max(0, run.view.position - reach) if run else 0
                 async for facts in self.monitor.history(run_id, after):
                     story.take(facts)
-                if len(story.log) >= ENOUGH or after == 0:
+                if len(story.log) >= ENOUGH or after == 0 or story.transcript.spoken:
                     break
             if run_id != self.run_id:
                 return
@@ -118,7 +120,9 @@ class Preview(Vertical):
 
     def _show_story(self) -> None:
         story = self._story
-        if story.log or story.unfinished:
+        if story.transcript.spoken:
+            self._show_transcript(story.transcript)
+        elif story.log or story.unfinished:
             if self._steps:
                 self.tail.replace([])
                 self._steps = False
@@ -130,6 +134,19 @@ class Preview(Vertical):
                 Line(line.text[AFTER_POSITION:], line.tone) for line in story.timeline
             )
         story.log, story.timeline, story.causality, story.texts = [], [], [], {}
+
+    def _show_transcript(self, transcript: ShownTranscript) -> None:
+        """Its end, each part as it comes: what is unfolded, and what is not."""
+        if transcript.changed >= len(transcript.folds):
+            return
+        transcript.shown()
+        lines: list[Line] = []
+        for fold in transcript.folds[-ENOUGH:]:
+            shown = (*fold.head, *fold.body) if fold.unfolded else fold.head
+            lines += [Line("")] * fold.apart + list(shown)
+        self._steps = True
+        self.tail.wrap = True
+        self.tail.replace(lines)
 
     def redraw(self, model: DashboardState, *, whole: bool) -> None:
         """Bring it up to date; called by the overview."""
@@ -150,6 +167,8 @@ class Preview(Vertical):
         text = "\n".join(filter(None, (said, plain(str(where)) if where else "")))
         self.facts.update(text)
         self.facts.display = bool(text)
+        ask = run.open_ask if self.display else None
+        self.monitor.show_ask(run.view.run_id, ask.name if ask else "")
         self._seconds += whole
         if whole and standing and self._loaded and self._seconds % WHY_SECONDS == 0:
             self.run_worker(self._why_again(), group="preview-why", exclusive=True)

@@ -321,7 +321,7 @@ async def agent(run: Run, inputs: AgentInputs) -> AgentOutput:
         run.keep_workspace()
     async with rescued(run, tree, RESCUE_SECONDS):
         if inputs.setup is not None:
-            await _set_up(run, inputs.setup, tree)
+            await _make_ready(run, inputs.setup, tree)
         within = inputs.quota_within if inputs.quota == "wait" else None
         quota = AgentQuota(run, preset.quota or preset.name, within)
         done = AgentRun(run, inputs, preset, tree, quota)
@@ -330,7 +330,7 @@ async def agent(run: Run, inputs: AgentInputs) -> AgentOutput:
         return await _conclude(done)
 
 
-async def _set_up(run: Run, argv: Sequence[str], tree: AgentTree) -> None:
+async def _make_ready(run: Run, argv: Sequence[str], tree: AgentTree) -> None:
     """Make the tree ready, once."""
 
     async def set_up() -> None:
