@@ -2454,4 +2454,49 @@ TESTED_MUTANTS = (
         "yield Update(update, False)",
         "kinds/agent/test_agent_connection.py::test_a_past_that_is_told_again_is_not_heard",
     ),
+    TestedMutant(
+        "a key that was meant for something else allows what an agent asks",
+        "TerminalAsks._press",
+        "if said is None or self._now() - self._put_at < UNREAD_SECONDS:\n    return",
+        "if said is None:\n    return",
+        "cli/test_terminal_asks.py::"
+        "test_a_key_that_comes_before_one_can_have_read_it_answers_nothing",
+    ),
+    TestedMutant(
+        "what is pasted answers a question by its first letter",
+        "TerminalAsks._press",
+        "said = question.keys.get(typed.strip('\\r\\n'))",
+        "said = question.keys.get(typed.strip('\\r\\n')[:1])",
+        "cli/test_terminal_asks.py::"
+        "test_a_key_that_comes_before_one_can_have_read_it_answers_nothing",
+    ),
+    TestedMutant(
+        "a question that somebody else answered still stands there",
+        "TerminalAsks.over",
+        "if self._put is not None and meant(self._put):\n    gone.append(self._put)\n    self._clear()",
+        "",
+        "cli/test_terminal_asks.py::test_one_that_is_taken_back_stands_there_no_more",
+    ),
+    TestedMutant(
+        "a patch is mixed with a person's own changes unasked",
+        "Patching.put_in",
+        "mixed = self._tree.changed(flat)",
+        "mixed: list[str] = []",
+        "cli/test_changes.py::test_where_you_have_changed_the_same_file_you_are_asked",
+    ),
+    TestedMutant(
+        "what is overwritten in a person's tree is lost",
+        "UsersTree.keep",
+        "shutil.copy2(file, copy, follow_symlinks=False)",
+        "pass",
+        "cli/test_changes.py::"
+        "test_what_does_not_fit_is_refused_whole_and_overwritten_only_on_demand",
+    ),
+    TestedMutant(
+        "a patch that is taken from a commit writes through a link",
+        "UsersTree._within",
+        "if not inside or '..' in file.parts or '.git' in map(str.lower, Path(path).parts):\n    raise Refused(path, 'lies outside of the tree')",
+        "",
+        "cli/test_changes.py::test_a_patch_writes_nothing_outside_of_the_tree",
+    ),
 )
