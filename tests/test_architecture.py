@@ -52,6 +52,7 @@ MAY_SLEEP = {
         "log/sqlite/database.py",
         "_lock",
     ): "before a start; clients look at the lock for a moment",
+    ("log/postgresql/store.py", "_cut_overdue"): "between two looks at calls",
     ("log/recorder.py", "enter_due"): "the least time between two events of one gauge",
     ("runs/screen.py", "keep"): "the pause of an emulator that is behind: others' time",
     (

@@ -13,8 +13,8 @@ import pytest
 
 from penstock.cli.output import COLOURS
 from penstock.cli.run_lines import MARKS
-from penstock.log.sqlite.rows import IN_LINE
 from penstock.log.sqlite.schema import TABLES as SCHEMA
+from penstock.log.tables.rows import IN_LINE
 from penstock.runs.hooks import WORDS
 from penstock.words.config import Hook
 from penstock.words.events import TERMINAL_TYPES

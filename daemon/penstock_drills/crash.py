@@ -19,7 +19,7 @@ import trio
 
 from penstock.client import Client
 from penstock.log.audit import audit_file
-from penstock.log.sqlite.rows import state_in
+from penstock.log.tables.rows import state_in
 from penstock.processes.liveness import living_since
 from penstock.words.cancel_receipt import proves_end
 from penstock.words.errors import PenstockError

@@ -15,8 +15,8 @@ import trio
 
 from penstock.log.bus import Overflow
 from penstock.log.projections import BrokenStory
-from penstock.log.sqlite.output_window import WindowLimits
 from penstock.log.sqlite.store import SqliteStore
+from penstock.log.tables.output_window import WindowLimits
 from penstock.runs.core import Core, open_core
 from penstock.runs.submit import Submitted
 from penstock.testing.fake_programs import FakeProcesses

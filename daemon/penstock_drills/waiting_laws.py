@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from penstock.log.sqlite.schedules import find_schedules
+from penstock.log.tables.schedules import find_schedules
 from penstock.runs.schedules import SCHEDULE_LABEL
 from penstock.words.events import (
     DAEMON_STREAM,

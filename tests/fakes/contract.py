@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from fakes.stores import (
     fact,
 )
+from penstock.log.postgresql.store import PostgresStore
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import (
     Complete,
@@ -19,8 +20,11 @@ from penstock.words.lifecycle import terminal
 
 R = TypeVar("R", bound=Result)
 
+#: A store of whichever engine.
+AnyStore = SqliteStore | PostgresStore
 
-async def one(store: SqliteStore, write: Write[R]) -> R:
+
+async def one(store: AnyStore, write: Write[R]) -> R:
     """The result of a commit of one write; a refusal is raised."""
     (result,) = await store.commit([write])
     if isinstance(result, PenstockError):
@@ -29,7 +33,7 @@ async def one(store: SqliteStore, write: Write[R]) -> R:
     return result
 
 
-async def check_log(store: SqliteStore) -> None:
+async def check_log(store: AnyStore) -> None:
     """Laws 1 and 3, whatever was done: dense, and one terminal fact, the last of its run."""
     facts = await store.read_all(0, 10_000)
     bounds = await store.bounds()
@@ -50,11 +54,11 @@ async def check_log(store: SqliteStore) -> None:
             )
 
 
-async def types(store: SqliteStore, run_id: str) -> list[str]:
+async def types(store: AnyStore, run_id: str) -> list[str]:
     return [f.type for f in await store.read(run_id)]
 
 
-async def get(store: SqliteStore, run_id: str) -> RunRow:
+async def get(store: AnyStore, run_id: str) -> RunRow:
     row = await store.run(run_id)
     assert row is not None
     return row

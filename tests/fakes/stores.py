@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from penstock.log.sqlite.store import SqliteStore
+from penstock.log.store import Store
 from penstock.log.writes import (
     Append,
     Claim,
@@ -115,7 +116,7 @@ def append(
     )
 
 
-async def start(store: SqliteStore, run_id: str = "r1", **others: Any) -> RunRow:
+async def start(store: Store, run_id: str = "r1", **others: Any) -> RunRow:
     """A run that has been accepted and claimed, alone."""
     _, claimed = await store.commit([enqueue(run_id, **others), claim(1000)])
     assert isinstance(claimed, Claimed), claimed

@@ -82,7 +82,6 @@ MUTANTS = (
         "answers before the commit",
         "SqliteStore._commit",
         """
-            transaction.db.lock()
             transaction.begin(event_ids(batch))
             results = [handle(transaction, write) for write in batch]
             if not batch:
@@ -90,12 +89,11 @@ MUTANTS = (
                 self._try_room()
             transaction.finish()
             tried = True
-            transaction.db.save()
+            transaction.save()
         """,
         """
             if self._db.in_transaction:
                 self._db.execute('COMMIT')
-            self._db.execute('BEGIN IMMEDIATE')
             transaction.begin(event_ids(batch))
             results = [handle(transaction, write) for write in batch]
             if not batch:
@@ -118,7 +116,7 @@ MUTANTS = (
     ),
     Mutant(
         "a piece that leaves the window loses its size",
-        "log/sqlite/output_window:_empty",
+        "log/tables/output_window:_empty",
         "emptied = encode_event(Log(stream=piece.stream, bytes=size_of(piece), emptied=True))",
         "emptied = encode_event(Log(stream=piece.stream, bytes=0, emptied=True))",
         "rolling output",
@@ -154,7 +152,7 @@ MUTANTS = (
     ),
     Mutant(
         "a slot too many",
-        "log/sqlite/handle_claim:_choose",
+        "log/tables/handle_claim:_choose",
         "free = d.slots - held.total()",
         "free = d.slots - held.total() + 1",
         "nested",
@@ -267,13 +265,13 @@ MUTANTS = (
     ),
     Mutant(
         "a lost answer is asked for again",
-        "Committer._check_lost_answer",
+        "SqliteStore.recall",
         """
-            if head > self.head():
+            if (await self.bounds()).head > head:
                 raise StoreBroken('the store wrote facts and did not say so')
         """,
         """
-            if head < 0:
+            if (await self.bounds()).head < 0:
                 raise StoreBroken('the store wrote facts and did not say so')
         """,
         "full recorder",
@@ -399,7 +397,7 @@ MUTANTS = (
     ),
     Mutant(
         "an end on its way beats a recorded cancel",
-        "log/sqlite/handle_end:complete",
+        "log/tables/handle_end:complete",
         """
             if head.cancel_requested is not None and new_event.type != 'run.cancelled':
                 new_event = _cancelled(head, write)
@@ -519,6 +517,17 @@ MUTANTS = (
         "none",
     ),
     Mutant(
+        "a question that was taken back takes an answer all the same",
+        "log/sqlite/handlers:append",
+        """
+            for withdrawn in withdrawals:
+                withdraw_ask(transaction, head, withdrawn)
+        """,
+        "",
+        "doubts",
+        "kill the daemon",
+    ),
+    Mutant(
         "a failing run is executed for ever",
         "next_try",
         """
@@ -531,7 +540,7 @@ MUTANTS = (
     ),
     Mutant(
         "the next try comes at once",
-        "log/sqlite/handle_end:_put_off",
+        "log/tables/handle_end:_put_off",
         "transaction.arrange(head, WaitPlan(head.place, not_before=moment))",
         "pass",
         "retries",
@@ -643,7 +652,7 @@ MUTANTS = (
     ),
     Mutant(
         "a run that is paused gives its slot away with its program standing",
-        "log/sqlite/handlers:park",
+        "log/tables/handlers:park",
         "if head.state == PAUSED: return Appended()",
         "",
         "pauses",
@@ -651,7 +660,7 @@ MUTANTS = (
     ),
     Mutant(
         "a stop lets what was paused go on",
-        "log/sqlite/handle_end:release",
+        "log/tables/handle_end:release",
         "new_event = _put_aside(new_event)",
         "pass",
         "pauses",
@@ -659,7 +668,7 @@ MUTANTS = (
     ),
     Mutant(
         "what is paused as it gives way is lost",
-        "log/sqlite/handle_end:_put_aside",
+        "log/tables/handle_end:_put_aside",
         """
             if isinstance(event, RunPreempted):
                 event = RunRequeued(reason="preempted")
@@ -670,7 +679,7 @@ MUTANTS = (
     ),
     Mutant(
         "a paused queue starts runs",
-        "log/sqlite/handle_claim:_candidates",
+        "log/tables/handle_claim:_candidates",
         """
             if "" in paused:
                 return
@@ -681,7 +690,7 @@ MUTANTS = (
     ),
     Mutant(
         "a paused run is no longer counted among those that have a slot",
-        "log/sqlite/handle_claim:_choose",
+        "log/tables/handle_claim:_choose",
         "held = Counter([head.group for head in transaction.open.within(SLOT_STATES)])",
         "held = Counter([head.group for head in transaction.open.within(('running',))])",
         "pauses",
@@ -954,6 +963,55 @@ TESTED_MUTANTS = (
         "log/test_lost_runs.py::test_a_run_that_is_lost_while_it_waits_for_an_answer_is_ended",
     ),
     TestedMutant(
+        "the cancel of a run ends a program before it could take leave",
+        "runs/running_program:open_process",
+        "lasting = trio.CancelScope(shield=patience > 0)",
+        "lasting = trio.CancelScope()",
+        "kinds/agent/test_agent_runs.py::test_a_cancel_ends_the_turn_and_leaves_nothing",
+    ),
+    TestedMutant(
+        "a program outlives the patience with its block",
+        "runs/running_program:open_process",
+        """
+            if not left.is_set():
+                with trio.move_on_after(patience, shield=True):
+                    await left.wait()
+        """,
+        """
+            with trio.CancelScope(shield=True):
+                await left.wait()
+        """,
+        "runs/test_connected.py::test_a_block_that_does_not_end_has_its_program_ended",
+    ),
+    TestedMutant(
+        "a question outlives who asked it",
+        "Permissions.withdraw",
+        """
+            for name, ask in list(self.run.view.asks.items()):
+                if ask.open and name.startswith(PERMIT) and name not in self.waiting:
+                    await self.run.withdraw_ask(name, reason)
+        """,
+        "pass",
+        "kinds/agent/test_agent_runs.py::test_a_wish_that_the_agent_takes_back_is_no_question_any_more",
+    ),
+    TestedMutant(
+        "an answer is used twice",
+        "Permissions._name_of",
+        "if not over and name not in self.waiting and name not in view.steps:\n    return name",
+        "if not over and name not in self.waiting:\n    return name",
+        "kinds/agent/test_agent_runs.py::test_what_people_say_is_a_further_turn",
+    ),
+    TestedMutant(
+        "the work of a run that was cancelled is lost",
+        "kinds/agent/tree:rescued",
+        """
+            if not done and not run.comes_back:
+                await _rescue_surely(run, tree, seconds)
+        """,
+        "pass",
+        "kinds/agent/test_agent_runs.py::test_a_cancel_ends_the_turn_and_leaves_nothing",
+    ),
+    TestedMutant(
         "the write-ahead log may fill the disk",
         "log/sqlite/room:must_fold",
         "return log > max(free, SMALL_LOG)",
@@ -1199,7 +1257,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "an emptied piece is emptied again, and holds nothing",
-        "log/sqlite/output_window:_empty",
+        "log/tables/output_window:_empty",
         """
             if not isinstance(piece, Log) or piece.emptied:
                 return
@@ -1671,7 +1729,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a conflict does not say what differs",
-        "log/sqlite/handle_submit:_differing",
+        "log/tables/handle_submit:_differing",
         "found = [n for n in names if inputs.get(n) != wanted.get(n)]",
         "found = []",
         "log/test_store_queue.py::test_a_run_is_accepted_once",
@@ -1734,7 +1792,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a caller's environment is told with its run",
-        "log/sqlite/handle_submit:_queued",
+        "log/tables/handle_submit:_queued",
         """
             event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, not_before=s.not_before, stashed=s.stashed, retries=s.retries, backoff=s.backoff if s.retries else 0.0, traceparent=s.traceparent)
         """,
@@ -1745,10 +1803,10 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "an environment outlives the runs that had it",
-        "log/sqlite/handle_prune:prune",
+        "log/tables/handle_prune:prune",
         """
             if runs and ENVIRONMENTS not in write.skip_beside:
-                with _naming(ENVIRONMENTS):
+                with _naming(db, ENVIRONMENTS):
                     forget_unused(db)
         """,
         "",
@@ -1756,7 +1814,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "what was forgotten is still in the file",
-        "_set_up",
+        "log/sqlite/database:_set_up",
         "db.execute('PRAGMA secure_delete = ON')",
         "db.execute('PRAGMA secure_delete = OFF')",
         "log/test_environments.py::test_nothing_of_what_was_forgotten_is_left_in_the_file",
@@ -1871,14 +1929,14 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a run that is tried again does not wait",
-        "log/sqlite/handle_end:_put_off",
+        "log/tables/handle_end:_put_off",
         "transaction.arrange(head, WaitPlan(head.place, not_before=moment))",
         "pass",
         "runs/test_retries.py::test_a_run_that_fails_is_executed_again",
     ),
     TestedMutant(
         "two runs have one place",
-        "log/sqlite/handlers:_turn",
+        "log/tables/handlers:_turn",
         "return min((other.place for other in transaction.open.all())) - 1",
         "return min(others, default=head.place)",
         "log/test_plans.py::test_places_are_those_of_a_list_that_is_rearranged",
@@ -1951,7 +2009,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a program that begins as its run is paused goes on",
-        "RunPrograms._begin",
+        "RunPrograms._start",
         "await self.on_begun(event)",
         "pass",
         """
@@ -1984,7 +2042,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a restart lets a paused program go on",
-        "log/sqlite/handle_end:release",
+        "log/tables/handle_end:release",
         "new_event = _put_aside(new_event)",
         "pass",
         "runs/test_suspension.py::test_a_restart_does_not_forget_it[requeue]",
@@ -2019,6 +2077,142 @@ TESTED_MUTANTS = (
         "server/test_page.py::test_the_key_of_a_page_ends_by_itself_and_with_the_token",
     ),
     TestedMutant(
+        "what a run asks of REST is not judged",
+        "server/app:_view.view.read_call",
+        """
+            if judge is not None and call.scope is not None:
+                await judge.admit(call.scope, route.for_run, await _asked_of(call, numbered))
+        """,
+        "",
+        "server/test_run_scopes.py::test_no_question_is_answered_by_a_run",
+    ),
+    TestedMutant(
+        "what a run asks of streams is not judged",
+        "judge_stream",
+        "await judge.admit(run, may, wanted.run_id)",
+        "",
+        "server/test_run_scopes.py::test_a_stream_is_judged_by_the_run_that_is_followed",
+    ),
+    TestedMutant(
+        "what a run asks of a tool is not judged",
+        "Handlers._call",
+        "await self._judge.admit(scope, TOOLS[name].for_run, run_id)",
+        "",
+        "server/test_run_scopes.py"
+        "::test_a_run_may_ask_of_mcp_what_its_table_says_and_nothing_else[2025-11-25]",
+    ),
+    TestedMutant(
+        "answers come with the call of a run",
+        "Handlers._call",
+        """
+            if scope is None:
+                await take_responses(self._tasks, params)
+        """,
+        "await take_responses(self._tasks, params)",
+        "server/test_run_scopes.py"
+        "::test_an_answer_in_a_call_that_waits_is_not_taken_of_a_run",
+    ),
+    TestedMutant(
+        "what a run sends to a program is not judged",
+        "make_stdin_app.app",
+        "await judge.admit(scope['state'][RUN_STATE], _ROUTE.for_run)",
+        "",
+        "server/test_run_scopes.py"
+        "::test_a_run_may_ask_of_rest_what_its_table_says_and_nothing_else[send_stdin]",
+    ),
+    TestedMutant(
+        "a run may look at any run",
+        "ScopeJudge.admit",
+        """
+            if may == 'tree' and run_id is not None and await self._in_tree(run_id, scope):
+                return
+        """,
+        """
+            if may == 'tree':
+                return
+        """,
+        "server/test_run_scopes.py"
+        "::test_a_run_may_ask_of_rest_what_its_table_says_and_nothing_else[get_run]",
+    ),
+    TestedMutant(
+        "a token outlives the execution that it was made for",
+        "RunTokens.read",
+        "if not right or execution is None or execution.row.attempt != attempt: raise Unauthorised('the token is that of a run which is over, or of none')",
+        "if not right or execution is None: raise Unauthorised('the token is that of a run which is over, or of none')",
+        "server/test_run_scopes.py::test_a_token_is_that_of_one_execution",
+    ),
+    TestedMutant(
+        "any token of a run's form is good",
+        "RunTokens.read",
+        "right = hmac.compare_digest(shown, self._sign(_decoded(told[3]), attempt))",
+        "right = True",
+        "server/test_run_scopes.py::test_a_token_is_dead_with_its_run",
+    ),
+    TestedMutant(
+        "what a run has opened outlives it",
+        "_as_long_as.as_long_as",
+        """
+            async with open_while(run):
+                await app(scope, receive, send)
+        """,
+        "await app(scope, receive, send)",
+        "server/test_run_scopes.py"
+        "::test_a_stream_of_a_child_ends_with_the_run_that_follows_it",
+    ),
+    TestedMutant(
+        "a program of a guarded run is what it shows",
+        "Guard.run_of",
+        """
+            if request_head.within is not None:
+                request_head.within.check()
+                return request_head.within
+        """,
+        "",
+        "server/test_run_scopes.py"
+        "::test_a_process_of_a_guarded_run_has_its_scope_whatever_it_shows",
+    ),
+    TestedMutant(
+        "of whom nothing can be read is the owner",
+        "GuardedTrees.scope_of",
+        """
+            if one.whole:
+                return None
+        """,
+        "return None",
+        "runs/test_guarded_trees.py::test_of_whom_nothing_can_be_read_nothing_is_taken",
+    ),
+    TestedMutant(
+        "who knocked before its end is the owner after it",
+        "GuardedTrees.open_tree",
+        "self._until = trio.current_time() + LINGER_SECONDS",
+        "",
+        "runs/test_guarded_trees.py"
+        "::test_who_knocked_before_the_end_is_looked_at_after_it",
+    ),
+    TestedMutant(
+        "a child of a guarded run is the owner",
+        "Worker._is_guarded",
+        """
+            while kind is None or not kind.guarded:
+                if parent_id is None:
+                    return False
+                parent = await self.tools.reads.ancestor(parent_id)
+                kind, parent_id = self.tools.kinds.get(parent.kind), parent.parent_id
+        """,
+        """
+            if kind is None or not kind.guarded:
+                return False
+        """,
+        "server/test_run_scopes.py::test_what_a_run_made_is_no_owner_either",
+    ),
+    TestedMutant(
+        "the token of a run is recorded",
+        "RunTokens.make",
+        "self.secrets.add(token)",
+        "",
+        "server/test_run_scopes.py::test_what_the_log_records_has_no_token_in_it",
+    ),
+    TestedMutant(
         "a stranger's body is read",
         "Guard._judge_size",
         "if has_body and not self.has_shown_token(request_head): return body_too_large(0)",
@@ -2051,9 +2245,9 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the number of a forgotten run is given again",
-        "log/sqlite/handle_prune:prune",
-        "db.execute(_KEEP_NUMBER)",
-        "",
+        "log/tables/handle_prune:prune",
+        "transaction.set_meta('numbered', highest)",
+        "pass",
         "runs/test_selection.py::test_an_imported_log_goes_on_counting",
     ),
     TestedMutant(
@@ -2143,5 +2337,54 @@ TESTED_MUTANTS = (
         "if LAYERS_HERE not in message.content:\n    return _before(message, told)",
         "return _before(message, told)",
         "kinds/test_loop_model.py::test_successive_prompts_begin_alike",
+    ),
+    TestedMutant(
+        "an end that came with the start is lost by a cancel between the two",
+        "ProcessTree.follow",
+        """
+            while self.heard:
+                await self._hear(json.loads(self.heard.popleft()), on_started)
+        """,
+        """
+            lines, self.heard = (self.heard, deque())
+            for line in lines:
+                await self._hear(json.loads(line), on_started)
+        """,
+        "processes/test_following.py::test_an_end_that_comes_with_the_start_outlives_a_cancel_between_the_two",
+    ),
+    TestedMutant(
+        "a cancel silences whoever hears an agent",
+        "open_agent",
+        "talking = trio.CancelScope(shield=True)",
+        "talking = trio.CancelScope()",
+        "kinds/agent/test_agent_connection.py::test_a_cancel_of_all_that_is_around_is_told_too",
+    ),
+    TestedMutant(
+        "an agent's turn is cancelled and its open permissions are not",
+        "Agent.cancel_turn_nowait",
+        "for wish in self._wishes.values():\n    _drop(wish, 'the turn was cancelled')",
+        "",
+        "kinds/agent/test_agent_connection.py::test_a_permission_that_is_open_at_a_cancel_is_answered_as_cancelled",
+    ),
+    TestedMutant(
+        "one path within the tree allows an agent all paths",
+        "_paths_match",
+        "return bool(found) and (all(found) if of_all else any(found))",
+        "return any(found)",
+        "kinds/agent/test_agent_permissions.py::test_presets",
+    ),
+    TestedMutant(
+        "a line that joins commands is allowed by its beginning",
+        "_command_matches",
+        "if act.command is None or _JOINED.search(act.command):\n    return False",
+        "if act.command is None:\n    return False",
+        "kinds/agent/test_agent_permissions.py::test_a_line_that_joins_commands_is_allowed_by_no_beginning",
+    ),
+    TestedMutant(
+        "what an agent tells of an earlier life is recorded again",
+        "AgentProtocol._take_notice",
+        "yield Update(update, past)",
+        "yield Update(update, False)",
+        "kinds/agent/test_agent_connection.py::test_a_past_that_is_told_again_is_not_heard",
     ),
 )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
 
+from fakes.contract import AnyStore
+from fakes.postgres import PostgresServer, open_postgres
 from fakes.stores import (
     LIFE,
     inline_store,
 )
+from fakes.stores_elsewhere import postgres_store
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 
 
@@ -26,12 +29,30 @@ async def file_store(path: Path) -> AsyncIterator[SqliteStore]:
             yield store
 
 
-@pytest.fixture(params=["sqlite-memory", "sqlite-file"])
+@pytest.fixture(
+    params=[
+        "sqlite-memory",
+        "sqlite-file",
+        pytest.param("postgresql", marks=pytest.mark.processes),
+    ]
+)
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncIterator[SqliteStore]:
+) -> AsyncIterator[AnyStore]:
     async with AsyncExitStack() as stack:
         if request.param == "sqlite-file":
             yield await stack.enter_async_context(file_store(tmp_path))
+        elif request.param == "postgresql":
+            server = request.getfixturevalue("postgres")
+            yield await stack.enter_async_context(postgres_store(server))
         else:
             yield await stack.enter_async_context(inline_store())
+
+
+@pytest.fixture(scope="session")
+def postgres(
+    keeper: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgresServer]:
+    """One server for all tests; each has a schema, and so a log, of its own."""
+    with open_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server

@@ -12,9 +12,9 @@ import pytest
 
 from fakes.contract import one
 from fakes.stores import LIFE, append, start
-from penstock.log.sqlite.output_window import LIMITS
 from penstock.log.sqlite.schema import create
 from penstock.log.sqlite.store import SqliteStore
+from penstock.log.tables.output_window import LIMITS
 from penstock.testing.faulty_store import inline
 from penstock.words.events import Progress
 from penstock.words.values import new_event_id

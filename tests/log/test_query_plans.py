@@ -17,7 +17,13 @@ from fakes.contract import completed, one
 from fakes.stores import append, at, enqueue, inline_store, start
 from penstock.log.filters import RunFilter
 from penstock.log.sqlite.database import open_database
-from penstock.log.sqlite.rows import SELECT_OPEN_KEYS, select_runs
+from penstock.log.tables.rows import (
+    _SELECT_TREE,
+    NUMBERS,
+    SELECT_OPEN_KEYS,
+    SELECT_RUNS,
+    select_runs,
+)
 from penstock.log.writes import RequestCancel
 from penstock.words.events import Log
 from penstock.words.lifecycle import OPEN_STATES, QUEUED_STATES, TERMINAL_STATES
@@ -78,6 +84,18 @@ def test_a_page_goes_along_the_line(db: Connection, wanted: RunFilter) -> None:
 def test_open_runs_are_read_at_a_start_by_their_index(db: Connection) -> None:
     steps = plan(db, SELECT_OPEN_KEYS)
     assert any("runs_state" in step for step in steps)
+    assert reads_all(steps) == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [f"{SELECT_RUNS} WHERE runs.key IN {NUMBERS}", _SELECT_TREE],
+    ids=["keys", "tree"],
+)
+def test_what_is_named_is_looked_up(db: Connection, sql: str) -> None:
+    """MB-15: written for every engine, and read here by the indexes all the same."""
+    steps = plan(db, sql, ("[1, 2]",) * sql.count("?"))
+    assert any("USING INTEGER PRIMARY KEY" in step for step in steps)
     assert reads_all(steps) == []
 
 

@@ -17,7 +17,6 @@ from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.writes import (
     Append,
     Appended,
-    Bounds,
     Claim,
     Complete,
     Enqueue,
@@ -59,9 +58,9 @@ class ScriptedStore:
         self.batches.append(list(batch))
         return [Appended() for _ in batch]
 
-    async def bounds(self) -> Bounds:
+    async def recall(self, head: int) -> list[Result | PenstockError] | None:
         await trio.lowlevel.checkpoint()
-        return Bounds(floor=1, head=0)
+        return None
 
 
 @dataclass
@@ -263,6 +262,48 @@ async def test_an_unavailable_store_is_asked_again_with_the_same_facts(
             await trio.sleep(1)
             assert rec.statistics().unavailable == "disk full"
     assert store.batches == [[write]]
+    assert rec.unavailable is None
+
+
+class RecallingStore(ScriptedStore):
+    """Loses the answer to its first commit, and tells later what that did."""
+
+    lost: list[Result | PenstockError] | None = None
+
+    async def commit(
+        self, batch: Sequence[Write[Result]]
+    ) -> list[Result | PenstockError]:
+        results = await super().commit(batch)
+        if len(self.batches) == 1:
+            self.lost = results
+            raise StoreUnavailable("reset")
+        return results
+
+    async def recall(self, head: int) -> list[Result | PenstockError] | None:
+        await super().recall(head)
+        lost, self.lost = self.lost, None
+        return lost
+
+
+async def test_a_commit_that_is_recalled_is_settled_as_if_its_answer_had_come(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """MB-09: its claim too, and nothing of it is written again."""
+    store, witness = RecallingStore(), Witness(wants_claim=True)
+    rec = recorder(store, witness)
+    first, second = append(), append()
+    async with open_recorder(rec, drain_seconds=5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rec.record, first)
+            await trio.sleep(0.01)
+            witness.wants_claim = False
+            nursery.start_soon(rec.record, second)
+    assert [[type(w) for w in batch] for batch in store.batches] == [
+        [Append, Claim],
+        [Append],
+    ]
+    assert store.batches[1] == [second]
+    assert witness.told == ["Append", "Claim", "fold", "Append", "fold"]
     assert rec.unavailable is None
 
 

@@ -19,12 +19,12 @@ import trio
 from fakes.contract import completed, one
 from fakes.stores import LIFE, append, at, claim, enqueue, inline_store, start
 from penstock.log.sqlite.database import hold_lock, network_type, open_database
-from penstock.log.sqlite.db import SqliteDb
-from penstock.log.sqlite.handlers import HANDLERS, handle
-from penstock.log.sqlite.recent_ids import RecentIds
+from penstock.log.sqlite.engine import SqliteDb
 from penstock.log.sqlite.schema import VERSION
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.sqlite.transaction import Transaction
+from penstock.log.tables.handlers import HANDLERS, handle
+from penstock.log.tables.recent_ids import RecentIds
+from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Append, Appended, Claim, Claimed, Prune
 from penstock.words.errors import (
     Conflict,

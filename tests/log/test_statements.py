@@ -10,7 +10,7 @@ import pytest
 
 from fakes.contract import check_log, completed
 from fakes.stores import append, at, claim, enqueue, inline_store
-from penstock.log.sqlite.db import SqliteDb
+from penstock.log.sqlite.engine import SqliteDb
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import Claimed, RequestCancel, RunRow
 from penstock.words.events import Log
@@ -37,9 +37,9 @@ class CountedDb(SqliteDb):
 
         self.execute, self.executemany = counted, counted_many  # type: ignore[assignment]
 
-    def lock(self) -> None:
+    def lock(self) -> bool:
         self.asked.append("lock")
-        super().lock()
+        return super().lock()
 
     def save(self) -> None:
         self.asked.append("save")
@@ -67,7 +67,7 @@ async def turn(
 
 @pytest.mark.parametrize("size", [1, 5, 25, 100])
 async def test_a_commit_of_many_runs_has_the_statements_of_one(size: int) -> None:
-    """Submit, start and end of runs, with nothing looked up."""
+    """MB-15: submit, start and end of runs, with nothing looked up; at 25 less than one for each."""
     async with inline_store() as store:
         running = await turn(store, [f"r0-{n}" for n in range(size)], [])
         store._transaction.db = db = CountedDb(store._db)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fakes.contract import completed, failed, get, one, types
+from fakes.contract import AnyStore, completed, failed, get, one, types
 from fakes.stores import (
     append,
     at,
@@ -13,7 +13,6 @@ from fakes.stores import (
     fact,
     start,
 )
-from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import (
     Answer,
     CancelAnswer,
@@ -37,7 +36,7 @@ from penstock.words.values import new_event_id
 from penstock.words.wait_reason import OLD_RESTART_ASK, RESTART_ASK, Waiting
 
 
-async def test_a_run_ends_once(store: SqliteStore) -> None:
+async def test_a_run_ends_once(store: AnyStore) -> None:
     """Law 1"""
     row = await start(store)
     write = completed(row, {"n": 1})
@@ -60,7 +59,7 @@ async def test_a_run_ends_once(store: SqliteStore) -> None:
 
 
 async def test_an_end_in_another_batch_or_the_same_tells_the_same(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     """ST-09: a conclusion whose fate was unknown is told whole when it is tried again."""
     row = await start(store, "a")
@@ -83,7 +82,7 @@ async def test_an_end_in_another_batch_or_the_same_tells_the_same(
     )
 
 
-async def test_moving_facts_need_a_decision_of_their_own(store: SqliteStore) -> None:
+async def test_moving_facts_need_a_decision_of_their_own(store: AnyStore) -> None:
     row = await start(store)
     with pytest.raises(Conflict):
         await one(store, append("r1", terminal("completed"), fence=row.fence))
@@ -94,7 +93,7 @@ async def test_moving_facts_need_a_decision_of_their_own(store: SqliteStore) -> 
     assert (await get(store, "r1")).state == "running"
 
 
-async def test_a_queued_run_is_cancelled_where_it_stands(store: SqliteStore) -> None:
+async def test_a_queued_run_is_cancelled_where_it_stands(store: AnyStore) -> None:
     """CN-02 CN-03"""
     await one(store, enqueue())
     answer = await one(store, RequestCancel("r1", "no need", at()))
@@ -106,7 +105,7 @@ async def test_a_queued_run_is_cancelled_where_it_stands(store: SqliteStore) -> 
     assert (await get(store, "r1")).reason == "no need"
 
 
-async def test_an_executing_run_is_asked_to_end_once(store: SqliteStore) -> None:
+async def test_an_executing_run_is_asked_to_end_once(store: AnyStore) -> None:
     """CN-03"""
     row = await start(store)
     answer = await one(store, RequestCancel("r1", "stop", at()))
@@ -120,7 +119,7 @@ async def test_an_executing_run_is_asked_to_end_once(store: SqliteStore) -> None
 
 
 async def test_a_cancel_recorded_before_the_end_keeps_the_proof(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     """CN-06: the end was chosen as something else while the request was on its way."""
     kept = {"method": "session", "pids": [7], "survivors": "unknown"}
@@ -136,7 +135,7 @@ async def test_a_cancel_recorded_before_the_end_keeps_the_proof(
         assert (told.receipt, told.ended_at is None) == (kept, False)
 
 
-async def test_the_tree_of_a_run_is_all_that_is_below_it(store: SqliteStore) -> None:
+async def test_the_tree_of_a_run_is_all_that_is_below_it(store: AnyStore) -> None:
     """CN-06: what has ended and left nothing is not told, the run itself always is."""
     assert await store.tree("r") == []
     rows = {}
@@ -156,7 +155,7 @@ async def test_the_tree_of_a_run_is_all_that_is_below_it(store: SqliteStore) -> 
     assert told == {"r": None, "r.a.b": kept}
 
 
-async def test_a_cancel_before_the_submit_is_remembered(store: SqliteStore) -> None:
+async def test_a_cancel_before_the_submit_is_remembered(store: AnyStore) -> None:
     """CN-02"""
     assert (
         await one(store, RequestCancel("r1", "early", at()))
@@ -167,7 +166,7 @@ async def test_a_cancel_before_the_submit_is_remembered(store: SqliteStore) -> N
     assert await types(store, "r1") == ["run.queued", "run.cancelled"]
 
 
-async def test_cancel_and_failure_reach_all_children(store: SqliteStore) -> None:
+async def test_cancel_and_failure_reach_all_children(store: AnyStore) -> None:
     row = await start(store, "p")
     await store.commit(
         [enqueue("p.a", parent_id="p"), claim(), enqueue("p.a.b", parent_id="p.a")]
@@ -184,7 +183,7 @@ async def test_cancel_and_failure_reach_all_children(store: SqliteStore) -> None
     assert (await get(store, "p.d")).state == "cancelled"
 
 
-async def test_everything_can_be_cancelled_at_once(store: SqliteStore) -> None:
+async def test_everything_can_be_cancelled_at_once(store: AnyStore) -> None:
     await start(store, "a")
     await store.commit([enqueue("b"), enqueue("c", after=("b",))])
     answer = await one(store, RequestCancel("", "end", at(), all_open=True))
@@ -197,7 +196,7 @@ def answer_to(name: str, text: str) -> Answer:
     return Answer("r1", name, text, "me", at(), new_event_id())
 
 
-async def test_a_question_is_answered_once(store: SqliteStore) -> None:
+async def test_a_question_is_answered_once(store: AnyStore) -> None:
     row = await start(store)
     ask = AskRaised(name="q", question="Which?", choices=("a", "b"), default="a")
     await one(store, append("r1", ask, fence=row.fence))
@@ -221,7 +220,7 @@ async def test_a_question_is_answered_once(store: SqliteStore) -> None:
 
 
 async def test_a_question_that_was_taken_back_takes_no_answer(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     """WF-09: nor is it taken back twice, or after its answer, or by a run that did not put it."""
     row = await start(store)
@@ -248,7 +247,7 @@ async def test_a_question_that_was_taken_back_takes_no_answer(
     assert await store.asks() == []
 
 
-async def test_an_ended_run_has_no_open_questions(store: SqliteStore) -> None:
+async def test_an_ended_run_has_no_open_questions(store: AnyStore) -> None:
     row = await start(store)
     await one(store, append("r1", AskRaised(name="q", question="?"), fence=row.fence))
     await one(store, completed(row))
@@ -259,7 +258,7 @@ async def test_an_ended_run_has_no_open_questions(store: SqliteStore) -> None:
 
 @pytest.mark.parametrize(("text", "state"), [("requeue", "queued"), ("fail", "failed")])
 async def test_a_person_decides_about_an_interrupted_run(
-    store: SqliteStore, text: str, state: str
+    store: AnyStore, text: str, state: str
 ) -> None:
     """Law 5"""
     row = await start(store)
@@ -273,7 +272,7 @@ async def test_a_person_decides_about_an_interrupted_run(
     assert (await get(store, "r1")).state == state
 
 
-async def test_a_parked_run_can_be_left_to_a_person(store: SqliteStore) -> None:
+async def test_a_parked_run_can_be_left_to_a_person(store: AnyStore) -> None:
     """Law 5: a stop or a restart may find it parked."""
     row = await start(store)
     await store.commit([Park(row.fence, Waiting("ask", "x"), at()), Unpark(row.fence)])
@@ -282,13 +281,13 @@ async def test_a_parked_run_can_be_left_to_a_person(store: SqliteStore) -> None:
     assert (await get(store, "r1")).reason == RESTART_ASK
 
 
-async def interrupt(store: SqliteStore, row: RunRow, reason: str = RESTART_ASK) -> None:
+async def interrupt(store: AnyStore, row: RunRow, reason: str = RESTART_ASK) -> None:
     """A restart leaves the run to a person."""
     await one(store, Release(row.fence, fact(row.run_id, RunWaiting(reason=reason))))
 
 
 async def test_a_runs_own_question_named_restart_is_not_the_daemons(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     """WF-09 law 5: its answer is only an answer, and the daemon's question stands beside it."""
     row = await start(store)
@@ -305,7 +304,7 @@ async def test_a_runs_own_question_named_restart_is_not_the_daemons(
 
 
 async def test_a_queued_run_is_not_ended_by_the_answer_to_its_own_question(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     """WF-09 law 5: nobody executes it now, and it is not asked about."""
     row = await start(store)
@@ -320,7 +319,7 @@ async def test_a_queued_run_is_not_ended_by_the_answer_to_its_own_question(
 
 @pytest.mark.parametrize("name", [RESTART_ASK, "daemon:", "daemon:other"])
 async def test_the_names_of_the_daemons_questions_are_reserved(
-    store: SqliteStore, name: str
+    store: AnyStore, name: str
 ) -> None:
     """WF-09"""
     row = await start(store)
@@ -332,7 +331,7 @@ async def test_the_names_of_the_daemons_questions_are_reserved(
 
 @pytest.mark.parametrize(("text", "state"), [("requeue", "queued"), ("fail", "failed")])
 async def test_a_question_of_an_older_daemon_is_still_heeded(
-    store: SqliteStore, text: str, state: str
+    store: AnyStore, text: str, state: str
 ) -> None:
     """EV-13: its name was `restart`, and so was what the run waited for."""
     row = await start(store)
@@ -344,7 +343,7 @@ async def test_a_question_of_an_older_daemon_is_still_heeded(
 
 @pytest.mark.parametrize("text", ["requeue", "fail"])
 async def test_the_answer_about_a_run_holds_for_all_below_it(
-    store: SqliteStore, text: str
+    store: AnyStore, text: str
 ) -> None:
     """Law 5: what a restart interrupted together is decided together."""
     rows = [
@@ -370,7 +369,7 @@ async def test_the_answer_about_a_run_holds_for_all_below_it(
 
 
 async def test_a_run_that_waits_for_a_person_can_be_cancelled(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     row = await start(store)
     await one(store, Release(row.fence, fact("r1", RunWaiting(reason=RESTART_ASK))))

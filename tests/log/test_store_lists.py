@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fakes.contract import completed, get, one, types
+from fakes.contract import AnyStore, completed, get, one, types
 from fakes.stores import (
     append,
     at,
@@ -15,15 +15,14 @@ from fakes.stores import (
     start,
 )
 from penstock.log.filters import RunFilter
-from penstock.log.sqlite import rows
-from penstock.log.sqlite.store import SqliteStore
+from penstock.log.tables import rows
 from penstock.log.writes import Prune, Pruned, RequestCancel
 from penstock.words.events import (
     Log,
 )
 
 
-async def test_lists_are_filtered_and_newest_first(store: SqliteStore) -> None:
+async def test_lists_are_filtered_and_newest_first(store: AnyStore) -> None:
     await store.commit(
         [
             enqueue("alpha", labels={"team": "Grün", "x": "1"}, priority=10),
@@ -55,7 +54,7 @@ async def test_lists_are_filtered_and_newest_first(store: SqliteStore) -> None:
     assert await ids(words=("' OR 1=1 --",)) == []
 
 
-async def test_words_are_looked_for_in_command_lines(store: SqliteStore) -> None:
+async def test_words_are_looked_for_in_command_lines(store: AnyStore) -> None:
     """DU-03: whether the inputs are shown whole or without their secrets."""
     shell = {"shell": "make Größe | tee log"}
     await store.commit([enqueue("a", inputs={"argv": ["pytest", "-q"]}), enqueue("b", inputs=shell)])  # fmt: skip
@@ -66,7 +65,7 @@ async def test_words_are_looked_for_in_command_lines(store: SqliteStore) -> None
 
 @pytest.mark.parametrize("newest", [0, 1, 7, 17, 2000])
 async def test_labels_are_found_however_old_their_runs_are(
-    store: SqliteStore, newest: int, monkeypatch: pytest.MonkeyPatch
+    store: AnyStore, newest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PF-07: newest first, over the border between what is walked through and what is looked up."""
     monkeypatch.setattr(rows, "NEWEST", newest)
@@ -85,7 +84,7 @@ async def test_labels_are_found_however_old_their_runs_are(
     assert await ids(words=("r-1",)) == ["r-13"]
 
 
-async def test_a_place_is_counted_from_the_newest(store: SqliteStore) -> None:
+async def test_a_place_is_counted_from_the_newest(store: AnyStore) -> None:
     for number in range(5):
         await one(store, enqueue(f"r-{number}"))
     assert await store.place_of(None, 0) == 5
@@ -107,7 +106,7 @@ def prune(**wanted: Any) -> Prune:
 
 
 async def test_pruning_forgets_the_oldest_ended_runs_and_raises_the_floor(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     """RS-05"""
     await one(store, enqueue("open"))
@@ -129,7 +128,7 @@ async def test_pruning_forgets_the_oldest_ended_runs_and_raises_the_floor(
     assert (await store.bounds()).floor == 10
 
 
-async def test_pruning_keeps_the_log_under_its_size(store: SqliteStore) -> None:
+async def test_pruning_keeps_the_log_under_its_size(store: AnyStore) -> None:
     """RS-05"""
     for n in range(3):
         row = await start(store, f"r{n}")
@@ -142,7 +141,7 @@ async def test_pruning_keeps_the_log_under_its_size(store: SqliteStore) -> None:
     assert await store.size() < size - 250_000
 
 
-async def test_tombstones_are_forgotten(store: SqliteStore) -> None:
+async def test_tombstones_are_forgotten(store: AnyStore) -> None:
     """RS-05"""
     for n in range(3):
         await one(store, RequestCancel(f"r{n}", "x", at(n)))
@@ -153,7 +152,7 @@ async def test_tombstones_are_forgotten(store: SqliteStore) -> None:
     assert states == ["queued", "queued", "cancelled"]
 
 
-async def test_times_come_back_as_they_were(store: SqliteStore) -> None:
+async def test_times_come_back_as_they_were(store: AnyStore) -> None:
     """EV-07"""
     moment = at(0.123456)
     await one(store, enqueue(seconds=0.123456))

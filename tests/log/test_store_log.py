@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 import trio
 
-from fakes.contract import check_log, completed, get, one, types
+from fakes.contract import AnyStore, check_log, completed, get, one, types
 from fakes.stores import (
     LIFE,
     append,
@@ -19,7 +19,6 @@ from fakes.stores import (
     start,
 )
 from penstock.log.filters import RunFilter
-from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import Append, Appended, Concluded, Fence, RequestCancel
 from penstock.words.clocks import happens_before
 from penstock.words.errors import (
@@ -39,7 +38,7 @@ from penstock.words.events import (
 )
 
 
-async def test_facts_of_a_run_are_numbered_from_one(store: SqliteStore) -> None:
+async def test_facts_of_a_run_are_numbered_from_one(store: AnyStore) -> None:
     """ST-01 EV-08"""
     row = await start(store)
     for n in range(3):
@@ -49,7 +48,7 @@ async def test_facts_of_a_run_are_numbered_from_one(store: SqliteStore) -> None:
 
 
 async def test_a_hundred_simultaneous_appends_lose_and_repeat_nothing(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     """ST-02 WF-07"""
     fences = [(await start(store, f"r{n}")).fence for n in range(10)]
@@ -69,7 +68,7 @@ async def test_a_hundred_simultaneous_appends_lose_and_repeat_nothing(
         )
 
 
-async def test_a_run_reads_its_own_facts_only(store: SqliteStore) -> None:
+async def test_a_run_reads_its_own_facts_only(store: AnyStore) -> None:
     """ST-04 ST-05"""
     assert await store.read("none") == [] == await store.read_all()
     await start(store, "a")
@@ -83,7 +82,7 @@ async def test_a_run_reads_its_own_facts_only(store: SqliteStore) -> None:
     ] == ["run.started"]
 
 
-async def test_a_page_is_bounded_in_bytes_but_never_empty(store: SqliteStore) -> None:
+async def test_a_page_is_bounded_in_bytes_but_never_empty(store: AnyStore) -> None:
     """ST-05"""
     row = await start(store)
     await one(
@@ -93,7 +92,7 @@ async def test_a_page_is_bounded_in_bytes_but_never_empty(store: SqliteStore) ->
     assert len(await store.read_all(after=2, max_bytes=1)) == 1
 
 
-async def test_the_same_facts_again_are_recorded_once(store: SqliteStore) -> None:
+async def test_the_same_facts_again_are_recorded_once(store: AnyStore) -> None:
     """ST-09"""
     row = await start(store)
     write = append("r1", Log(text="a"), Log(text="b"), fence=row.fence)
@@ -108,7 +107,7 @@ async def test_the_same_facts_again_are_recorded_once(store: SqliteStore) -> Non
 
 
 async def test_the_same_facts_twice_in_one_commit_are_recorded_once(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     """ST-09"""
     row = await start(store)
@@ -121,7 +120,7 @@ async def test_the_same_facts_twice_in_one_commit_are_recorded_once(
     await check_log(store)
 
 
-async def test_a_known_id_with_other_content_is_a_conflict(store: SqliteStore) -> None:
+async def test_a_known_id_with_other_content_is_a_conflict(store: AnyStore) -> None:
     """ST-09"""
     row = await start(store)
     write = append("r1", Log(text="a"), fence=row.fence)
@@ -136,7 +135,7 @@ async def test_a_known_id_with_other_content_is_a_conflict(store: SqliteStore) -
 
 
 async def test_refused_decisions_leave_the_others_of_the_batch_whole(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     """ST-10"""
     row = await start(store)
@@ -173,7 +172,7 @@ async def test_refused_decisions_leave_the_others_of_the_batch_whole(
 
 
 async def test_facts_about_the_daemon_stand_in_their_own_stream(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     await one(store, append(DAEMON_STREAM, DaemonStopping()))
     assert await types(store, DAEMON_STREAM) == ["daemon.stopping"]
@@ -185,7 +184,7 @@ async def test_facts_about_the_daemon_stand_in_their_own_stream(
         await one(store, RequestCancel(DAEMON_STREAM, "x", at()))
 
 
-async def test_facts_of_a_run_are_in_causal_order(store: SqliteStore) -> None:
+async def test_facts_of_a_run_are_in_causal_order(store: AnyStore) -> None:
     """VC-07"""
     row = await start(store)
     await one(store, append("r1", Log(text="a"), fence=row.fence, clock={"client": 4}))
@@ -195,7 +194,7 @@ async def test_facts_of_a_run_are_in_causal_order(store: SqliteStore) -> None:
     assert clocks[-1] == {LIFE: 4, "client": 4}
 
 
-async def test_a_clients_clock_cannot_stop_a_run(store: SqliteStore) -> None:
+async def test_a_clients_clock_cannot_stop_a_run(store: AnyStore) -> None:
     """VC-07"""
     row = await start(store)
     await one(store, append("r1", Log(text="a"), clock={LIFE: 2**63 - 1}))
@@ -206,7 +205,7 @@ async def test_a_clients_clock_cannot_stop_a_run(store: SqliteStore) -> None:
         )
 
 
-async def test_code_versions_only_grow(store: SqliteStore) -> None:
+async def test_code_versions_only_grow(store: AnyStore) -> None:
     """VS-01 VS-03"""
     row = await start(store)
     for version, fine in (
@@ -232,7 +231,7 @@ async def test_code_versions_only_grow(store: SqliteStore) -> None:
             )
 
 
-async def test_of_two_simultaneous_versions_one_wins(store: SqliteStore) -> None:
+async def test_of_two_simultaneous_versions_one_wins(store: AnyStore) -> None:
     """VS-02"""
     row = await start(store)
     batch = [
@@ -243,7 +242,7 @@ async def test_of_two_simultaneous_versions_one_wins(store: SqliteStore) -> None
 
 
 async def test_facts_carry_the_version_of_the_code_they_are_about(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     row = await start(store)
     await one(store, append("r1", CodeGenerated(), fence=row.fence, code_version=7))

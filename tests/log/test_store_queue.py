@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.contract import completed, failed, get, one, types
+from fakes.contract import AnyStore, completed, failed, get, one, types
 from fakes.stores import (
     append,
     at,
@@ -16,7 +16,6 @@ from fakes.stores import (
     fact,
     start,
 )
-from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import (
     Accepted,
     Appended,
@@ -46,12 +45,12 @@ from penstock.words.events import (
 from penstock.words.wait_reason import Waiting
 
 
-async def _states(store: SqliteStore) -> Counter[str]:
+async def _states(store: AnyStore) -> Counter[str]:
     """How many open runs are in which state."""
     return Counter(row.state for row in await store.open_runs())
 
 
-async def test_a_run_is_accepted_once(store: SqliteStore) -> None:
+async def test_a_run_is_accepted_once(store: AnyStore) -> None:
     """SC-12"""
     first = enqueue("r1")
     accepted = await one(store, first)
@@ -82,7 +81,7 @@ async def test_a_run_is_accepted_once(store: SqliteStore) -> None:
     assert (await get(store, "r1")).state == "cancelled"
 
 
-async def test_the_queue_is_bounded_exactly(store: SqliteStore) -> None:
+async def test_the_queue_is_bounded_exactly(store: AnyStore) -> None:
     """ST-10"""
     outcomes = await store.commit([enqueue(f"r{n}", capacity=3) for n in range(5)])
     assert [type(o) for o in outcomes] == [Accepted] * 3 + [QueueFull] * 2
@@ -92,7 +91,7 @@ async def test_the_queue_is_bounded_exactly(store: SqliteStore) -> None:
     assert isinstance(await one(store, enqueue("r5", capacity=3)), Accepted)
 
 
-async def test_facts_show_inputs_without_secrets(store: SqliteStore) -> None:
+async def test_facts_show_inputs_without_secrets(store: AnyStore) -> None:
     write = enqueue("r1", inputs={"env": {"KEY": "secret"}})
     write = replace(write, spec=replace(write.spec, shown={"env": ["KEY"]}))
     _, claimed = await store.commit([write, claim()])
@@ -103,7 +102,7 @@ async def test_facts_show_inputs_without_secrets(store: SqliteStore) -> None:
     assert b"inputs" not in started.body
 
 
-async def test_inputs_that_are_shown_whole_are_stored_once(store: SqliteStore) -> None:
+async def test_inputs_that_are_shown_whole_are_stored_once(store: AnyStore) -> None:
     """What surfaces show is kept beside the inputs only where it differs from them."""
     whole = enqueue("whole", inputs={"b": 1, "a": [2]})
     whole = replace(whole, spec=replace(whole.spec, shown={"b": 1, "a": [2]}))
@@ -117,14 +116,14 @@ async def test_inputs_that_are_shown_whole_are_stored_once(store: SqliteStore) -
     assert (await get(store, "secret")).shown == {"key": "…"}
 
 
-async def test_a_run_without_time_fails_at_once(store: SqliteStore) -> None:
+async def test_a_run_without_time_fails_at_once(store: AnyStore) -> None:
     accepted = await one(store, enqueue("r1", timeout=0))
     row = await get(store, "r1")
     assert (row.state, row.reason) == ("failed", "timeout")
     assert [f.type for f in accepted.recorded] == ["run.queued", "run.failed"]
 
 
-async def test_an_unknown_prerequisite_is_refused(store: SqliteStore) -> None:
+async def test_an_unknown_prerequisite_is_refused(store: AnyStore) -> None:
     """SC-09"""
     for after in (("none",), ("r1",), (DAEMON_STREAM,)):
         with pytest.raises(UnknownPrerequisite):
@@ -132,7 +131,7 @@ async def test_an_unknown_prerequisite_is_refused(store: SqliteStore) -> None:
     assert await store.run("r1") is None
 
 
-async def test_a_run_waits_for_its_prerequisites(store: SqliteStore) -> None:
+async def test_a_run_waits_for_its_prerequisites(store: AnyStore) -> None:
     """SC-09"""
     await store.commit(
         [enqueue("a"), enqueue("b"), enqueue("c", after=("a", "b", "a"))]
@@ -146,7 +145,7 @@ async def test_a_run_waits_for_its_prerequisites(store: SqliteStore) -> None:
 
 
 async def test_dependants_of_a_failed_run_end_cancelled_with_theirs(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     """SC-09"""
     row = await start(store, "a")
@@ -163,7 +162,7 @@ async def test_dependants_of_a_failed_run_end_cancelled_with_theirs(
     assert "c" in late.reason.split()
 
 
-async def test_a_tree_is_bounded_in_size_and_depth(store: SqliteStore) -> None:
+async def test_a_tree_is_bounded_in_size_and_depth(store: AnyStore) -> None:
     await one(store, enqueue("r"))
     await one(store, enqueue("r.a", parent_id="r", max_tree_depth=1))
     with pytest.raises(TreeTooLarge):
@@ -175,7 +174,7 @@ async def test_a_tree_is_bounded_in_size_and_depth(store: SqliteStore) -> None:
         await one(store, enqueue("x", parent_id="none"))
 
 
-async def test_the_important_go_first_then_the_older(store: SqliteStore) -> None:
+async def test_the_important_go_first_then_the_older(store: AnyStore) -> None:
     await store.commit(
         [
             enqueue("low", priority=30),
@@ -192,7 +191,7 @@ async def test_the_important_go_first_then_the_older(store: SqliteStore) -> None
 
 
 async def test_no_run_is_claimed_twice_and_no_slot_given_twice(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     """RS-03"""
     outcomes = await store.commit(
@@ -206,7 +205,7 @@ async def test_no_run_is_claimed_twice_and_no_slot_given_twice(
     assert await _states(store) == {"queued": 1, "running": 3}
 
 
-async def test_waiting_adds_importance(store: SqliteStore) -> None:
+async def test_waiting_adds_importance(store: AnyStore) -> None:
     await store.commit([enqueue("old", priority=30), enqueue("new", seconds=100)])
     assert [
         r.run_id for r in (await one(store, claim(1, seconds=100, aging=10.0))).started
@@ -219,7 +218,7 @@ async def test_waiting_adds_importance(store: SqliteStore) -> None:
 
 
 async def test_groups_have_slots_of_their_own_and_can_be_paused(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     await store.commit(
         [enqueue(f"g{n}", group="g") for n in range(3)] + [enqueue("x", priority=40)]
@@ -237,14 +236,14 @@ async def test_groups_have_slots_of_their_own_and_can_be_paused(
     assert await store.paused() == {None: ""}
 
 
-async def test_only_installed_kinds_start(store: SqliteStore) -> None:
+async def test_only_installed_kinds_start(store: AnyStore) -> None:
     await one(store, enqueue("r1", kind="gone"))
     assert (await one(store, claim())).started == ()
     assert len((await one(store, claim(kinds=("gone",)))).started) == 1
 
 
 async def test_a_parked_run_gets_its_slot_before_queued_ones_of_its_priority(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     row = await start(store, "parked")
     await one(store, Park(row.fence, Waiting("ask", "x"), at()))
@@ -263,7 +262,7 @@ async def test_a_parked_run_gets_its_slot_before_queued_ones_of_its_priority(
 
 
 async def test_a_released_run_keeps_its_place_and_gets_a_new_fence(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     """RS-02 RS-03"""
     row = await start(store, "r1")

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from fakes.stores import LIFE, append, at, fact, start
 from penstock.log.audit import audit_connection, audit_file
 from penstock.log.export import export_file, import_file
-from penstock.log.sqlite.output_window import WindowLimits
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
+from penstock.log.tables.output_window import WindowLimits
 from penstock.log.writes import Append, Appended, Complete, Prune
 from penstock.testing.faulty_store import inline
 from penstock.words.errors import Conflict, StoreUnavailable
@@ -377,7 +377,7 @@ import trio
 from fakes.stores import LIFE, append, start
 from penstock.words.events import Log
 from penstock.log.sqlite.store import open_sqlite, threads
-from penstock.log.sqlite.output_window import WindowLimits
+from penstock.log.tables.output_window import WindowLimits
 
 async def main():
     limits = WindowLimits(20, 60)

@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from penstock.cli.changes import AGENT_LABEL
 from penstock.cli.kind_flags import absolute
 from penstock.cli.offers import offer_agents
 from penstock.cli.run_options import RunOptions
 from penstock.words.errors import Refused
 from penstock.words.exit_codes import AGENT_KIND
 from penstock.words.plain_files import MOST_BYTES
+from penstock.words.run_id import AGENT_LABEL
 
 #: The label that runs share which were given one task at once.
 TOGETHER_LABEL = "together"

@@ -8,13 +8,13 @@ from penstock.cli.output import say
 from penstock.words.sentences import number
 
 
-def say_changes(run_id: str, result: Any) -> None:
-    """Say it; nothing of a run that did not come to its result."""
+def say_changes(run: str, result: Any) -> None:
+    """Say it; nothing of a run that did not come to its result. `run` is what it can be named by."""
     if not isinstance(result, dict):
         return
     if line := spent_line(result):
         say(line)
-    if line := changes_line(run_id, result):
+    if line := changes_line(run, result):
         say(line)
 
 
@@ -32,7 +32,7 @@ def spent_line(result: dict[str, Any]) -> str:
     return ", ".join(said)
 
 
-def changes_line(run_id: str, result: dict[str, Any]) -> str:
+def changes_line(run: str, result: dict[str, Any]) -> str:
     """What it changed and how to get it."""
     files = result.get("files")
     count = len(files) if isinstance(files, list | dict) else files
@@ -41,7 +41,7 @@ def changes_line(run_id: str, result: dict[str, Any]) -> str:
     much = f"+{result.get('added', 0)} -{result.get('removed', 0)}"
     branch = f", branch {result['branch']}" if result.get("branch") else ""
     what = f"{count} file{'' if count == 1 else 's'} {much}{branch}"
-    return f"{what}: `penstock diff {run_id}`, `penstock apply {run_id}`"
+    return f"{what}: `penstock diff {run}`, `penstock apply {run}`"
 
 
 def _number(value: Any) -> float:

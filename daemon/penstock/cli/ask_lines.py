@@ -17,7 +17,8 @@ def show_question(
     event: Any, who: str = "", *, whole: bool = False, err: bool = True
 ) -> bool:
     """Show it, with its diff: whether that was cut."""
-    whose = f"{who}: " if who else ""
+    # An agent's questions begin with its name.
+    whose = f"{who}: " if who and not event.question.startswith(f"{who} ") else ""
     show_line(Word("? ", "magenta"), f"{whose}{event.question}", err=err)
     details = details_of(event)
     return show_details(details, event.question, whole=whole, err=err) | _show_end(
@@ -33,7 +34,7 @@ def details_of(event: Any) -> AskDetails:
 
 def show_details(details: AskDetails, question: str, *, whole: bool, err: bool) -> bool:
     """Show what a question is about: whether its diff was cut."""
-    for name, value in details.particulars(question):
+    for name, value in dict.fromkeys(details.particulars(question)):
         if name == "command":
             show_line("  $ ", value, err=err)
         elif name != "tool":

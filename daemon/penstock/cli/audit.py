@@ -23,7 +23,7 @@ def audit(session: Session, database: Path | None, as_json: bool) -> None:
     """
     from penstock.log.audit import audit_file
 
-    path = database or session.paths().database
+    path = session.log_file(database)
     with readable(path):
         checked = audit_file(path)
     say_if_older(path)

@@ -10,6 +10,7 @@ from penstock.cli.history import RunSource
 from penstock.cli.run_lines import name_of
 from penstock.cli.run_texts import read_text
 from penstock.words.errors import Conflict, NotFound
+from penstock.words.run_id import AGENT_LABEL
 from penstock.words.unified_diff import (
     FileDiff,
     change_in_words,
@@ -18,8 +19,6 @@ from penstock.words.unified_diff import (
 
 #: The text in which kinds that change a tree tell what they did, unless their result names another.
 PATCH = "changes.patch"
-#: The label by which a run says whose it is: its agent's name.
-AGENT_LABEL = "agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +51,10 @@ def read_changes(source: RunSource, run_id: str) -> Changes:
     view = source.view(run_id)
     said = Changes(view, "", ()).result.get("patch")
     name = said if isinstance(said, str) and said else PATCH
-    known = {told["artifact_id"]: told for told in view["artifacts"]}
+    known = {told["artifact_id"]: told for told in view.get("artifacts", ())}
     told = known.get(name)
     if told is None or told["size"] is None:
-        if view["ended_at"] is None:
+        if view.get("ended_at") is None:
             raise Conflict(
                 f"{run_id} has not ended, and tells its changes at its end: `penstock follow {run_id}`"
             )
@@ -63,6 +62,14 @@ def read_changes(source: RunSource, run_id: str) -> Changes:
             raise NotFound(f"{run_id} has made no patch")
     patch = read_text(source, run_id, told)
     return Changes(view, patch, read_diff(patch))
+
+
+def read_any_changes(source: RunSource, run_id: str) -> Changes:
+    """The same beside others: nothing of a run that has none."""
+    try:
+        return read_changes(source, run_id)
+    except (NotFound, Conflict):
+        return Changes(source.view(run_id), "", ())
 
 
 def size_in_words(files: Sequence[FileDiff]) -> str:

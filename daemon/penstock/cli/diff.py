@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import click
 
-from penstock.cli.changes import Changes, file_json, read_changes, size_in_words
+from penstock.cli.changes import (
+    Changes,
+    file_json,
+    read_any_changes,
+    read_changes,
+    size_in_words,
+)
 from penstock.cli.comparison import show_comparison
 from penstock.cli.diff_lines import show_diff
 from penstock.cli.history import ask_source
@@ -32,14 +39,15 @@ def diff(session: Session, words: tuple[str, ...], stat: bool, as_json: bool) ->
               penstock diff 12 13 --stat
     """
     run_ids = list(select(session, words)) if words else [select_one(session, None)]
-    found = [
-        ask_source(session, run_id, lambda source, r=run_id: read_changes(source, r))  # type: ignore[misc]
-        for run_id in run_ids
-    ]
-    if len(found) > 1:
+    if len(run_ids) > 1:
+        found = [
+            ask_source(session, run_id, partial(read_any_changes, run_id=run_id))
+            for run_id in run_ids
+        ]
         show_comparison(found, as_json=as_json)
         return
-    changes = found[0]
+    run_id = run_ids[0]
+    changes = ask_source(session, run_id, lambda source: read_changes(source, run_id))
     if as_json:
         files = [file_json(file) for file in changes.files]
         emit({"run_id": changes.run_id, "files": files, "patch": changes.patch})

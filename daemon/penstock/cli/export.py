@@ -40,11 +40,11 @@ def export(
     Values of inputs that are shown nowhere, such as those of --env, are left out.
     """
     if examples:
-        _export_examples(database or session.paths().database, out)
+        _export_examples(session.log_file(database), out)
         return
     from penstock.log.export import export_file
 
-    path = database or session.paths().database
+    path = session.log_file(database)
     if with_secrets:
         # The file is made at the first write.
         os.umask(0o077)

@@ -29,7 +29,7 @@ def import_(
     from penstock.log.sqlite.database import hold_lock
 
     paths = session.paths()
-    path = database or paths.database
+    path = session.log_file(database)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

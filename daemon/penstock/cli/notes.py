@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from penstock.cli.options import NAME_LABEL
 from penstock.cli.render import FactWriter
 from penstock.words.lifecycle import (
     PARKED_STATES,
@@ -18,6 +17,7 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.printed import ShownFact
 from penstock.words.run_exit import RunExit, exit_of_fact, read_exit
+from penstock.words.run_id import AGENT_LABEL, NAME_LABEL
 from penstock.words.terminal_types import TERMINAL_TYPES
 
 #: States in which a person may want to know why the run does nothing.
@@ -67,7 +67,7 @@ class RunNotes:
             view["kind"],
             view["state"],
             writer,
-            name=view.get("labels", {}).get(NAME_LABEL, ""),
+            name=_called(view.get("labels", {})),
             began=datetime.fromisoformat(began) if began else None,
             known_exit=read_exit(view),
             _known=view.get("sequence", 0),
@@ -110,7 +110,7 @@ class RunNotes:
             self.end = fact
             self.asks.clear()
         elif fact.type == "run.queued":
-            self.name = getattr(event, "labels", {}).get(NAME_LABEL, "")
+            self.name = self.name or _called(getattr(event, "labels", {}))
         elif fact.type == "ask.raised":
             self.asks[event.name] = event.question
         elif fact.type in ("ask.answered", "ask.withdrawn"):
@@ -124,3 +124,8 @@ class RunNotes:
             self.began = fact.at
         if state != self.state:
             self.state, self.moves = state, self.moves + 1
+
+
+def _called(labels: Mapping[str, str]) -> str:
+    """What people call a run of these labels; "" for one that has no name."""
+    return labels.get(NAME_LABEL) or labels.get(AGENT_LABEL, "")

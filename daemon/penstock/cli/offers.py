@@ -34,6 +34,7 @@ WANTED: Mapping[str, str] = {
     "cancel": "state:open",
     "wait": "state:open",
     "intervene": "state:open",
+    "say": "kind:agent",
     "attach": "state:running",
     "pause": "state:running",
     "resume": "state:paused",
@@ -70,7 +71,7 @@ def offer_runs(
         return offer_filters(ctx, param, begun)
     verb = str(ctx.info_name)
     wanted = "state:open" if param.name == "after" else WANTED.get(verb, "")
-    if verb == "answer":
+    if verb in ("answer", "asks"):
         runs = _asking(session_of(ctx))
     else:
         runs = _runs(session_of(ctx), wanted)

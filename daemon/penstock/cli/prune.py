@@ -79,7 +79,7 @@ def prune(
             return await _prune(store, config, paths, seconds, keep)
 
     done = _Done()
-    if paths.database.exists():
+    if config.store is None and paths.database.exists():
         with _no_daemon(paths.lock):
             done = run_async(work)
     # A clock that is ahead must not make everything old.

@@ -132,6 +132,9 @@ class FollowedRun:
         """`signals`: those that came, in order; they go there."""
         self._client, self._run_id = client, reply["run_id"]
         self._quiet = options.quiet
+        #: What is short to type, where it has a number that lasts.
+        self._named = str(reply.get("number") or "") if client.comes_back else ""
+        self._named = self._named or self._run_id
         #: Whether the program gets what is piped in here.
         self._forwards = forwards
         self._notes = RunNotes(self._run_id, reply["kind"], reply["state"], writer)
@@ -185,7 +188,7 @@ class FollowedRun:
 
         end = self._notes.end
         say_changes(
-            self._run_id, None if end is None else getattr(end.event, "result", None)
+            self._named, None if end is None else getattr(end.event, "result", None)
         )
 
     def _write(self) -> None:

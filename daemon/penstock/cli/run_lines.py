@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.cli.output import Column, show_table
 from penstock.cli.run_end import duration
-from penstock.words.exit_codes import PROGRAM_KIND
+from penstock.words.exit_codes import AGENT_KIND, PROGRAM_KIND
 from penstock.words.lifecycle import (
     CANCELLED,
     COMPLETED,
@@ -146,6 +146,8 @@ def command_of(row: Mapping[str, Any]) -> str:
     """What it was asked for: the command line, and the kind where it is another."""
     command = about(row.get("inputs", {}))
     kind = row.get("kind", PROGRAM_KIND)
+    if kind == AGENT_KIND and (agent := row.get("inputs", {}).get("agent")):
+        kind = f"{kind} {agent}"
     return command if kind == PROGRAM_KIND else f"{kind} {command}".rstrip()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.cli.bell import AskBell, ring_end
-from penstock.cli.changes import AGENT_LABEL, Changes, read_changes
+from penstock.cli.changes import read_any_changes
 from penstock.cli.comparison import show_comparison
 from penstock.cli.history import LiveSource
 from penstock.cli.interrupts import Left, in_thread, on_signals
@@ -28,9 +28,10 @@ from penstock.client.followed_log import FollowedLog
 from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
 from penstock.words.cancel_receipt import receipt_line
-from penstock.words.errors import Conflict, NotFound, PenstockError
+from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import Exit
 from penstock.words.printed import ShownFact
+from penstock.words.run_id import AGENT_LABEL
 from penstock.words.text import neutralise
 
 
@@ -49,7 +50,9 @@ def run_several(
         members = _submit(session, client, requests)
         several = SeveralRuns(client, members, options)
         code = several.follow(session)
-        found = [_changes(client, member) for member in members]
+        found = [
+            read_any_changes(LiveSource(client), member.run_id) for member in members
+        ]
         show_comparison(found, as_json=options.as_json)
         return code
 
@@ -234,12 +237,3 @@ class MemberLines:
     def _lines(self, lines: Iterable[str]) -> Line | None:
         said = "".join(f"{self.who}  {neutralise(line)}\n" for line in lines)
         return ("stderr", said) if said else None
-
-
-def _changes(client: SyncClient, member: Member) -> Changes:
-    """What it changed; nothing of one that did not come to that."""
-    source = LiveSource(client)
-    try:
-        return read_changes(source, member.run_id)
-    except (NotFound, Conflict):
-        return Changes(source.view(member.run_id), "", ())

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.cli.ask_lines import show_question
+from penstock.cli.ask_lines import details_of, show_question
 from penstock.cli.keyboard import Keyboard, is_person_there, open_keyboard
 from penstock.cli.notes import RunNotes
 from penstock.cli.output import Word, say, show_line
+from penstock.cli.transcript import TranscriptWriter
 from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, PenstockError
 from penstock.words.printed import ShownFact
@@ -41,6 +42,8 @@ class PutQuestion:
     event: Any
     #: key -> what it says; none where a line is wanted.
     keys: Mapping[str, str] = field(default_factory=dict)
+    #: Told the diff that was shown whole.
+    seen: Callable[[str], None] = lambda _diff: None
 
     @property
     def name(self) -> str:
@@ -127,6 +130,8 @@ class TerminalAsks:
         question.notes.asked_here = True
         question.notes.end_line()
         cut = show_question(question.event, question.who)
+        if (diff := details_of(question.event).diff) and not cut:
+            question.seen(diff)
         further = [MORE] if cut else []
         choices = list(getattr(question.event, "choices", ()))
         if choices:
@@ -220,7 +225,10 @@ class AsksWriter:
     def _take(self, fact: ShownFact) -> None:
         event: Any = fact.event
         if fact.type == "ask.raised":
-            self._asks.raise_(PutQuestion(fact.run_id, self._who, self._notes, event))
+            question = PutQuestion(fact.run_id, self._who, self._notes, event)
+            if isinstance(self._writer, TranscriptWriter):
+                question.seen = self._writer.note_seen
+            self._asks.raise_(question)
         elif self._asks.over(fact.run_id, event.name):
             # Somebody else was faster, or it was taken back.
             self._writer.write([fact])

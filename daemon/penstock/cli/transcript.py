@@ -40,6 +40,8 @@ class TranscriptWriter:
         self._thought = Thoughts()
         #: Tools that are at work: call -> what they are for.
         self._tools: dict[str, str] = {}
+        #: Diffs that stood below a question.
+        self._seen: set[str] = set()
 
     def write(self, facts: Iterable[ShownFact]) -> None:
         """See `FactWriter`."""
@@ -50,6 +52,10 @@ class TranscriptWriter:
                 self._thought.end()
                 self._do(fact)
         flush()
+
+    def note_seen(self, diff: str) -> None:
+        """It stood on this terminal already, and need not again."""
+        self._seen.add(diff)
 
     def end_line(self) -> None:
         """See `FactWriter`."""
@@ -96,6 +102,9 @@ class TranscriptWriter:
 
     def _do(self, fact: ShownFact) -> None:
         event: Any = fact.event
+        if fact.type == "progress":
+            # It says what its tools say.
+            return
         if not self._person:
             if (line := self._story.tell_steps(fact)) is not None:
                 self.end_line()
@@ -109,6 +118,9 @@ class TranscriptWriter:
                 self._tell_ended(fact, self._tools.pop(event.call, ""))
             case "plan.updated":
                 self._tell(DOES, sentence_of(fact) or "")
+            case "run.started" | "artifact.completed":
+                # Who looks sees that it has begun, and is told at the end what can be had.
+                return
             case "run.waiting" | "run.resumed" if (
                 getattr(event, "kind", "ask") == "ask"
             ):
@@ -130,12 +142,13 @@ class TranscriptWriter:
         event: Any = fact.event
         if event.status != "completed":
             self._tell(FAILED, f"tool {event.status}")
-        if diff := getattr(event, "diff", ""):
+        diff = getattr(event, "diff", "")
+        if diff and diff not in self._seen:
             self.end_line()
             left = show_diff(diff, most=MOST_DIFF_LINES, margin="  ", err=True)
             if left:
                 show_line(Word(f"  … {left} more lines", _DIM), err=True)
-        elif event.status == "failed" or tool == "execute":
+        elif not diff and (event.status == "failed" or tool == "execute"):
             self._tell_output(getattr(event, "output", ""))
 
     def _tell_output(self, output: str) -> None:

@@ -15,21 +15,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from penstock.log.sqlite.callers import COUNT_UNUSED, LOST_ENVIRONMENTS
 from penstock.log.sqlite.damage import tells_of_damage
 from penstock.log.sqlite.migrations import readable_version
-from penstock.log.sqlite.output_window import PIECE, Window, find_windows, kept_size
-from penstock.log.sqlite.rows import (
+from penstock.log.sqlite.older_logs import find_meta, find_windows, select_events
+from penstock.log.sqlite.schema import check_tables, tables_of
+from penstock.log.tables.callers import COUNT_UNUSED, LOST_ENVIRONMENTS
+from penstock.log.tables.output_window import PIECE, Window, kept_size
+from penstock.log.tables.rows import (
     SELECT_RUNS,
     damage_of,
-    find_meta,
     run_columns,
     run_row,
-    select_events,
     unchecked,
 )
-from penstock.log.sqlite.run_head import load_head
-from penstock.log.sqlite.schema import check_tables, tables_of
+from penstock.log.tables.run_head import load_head
 from penstock.log.writes import Bounds, RunRow
 from penstock.words.errors import LogDamaged, NotFound
 from penstock.words.events import (

@@ -20,18 +20,17 @@ from penstock.log.checksum import checksum_of
 from penstock.log.left_out import leave_out
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.migrations import readable_version
-from penstock.log.sqlite.rows import (
+from penstock.log.sqlite.older_logs import find_meta, select_events
+from penstock.log.sqlite.schema import READABLE_VERSIONS, tables_of
+from penstock.log.tables.rows import (
     INSERT_EVENT,
     SELECT_RUNS,
-    find_meta,
     recorded,
     run_row,
-    select_events,
     to_json,
     to_micros,
 )
-from penstock.log.sqlite.run_head import load_head
-from penstock.log.sqlite.schema import READABLE_VERSIONS, tables_of
+from penstock.log.tables.run_head import load_head
 from penstock.words.errors import Conflict, LogDamaged, NotFound, Refused
 from penstock.words.lifecycle import STATES
 

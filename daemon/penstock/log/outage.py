@@ -129,20 +129,24 @@ class Committer:
     unavailable: str | None = None
     #: Whether the last commit without an answer may have been done.
     tried: bool = False
+    #: The results of that one, once the store told that it was done; whoever takes them clears this.
+    recalled: list[Result | PenstockError] | None = None
 
     async def commit(
         self, writes: Sequence[Write[Result]]
     ) -> list[Result | PenstockError] | None:
-        """The store's results, or None while it is unavailable.
+        """The store's results, or None while it is unavailable, or has `recalled` the commit before.
 
         No writes at all: whether it takes any again.
         """
-        asked = False
+        asked, results = False, None
         try:
             if self.unavailable is not None:
-                await self._check_lost_answer()
-            asked = True
-            results = await self._commit_or_split(writes)
+                self.recalled = await self._recall()
+                self.tried = False
+            if self.recalled is None:
+                asked = True
+                results = await self._commit_or_split(writes)
         except StoreUnavailable as error:
             if self.unavailable is None:
                 log.error("the store is unavailable: %s", error)
@@ -154,16 +158,11 @@ class Committer:
         self.unavailable = None
         return results
 
-    async def _check_lost_answer(self) -> None:
-        """StoreBroken if the commit that got no answer was done all the same.
-
-        Its results, claimed runs above all, cannot be learned by asking again; the next life of the
-        daemon reads them from the log.
-        """
+    async def _recall(self) -> list[Result | PenstockError] | None:
+        """See `Store.recall`: nothing is written before it is known what the last commit did."""
         with trio.CancelScope(shield=True):
-            head = (await self.store.bounds()).head
-        if head > self.head():
-            raise StoreBroken("the store wrote facts and did not say so")
+            results = await self.store.recall(self.head())
+        return results  # noqa: RET504  (left the scope first)
 
     async def _commit_or_split(
         self, writes: Sequence[Write[Result]]

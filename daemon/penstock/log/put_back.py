@@ -29,7 +29,6 @@ import trio
 
 from penstock.concurrency.threads import run_in_thread
 from penstock.log.bus import Bus
-from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import Bounds
 from penstock.words.errors import StoreBroken
 from penstock.words.plain_files import open_plain
@@ -67,6 +66,14 @@ class MarkedLog(Protocol):
     async def read_all(self, after: int = 0, limit: int = 500) -> list[Recorded]: ...
 
     async def renew_epoch(self) -> None: ...
+
+
+class WatchedLog(MarkedLog, Protocol):
+    """The store, as far as the watch goes."""
+
+    async def check_files(self) -> None:
+        """StoreBroken, from now on, if what was opened is not there any more, or another's."""
+        ...
 
 
 def why_put_back(
@@ -197,7 +204,7 @@ class Watch:
 
 
 @asynccontextmanager
-async def watching(store: SqliteStore, mark: Path | None) -> AsyncIterator[Watch]:
+async def watching(store: WatchedLog, mark: Path | None) -> AsyncIterator[Watch]:
     """Judge the log by its mark, if it has one, then watch over it until the block ends.
 
     StoreBroken out of the block: a file of the log was removed or replaced.
@@ -235,7 +242,7 @@ def _first_sentence(group: BaseExceptionGroup[BaseException]) -> str:
     return str(first)
 
 
-async def _watch_files(store: SqliteStore) -> None:
+async def _watch_files(store: WatchedLog) -> None:
     while True:
         await trio.sleep(LOOK_SECONDS)
         try:

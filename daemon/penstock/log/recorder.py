@@ -171,6 +171,10 @@ class Recorder:
     _writing: bool = True
     #: Why nothing is written any more, once the store is broken.
     _broken: StoreBroken | None = None
+    #: What the last commit that got no answer was of.
+    _unanswered: tuple[list[Pending[Any]], Claim | None] = field(
+        default_factory=lambda: ([], None)
+    )
     #: What the writer has taken and not settled yet.
     _taken: list[Pending[Any]] = field(default_factory=list)
     _in_batch: bool = False
@@ -342,7 +346,7 @@ class Recorder:
             with trio.move_on_after(PROBE_SECONDS):
                 await self._work.wait()
                 return
-            await self._committer.commit([])
+            await self._commit([], None, [])
         await self._work.wait()
 
     async def _write_batch(self) -> None:
@@ -357,14 +361,35 @@ class Recorder:
                 writes.append(claim)
             if not writes:
                 return
-            results = await self._committer.commit(writes)
+            results = await self._commit(entries, claim, writes)
             if results is not None:
                 break
-            entries = await self._wait_for_store(entries)
+            left = [entry for entry in entries if entry.result is None]
+            entries = await self._wait_for_store(left)
         self._kicked = False
         self._settle(entries, claim, results)
         self._wake(entries)
         self.on_commit(len(entries), trio.current_time() - began)
+
+    async def _commit(
+        self,
+        entries: Sequence[Pending[Any]],
+        claim: Claim | None,
+        writes: Sequence[Write[Result]],
+    ) -> list[Result | PenstockError] | None:
+        """The store's results; None while it does not answer, or once it has told of the commit before.
+
+        What that one did is settled then, as if its answer had come late.
+        """
+        results = await self._committer.commit(writes)
+        recalled, self._committer.recalled = self._committer.recalled, None
+        if recalled is not None:
+            before, its_claim = self._unanswered
+            self._settle(before, its_claim, recalled)
+            self._wake(before)
+        elif results is None and self._committer.tried:
+            self._unanswered = list(entries), claim
+        return results
 
     def _take(self, room: int) -> list[Pending[Any]]:
         """What is written next: `room` ordinary ones at most, and each reserved one in its place."""

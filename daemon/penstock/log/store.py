@@ -48,6 +48,14 @@ class Store(Protocol):
         """
         ...
 
+    async def recall(self, head: int) -> list[Result | PenstockError] | None:
+        """What became of the commit that got no answer: its results if it was done; None if it was not.
+
+        Or if the last one was answered. `head` is the position of the newest fact that is known.
+        StoreBroken if it was done, and what it did cannot be learned.
+        """
+        ...
+
     async def read(
         self,
         run_id: str,

@@ -6,19 +6,14 @@ is one of them. While no guarded run executes, nothing is looked for.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import trio
 
-from penstock.processes.ancestry import (
-    Ancestry,
-    ancestry_of,
-    in_group,
-    in_session,
-    names_run,
-)
+from penstock.processes.ancestry import Ancestry, ancestry_of
 from penstock.runs.run_scopes import RunScope
 from penstock.words.errors import Forbidden
 from penstock.words.events import ProcessStarted
@@ -35,7 +30,8 @@ class GuardedTree:
     scope: RunScope
     supervisor: int = 0
     session: int = 0
-    cgroup: str | None = None
+    #: The name of its cgroup, which no other has; one that is None is nobody's.
+    group: str | None = None
 
     def launched(self, supervisor: int) -> None:
         """Its supervisor is there, and has started nothing yet."""
@@ -43,19 +39,20 @@ class GuardedTree:
 
     def started(self, event: ProcessStarted) -> None:
         """Its program has begun, in a session of its own."""
-        self.session, self.cgroup = event.pid, event.cgroup
+        self.session = event.pid
+        self.group = None if event.cgroup is None else os.path.basename(event.cgroup)
 
-    def holds(self, pid: int, line: Ancestry) -> bool:
-        """Whether the process of this line is one of the tree's.
+    def holds(self, one: Ancestry) -> bool:
+        """Whether this process is one of the tree's.
 
         Its supervisor adopts what the tree leaves behind, but where no supervisor can, or if it was
         killed; and a process can have itself adopted by others, and stay in the cgroup.
         """
         return (
-            self.supervisor in line.pids
-            or (self.session > 0 and in_session(pid, self.session))
-            or (self.cgroup is not None and in_group(pid, self.cgroup))
-            or names_run(pid, self.scope.run_id)
+            self.supervisor in one.pids
+            or (self.session > 0 and one.session == self.session)
+            or self.group in one.groups
+            or one.run_id == self.scope.run_id
         )
 
 
@@ -85,11 +82,11 @@ class GuardedTrees:
         """
         if not pid or not (self._trees or trio.current_time() < self._until):
             return None
-        line = ancestry_of(pid)
+        one = ancestry_of(pid)
         for tree in self._trees:
-            if tree.holds(pid, line):
+            if tree.holds(one):
                 return tree.scope
-        if line.whole:
+        if one.whole:
             return None
         raise Forbidden(
             f"a coding agent runs, and nobody can tell whether the process {pid} is one of its own:"

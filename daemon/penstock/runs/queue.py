@@ -1,6 +1,6 @@
 """The order of the queue: what would start next, and who gives its slot to whom. Values in, values out.
 
-What does start next is decided in SQL, by `log.sqlite.handle_claim`; a test holds the two together.
+What does start next is decided in SQL, by `log.tables.handle_claim`; a test holds the two together.
 
 A preemption asks what the next claim would do: a run is interrupted only if the slot it leaves then
 goes to a run that is important enough. So nobody is interrupted twice for one waiting run, for a run

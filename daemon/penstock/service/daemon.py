@@ -26,8 +26,8 @@ from penstock.log.put_back import one_broken_store, watching
 from penstock.log.redaction import Secrets, make_held_back, make_redaction
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.migrations import MigrationPolicy
-from penstock.log.sqlite.output_window import WindowLimits
 from penstock.log.sqlite.store import READERS, SqliteStore, open_sqlite
+from penstock.log.tables.output_window import WindowLimits
 from penstock.processes.detection import detect_containment
 from penstock.processes.forking import open_launcher
 from penstock.runs.core import Core, open_core
@@ -50,11 +50,13 @@ from penstock.service.tracing import open_tracing
 from penstock.service.watchdog import Watchdog, WatchdogStatistics, open_watchdog
 from penstock.words.address import Paths, base_url, find_paths
 from penstock.words.config import Config
-from penstock.words.errors import PenstockError
+from penstock.words.errors import PenstockError, StartRefused
 from penstock.words.holder import tell_address
 
 if TYPE_CHECKING:
     from penstock.llm.models import DaemonModels
+    from penstock.log.postgresql.ownership import Owner
+    from penstock.log.postgresql.store import PostgresStore
     from penstock.server.health import HealthOf
     from penstock.server.meter import Meter
     from penstock.server.routes import Handler
@@ -76,12 +78,23 @@ class Daemon:
 class LogFiles:
     """Where a log lies: its database, the lock beside it, and the mark of how far it came.
 
-    Without a mark nothing notices a log that was put back.
+    Without a mark nothing notices a log that was put back. With a `url` it lies in that PostgreSQL,
+    in this schema, and the database's file is none.
     """
 
     database: Path
     lock: Path
     mark: Path | None = None
+    url: str | None = None
+    schema: str = ""
+
+    def tell(self) -> str:
+        """Where the log is, for people."""
+        if self.url is None:
+            return str(self.database)
+        from penstock.log.postgresql.ownership import place_of
+
+        return f"the {place_of(self.url, self.schema)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +234,7 @@ async def open_daemon(
             base = base_url(*tcp_addresses(listeners)[0])
             socket = unix_paths(listeners)[0]
             tell_address(paths.lock, socket, base)
-            files = LogFiles(paths.database, paths.lock, paths.mark)
+            files = _log_files(config, paths)
             stored = open_stored_core(
                 config, environ, paths, files, base, models, token,
                 socket_url=f"unix:{socket}", stop=stop, tell=tell,
@@ -237,8 +250,16 @@ async def open_daemon(
                     models=models,
                 ) as servers,
             ):
-                log.info("ready at %s, log at %s", base, paths.database)
+                log.info("ready at %s, log at %s", base, files.tell())
                 yield Daemon(core, servers, base, paths)
+
+
+def _log_files(config: Config, paths: Paths) -> LogFiles:
+    """Where the daemon's log is to be; each log has a mark of its own."""
+    if config.store is None:
+        return LogFiles(paths.database, paths.lock, paths.mark)
+    mark = paths.mark.with_name(f"{paths.mark.name}-{config.store_schema}")
+    return LogFiles(paths.database, paths.lock, mark, config.store, config.store_schema)
 
 
 @asynccontextmanager
@@ -310,22 +331,50 @@ async def open_stored_core(
 @asynccontextmanager
 async def _open_store(
     config: Config, files: LogFiles, life: str, migration: MigrationPolicy
-) -> AsyncIterator[SqliteStore]:
+) -> AsyncIterator[SqliteStore | PostgresStore]:
     """The store, with threads of its own: a commit must not wait for one that nobody can have."""
+    limits = WindowLimits(config.output_head_bytes, config.output_tail_bytes)
     async with (
         open_threads(1, "store") as run_blocking,
         open_threads(READERS, "readers of the store") as run_reading,
-        open_sqlite(
-            files.database,
-            life=life,
+    ):
+        if files.url is None:
+            async with open_sqlite(
+                files.database,
+                life=life,
+                run_blocking=run_blocking,
+                run_reading=run_reading,
+                beside=[files.lock],
+                migration=migration,
+                limits=limits,
+            ) as store:
+                yield store
+            return
+        open_log, this_box = _import_postgresql()
+        async with open_log(
+            files.url,
+            schema=files.schema,
+            owner=this_box(life),
             run_blocking=run_blocking,
             run_reading=run_reading,
-            beside=[files.lock],
-            migration=migration,
-            limits=WindowLimits(config.output_head_bytes, config.output_tail_bytes),
-        ) as store,
-    ):
-        yield store
+            limits=limits,
+        ) as far_store:
+            yield far_store
+
+
+def _import_postgresql() -> tuple[
+    Callable[..., AbstractAsyncContextManager[PostgresStore]], Callable[[str], Owner]
+]:
+    """What opens such a log, and what a daemon on this box is called. StartRefused without the extra."""
+    try:
+        from penstock.log.postgresql.ownership import this_box
+        from penstock.log.postgresql.store import open_postgresql
+    except ImportError as error:
+        raise StartRefused(
+            f"`store` is PostgreSQL, and psycopg cannot be used ({error}); install"
+            " `penstock[postgresql]`, and libpq (Debian: libpq5) or `psycopg[binary]`"
+        ) from None
+    return open_postgresql, this_box
 
 
 @asynccontextmanager

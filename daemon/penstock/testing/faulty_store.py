@@ -125,6 +125,9 @@ class FaultyStore:
     async def commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
         return await self._call(self.store.commit, batch)
 
+    async def recall(self, head: int) -> list[Result | PenstockError] | None:
+        return await self._call(self.store.recall, head)
+
     async def read(self, *args: Any, **named: Any) -> list[Recorded]:
         return await self._call(self.store.read, *args, **named)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -54,12 +54,29 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _store_url(text: str) -> str:
+    parts = urlsplit(text)
+    asked = parse_qs(parts.query)
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ValueError("must be postgresql://USER@HOST/DATABASE")
+    if parts.password is not None or "password" in asked:
+        # Whoever may read a file of settings, or what is told of them, would have it.
+        raise ValueError(
+            "must have no password: put it into ~/.pgpass, or into a service file"
+        )
+    if not (parts.path.strip("/") or asked.keys() & {"dbname", "service"}):
+        raise ValueError("must name a database: postgresql://USER@HOST/DATABASE")
+    return text
+
+
 def _network(text: str) -> str:
     ip_network(text)
     return text
 
 
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
+SchemaName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 Network = Annotated[str, AfterValidator(_network)]
 
 
@@ -292,6 +309,15 @@ class Config(Section):
     )
     state_dir: Path | None = setting(
         None, "Where the log and the token are kept; none: as XDG_STATE_HOME says."
+    )
+    store: StoreUrl | None = setting(
+        None,
+        "The PostgreSQL that keeps the log, as `postgresql://USER@HOST/DATABASE`, with what libpq takes"
+        " beside it (`?sslmode=verify-full`) but no password; none: a file in the state folder.",
+    )
+    store_schema: SchemaName = setting(
+        "penstock",
+        "The schema of that database that holds the log: one log, one daemon.",
     )
     runtime_dir: Path | None = setting(
         None, "Where the Unix socket is; none: as XDG_RUNTIME_DIR says."

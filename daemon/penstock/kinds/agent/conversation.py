@@ -20,7 +20,7 @@ from penstock.kinds.agent.offered import Greeting, PermissionWish
 from penstock.kinds.agent.presets import AgentPreset
 from penstock.kinds.agent.transcript import Transcript
 from penstock.kinds.agent.tree import AgentTree
-from penstock.kinds.agent.turns import TurnEnd
+from penstock.kinds.agent.turns import AgentParting, TurnEnd
 from penstock.pipeline import BudgetSpent, DeferredFailure, PenstockError, Run
 
 #: Seconds that an agent may take to end a turn in which it spent too much; then its program is ended.
@@ -231,7 +231,7 @@ class AgentTalk:
                         end = await agent.prompt(text, patience=self.patience)
                 finally:
                     nursery.cancel_scope.cancel(reason="the turn is over")
-                    await self._finish(end)
+                    await self._finish(agent, end)
         if self.over is not None:
             raise self.over
         turn.reraise()
@@ -239,11 +239,19 @@ class AgentTalk:
         assert end is not None
         return end
 
-    async def _finish(self, end: TurnEnd | None) -> None:
-        """Record what was said last, though the run is being cancelled."""
+    async def _finish(self, agent: Agent, end: TurnEnd | None) -> None:
+        """Record what was said last, and how the agent took leave, though the run is being cancelled."""
         if end is not None:
             self.transcript.end_turn(end.result)
         else:
             self.transcript.close()
         with trio.move_on_after(LAST_SECONDS, shield=True):
             await self.flush()
+            if agent.parting is not None:
+                await self.run.log(_told_parting(agent.parting))
+
+
+def _told_parting(parting: AgentParting) -> str:
+    if parting.stop_reason is None:
+        return f"the agent did not end its turn within {parting.seconds:.1f} s of session/cancel\n"
+    return f"the agent ended its turn {parting.seconds:.2f} s after session/cancel: {parting.stop_reason}\n"

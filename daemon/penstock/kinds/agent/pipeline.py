@@ -202,7 +202,14 @@ class AgentRun:
         self._finished = True
 
     async def _servers(self) -> Sequence[Mapping[str, Any]]:
-        return self.inputs.mcp_servers
+        """The servers of MCP that the agent is given, ours with what this run may ask among them."""
+        given = self.inputs.mcp_servers
+        if not self.inputs.penstock_tools:
+            return given
+        ours = await self.run.tools_server(self.inputs.penstock_tools)
+        program, *args = ours.argv
+        env = [{"name": name, "value": value} for name, value in ours.env.items()]
+        return [*given, {"name": "penstock", "command": program, "args": args, "env": env}]  # fmt: skip
 
     async def _take_turn(
         self, talk: AgentTalk, agent: Agent, turn: AgentTurn
@@ -306,12 +313,15 @@ def _end_of_agent(
 async def agent(run: Run, inputs: AgentInputs) -> AgentOutput:
     """Have the agent do the task. What a run leaves that fails is kept; see `tree`."""
     preset = find_agent(run.config.agents, inputs.agent, tuple(inputs.command or ()))
+    for kind in inputs.penstock_tools:
+        if kind not in run.kinds:
+            raise Refused("inputs.penstock_tools", f"{kind!r} is not installed")
     tree = await open_tree(run, inputs)
     if inputs.keep:
         run.keep_workspace()
     async with rescued(run, tree, RESCUE_SECONDS):
         if inputs.setup is not None:
-            await _set_up(run, inputs.setup, tree)
+            await _make_ready(run, inputs.setup, tree)
         within = inputs.quota_within if inputs.quota == "wait" else None
         quota = AgentQuota(run, preset.quota or preset.name, within)
         done = AgentRun(run, inputs, preset, tree, quota)
@@ -320,7 +330,7 @@ async def agent(run: Run, inputs: AgentInputs) -> AgentOutput:
         return await _conclude(done)
 
 
-async def _set_up(run: Run, argv: Sequence[str], tree: AgentTree) -> None:
+async def _make_ready(run: Run, argv: Sequence[str], tree: AgentTree) -> None:
     """Make the tree ready, once."""
 
     async def set_up() -> None:
@@ -386,4 +396,5 @@ KIND = Kind(
     pipeline=agent,
     on_restart="requeue",
     milestones=frozenset({"session", "silent"}),
+    guarded=True,
 )

@@ -1,1 +1,1 @@
-"""The store on SQLite: one transaction a commit, a handler for each write."""
+"""The store on SQLite: one file, opened, migrated and watched; every commit on the disk."""

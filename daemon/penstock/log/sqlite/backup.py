@@ -9,8 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from penstock.log.sqlite.handle_prune import used_bytes
-from penstock.log.sqlite.schema import sync_folder
+from penstock.log.sqlite.schema import sync_folder, used_bytes
 from penstock.words.errors import StartRefused
 
 #: Bytes beyond what is copied and rewritten: the ends of files, and what else is written meanwhile.

@@ -19,8 +19,9 @@ from penstock.log.sqlite.migrations import (
     migrate,
     needs_migration,
 )
-from penstock.log.sqlite.rows import command_line, find_meta
+from penstock.log.sqlite.older_logs import find_meta
 from penstock.log.sqlite.schema import check_tables, create, create_file
+from penstock.log.tables.rows import command_line
 from penstock.words.errors import LogDamaged, LogInUse, StartRefused
 from penstock.words.holder import MOST_BYTES, parse_holder
 from penstock.words.plain_files import open_plain

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from penstock.log.sqlite.backup import copy_log, free_bytes, why_no_room
 from penstock.log.sqlite.damage import tells_of_damage
-from penstock.log.sqlite.handle_prune import used_bytes
 from penstock.log.sqlite.schema import (
     APPLICATION,
     MIGRATIONS,
@@ -27,6 +26,7 @@ from penstock.log.sqlite.schema import (
     Batches,
     Migrations,
     Step,
+    used_bytes,
 )
 from penstock.words.errors import LogDamaged, StartRefused
 

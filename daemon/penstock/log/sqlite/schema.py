@@ -226,6 +226,14 @@ def check_tables(db: sqlite3.Connection) -> None:
         db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
 
 
+def used_bytes(db: sqlite3.Connection) -> int:
+    """Bytes of the pages in use; freed pages are used again and do not count."""
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    (size,) = db.execute("PRAGMA page_size").fetchone()
+    return int((pages - free) * size)
+
+
 def create_file(path: Path) -> None:
     """Make the database file whole or not at all, for its owner's eyes only: it holds inputs."""
     new = path.with_name(f"{path.name}.new")

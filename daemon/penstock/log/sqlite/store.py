@@ -7,11 +7,10 @@ import sqlite3
 from collections.abc import (
     AsyncIterator,
     Callable,
-    Iterator,
-    Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any, Literal, TypeVar
@@ -21,46 +20,35 @@ import trio
 
 from penstock.concurrency.threads import RunBlocking, run_in_thread
 from penstock.log.filters import RunFilter
-from penstock.log.sqlite.callers import find_surroundings
 from penstock.log.sqlite.damage import (
     KnownFile,
+    find_readable,
     first_change,
     known_file,
     needed_is_whole,
     tells_of_damage,
 )
 from penstock.log.sqlite.database import BUSY_MILLISECONDS, open_database
-from penstock.log.sqlite.db import SqliteDb
-from penstock.log.sqlite.handle_prune import used_bytes
-from penstock.log.sqlite.handlers import event_ids, handle
+from penstock.log.sqlite.engine import SqliteDb
 from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy
-from penstock.log.sqlite.output_window import LIMITS, WindowLimits
+from penstock.log.sqlite.older_logs import find_meta
 from penstock.log.sqlite.room import fold_log, free_bytes, must_fold, try_room
-from penstock.log.sqlite.rows import (
-    SELECT_EVENTS,
-    SELECT_OPEN_KEYS,
-    SELECT_RUNS,
-    find_asks,
+from penstock.log.sqlite.schema import used_bytes
+from penstock.log.tables.handlers import event_ids, handle
+from penstock.log.tables.output_window import LIMITS, WindowLimits
+from penstock.log.tables.queries import Readings, open_rows
+from penstock.log.tables.rows import (
     find_columns,
-    find_meta,
-    find_place,
     find_runs,
-    find_tree,
-    group_of_key,
     page,
     run_row,
-    to_json,
 )
-from penstock.log.sqlite.run_head import damaged_row, load_open
-from penstock.log.sqlite.schedules import find_schedules, find_slots
-from penstock.log.sqlite.transaction import Transaction
+from penstock.log.tables.run_head import damaged_row, load_open
+from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import (
-    AskRow,
     Bounds,
     Result,
     RunRow,
-    ScheduleRow,
-    TreeRun,
     Write,
     size_of_batch,
 )
@@ -72,9 +60,7 @@ from penstock.words.errors import (
     StoreBroken,
     StoreUnavailable,
 )
-from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
-from penstock.words.surroundings import Surroundings
 from penstock.words.values import new_event_id
 
 T = TypeVar("T")
@@ -171,7 +157,7 @@ def _open(
         raise StartRefused(why) from None
 
 
-class SqliteStore:
+class SqliteStore(Readings):
     """The `Store` of a SQLite file; the port says what each verb promises."""
 
     def __init__(
@@ -217,7 +203,6 @@ class SqliteStore:
         if self._refused_bytes and not batch:
             self._keep_room(full=True)
         try:
-            transaction.db.lock()
             transaction.begin(event_ids(batch))
             results = [handle(transaction, write) for write in batch]
             if not batch:
@@ -226,7 +211,7 @@ class SqliteStore:
                 self._try_room()
             transaction.finish()
             tried = True
-            transaction.db.save()
+            transaction.save()
         except sqlite3.Error as error:
             at_work = transaction.at_work
             self._undo()
@@ -242,13 +227,20 @@ class SqliteStore:
         except BaseException:
             self._undo()
             raise
-        transaction.committed()
         self._refused_bytes = 0
         self._note_lost()
         # What went into a removed file is in no log: nobody may be answered that it is.
         self._check_files()
         self._keep_room()
         return results
+
+    async def recall(self, head: int) -> None:
+        """Of a file nothing is lost on the way: what was written and not told is beyond this life.
+
+        The results, claimed runs above all, are read from the log by the next one.
+        """
+        if (await self.bounds()).head > head:
+            raise StoreBroken("the store wrote facts and did not say so")
 
     def _try_room(self) -> None:
         """StoreAway unless the disk has room for what it did not take before."""
@@ -349,38 +341,18 @@ class SqliteStore:
         finally:
             self._readers.put(connection)
 
-    async def read(
-        self,
-        run_id: str,
-        after: int = 0,
-        limit: int = 500,
-        *,
-        max_bytes: int = LARGEST_EVENT_BYTES,
-        types: frozenset[str] | None = None,
+    def _facts(
+        self, db: sqlite3.Connection, sql: str, values: tuple[Any, ...], max_bytes: int
     ) -> list[Recorded]:
-        where = " WHERE events.run = (SELECT key FROM runs WHERE run_id = ?) AND position > ?"
-        values: list[object] = [run_id, after]
-        if types is not None:
-            where += " AND type IN (SELECT value FROM json_each(?))"
-            values.append(to_json(sorted(types)))
-        sql = f"{SELECT_EVENTS}{where} ORDER BY position LIMIT ?"
-        with _naming(run_id):
-            return await self._read(_page, sql, (*values, limit), max_bytes)
-
-    async def read_all(
-        self, after: int = 0, limit: int = 500, *, max_bytes: int = LARGEST_EVENT_BYTES
-    ) -> list[Recorded]:
-        sql = f"{SELECT_EVENTS} WHERE position > ? ORDER BY position LIMIT ?"
-        return await self._read(_page, sql, (after, limit), max_bytes)
-
-    async def run(self, run_id: str) -> RunRow | None:
-        sql = f"{SELECT_RUNS} WHERE run_id = ? AND runs.key > 0"
-        with _naming(run_id):
-            rows = await self._read(_rows, sql, (run_id,))
-        return rows[0] if rows else None
-
-    async def runs(self, wanted: RunFilter) -> list[RunRow]:
-        return await self._read(self._list, wanted)
+        facts: list[Recorded] = []
+        try:
+            for fact in page(db.execute(sql, values), max_bytes):
+                facts.append(fact)  # noqa: PERF402  (what came before the damage is kept)
+        except (LogDamaged, sqlite3.DatabaseError):
+            # Who reads on meets it next time, at its first row.
+            if not facts:
+                raise
+        return facts
 
     def _list(self, db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:
         """What can be read of a list; one damaged row must not hide all the others."""
@@ -397,16 +369,13 @@ class SqliteStore:
             self._translate(error, db)
         return rows
 
-    async def place_of(self, before: int | None, count: int) -> int | None:
-        return await self._read(find_place, before, count)
-
     async def open_runs(self) -> list[RunRow]:
         return await self._read(self._open_runs)
 
     def _open_runs(self, db: sqlite3.Connection) -> list[RunRow]:
         """Those whose rows can be read, here and by whoever records about them."""
         lost = self._transaction.lost
-        keys, rows = _open_rows(db)
+        keys, rows = open_rows(db, partial(find_readable, partial(find_columns, db)))
         lost |= keys.values() - rows.keys()
         load_open(db, lost)
         self._note_lost()
@@ -418,7 +387,9 @@ class SqliteStore:
         Asked outside of a transaction: one that met damage takes no more statements.
         """
         try:
-            keys, rows = _open_rows(self._db)
+            keys, rows = open_rows(
+                self._db, partial(find_readable, partial(find_columns, self._db))
+            )
         except sqlite3.Error:
             return False
         found = keys.values() - rows.keys() - self._transaction.lost
@@ -432,26 +403,6 @@ class SqliteStore:
         self._transaction.lost.add(run_id)
         # The next commit reads anew which runs are open.
         self._transaction.forget()
-
-    async def tree(self, run_id: str) -> list[TreeRun]:
-        return await self._read(find_tree, run_id)
-
-    async def surroundings(self, run_id: str) -> Surroundings | None:
-        return await self._read(find_surroundings, run_id)
-
-    async def asks(
-        self, run_id: str | None = None, *, only_open: bool = True
-    ) -> list[AskRow]:
-        return await self._read(find_asks, run_id, only_open)
-
-    async def paused(self) -> Mapping[str | None, str]:
-        return await self._read(_paused)
-
-    async def slots(self) -> Mapping[str | None, int]:
-        return await self._read(find_slots)
-
-    async def schedules(self) -> list[ScheduleRow]:
-        return await self._read(find_schedules)
 
     async def bounds(self) -> Bounds:
         return await self._read(_bounds)
@@ -486,60 +437,12 @@ class SqliteStore:
             connection.close()
 
 
-def _open_rows(db: sqlite3.Connection) -> tuple[dict[int, str], dict[str, RunRow]]:
-    """The open runs in line, by key, and those of them whose rows can be read, by id."""
-    keys = dict(db.execute(SELECT_OPEN_KEYS).fetchall())
-    rows: dict[str, RunRow] = {}
-    for columns in find_columns(db, list(keys)):
-        with suppress(LogDamaged):
-            row = run_row(columns)
-            rows[row.run_id] = row
-    return keys, rows
-
-
-def _page(
-    db: sqlite3.Connection, sql: str, values: tuple[Any, ...], max_bytes: int
-) -> list[Recorded]:
-    facts: list[Recorded] = []
-    try:
-        for fact in page(db.execute(sql, values), max_bytes):
-            facts.append(fact)  # noqa: PERF402  (what came before the damage is kept)
-    except (LogDamaged, sqlite3.DatabaseError):
-        # Who reads on meets it next time, at its first row.
-        if not facts:
-            raise
-    return facts
-
-
 def _damaged(error: sqlite3.Error, run_id: str | None) -> LogDamaged:
     if run_id is None:
         return LogDamaged(f"the log is damaged: {error}")
     return LogDamaged(
         f"the log is damaged under the run {run_id!r}: {error}", run_id=run_id
     )
-
-
-@contextmanager
-def _naming(run_id: str) -> Iterator[None]:
-    """Damage that was met while one run was read names that run."""
-    try:
-        yield
-    except LogDamaged as error:
-        if "run_id" in error.facts:
-            raise
-        raise LogDamaged(
-            f"the run {run_id!r} cannot be read: {error}; `penstock audit` tells more",
-            run_id=run_id,
-        ) from error
-
-
-def _rows(db: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> list[RunRow]:
-    return [run_row(columns) for columns in db.execute(sql, values)]
-
-
-def _paused(db: sqlite3.Connection) -> Mapping[str | None, str]:
-    rows = db.execute("SELECT name, reason FROM pauses").fetchall()
-    return {group_of_key(name): reason for name, reason in rows}
 
 
 def _log_id(db: sqlite3.Connection) -> str | None:

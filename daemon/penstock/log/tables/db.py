@@ -1,12 +1,16 @@
 """The seam between what is decided about a log and the engine that keeps it.
 
+Handlers, transaction and rows are written once, in one text of SQL that each engine takes: `?` for a
+value, `ON CONFLICT`, and what SQLite alone knows (the index to use, `CROSS JOIN` for an order,
+`json_each`) only in the forms that another engine can leave out or spell its own way, see
+`postgresql/dialect`. Whatever else engines do not share is a method here.
+
 A statement costs a round trip where the engine is elsewhere, so what is called here is counted: a commit
 has as many statements for one decision as for a hundred, see `transaction`.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -36,8 +40,12 @@ class Db(Statements, Protocol):
         """One statement for each of these rows, sent in one go."""
         ...
 
-    def lock(self) -> None:
-        """Begin, as the one writer: nobody else writes until `save`."""
+    def lock(self) -> bool:
+        """Begin, as the one writer: nobody else writes until `save`.
+
+        Whether the tables are as this connection left them; if not, what was remembered of them is
+        to be forgotten.
+        """
         ...
 
     def save(self) -> None:
@@ -45,34 +53,17 @@ class Db(Statements, Protocol):
         ...
 
     def meta(self, name: str) -> Any:
-        """What the log says of itself under this name."""
+        """What the log says of itself: `epoch`, `head`, `floor`, `numbered`."""
         ...
 
     def set_meta(self, name: str, value: int) -> None:
-        """Have it say something else."""
+        """Have it say something else, with the commit."""
         ...
 
+    def used_bytes(self) -> int:
+        """Bytes the log takes, without what is free for use again."""
+        ...
 
-class SqliteDb:
-    """The `Db` of a file of SQLite."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        # Called a million times a day; a method around them would cost as much as they do.
-        self.execute = connection.execute
-        self.executemany = connection.executemany
-
-    def lock(self) -> None:
-        """Take the write lock at once: a reader that became a writer could be refused."""
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def save(self) -> None:
-        self._connection.execute("COMMIT")
-
-    def meta(self, name: str) -> Any:
-        sql = "SELECT value FROM meta WHERE name = ?"
-        return self._connection.execute(sql, (name,)).fetchone()[0]
-
-    def set_meta(self, name: str, value: int) -> None:
-        sql = "UPDATE meta SET value = ? WHERE name = ?"
-        self._connection.execute(sql, (value, name))
+    def tells_of_damage(self, error: Exception) -> bool:
+        """Whether an error says that something was found which cannot have been written."""
+        ...

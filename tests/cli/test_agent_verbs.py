@@ -17,6 +17,7 @@ from penstock.cli import kind_commands
 from penstock.pipeline import (
     AgentSaid,
     Inputs,
+    InterventionReceived,
     Kind,
     Output,
     PlanEntry,
@@ -41,6 +42,9 @@ class Task(Inputs):
     command: list[str] | None = None
     setup: list[str] | None = None
     repository: str | None = None
+    base: str = "HEAD"
+    branch: str | None = None
+    include_uncommitted: bool = False
     env: dict[str, str] = Field(default_factory=dict)
     budget: JsonObject | None = None
     permissions: Literal["ask", "edit", "all", "none"] = "ask"
@@ -56,6 +60,7 @@ class Came(Output):
     branch: str = ""
     head: str = ""
     base: str = ""
+    summary: str = "I am done."
     patch: str = ""
     turns: int = 1
     cost: float = 0.0
@@ -104,7 +109,7 @@ async def play(run: Run, inputs: Task) -> Came:
         await text.write(f"diff --git a/app.py b/app.py\n{DIFF}")
     return Came(
         agent=name, files=["app.py"], added=1, removed=1, branch=f"penstock/{run.run_id}",
-        patch="changes.patch", turns=2, cost=0.25, tokens=48_200, denied=1,
+        head="abc", patch="changes.patch", turns=2, cost=0.25, tokens=48_200, denied=1,
     )  # fmt: skip
 
 
@@ -247,3 +252,28 @@ def test_several_may_be_left_alone(penstock: Penstock) -> None:
         detach = ("--detach",) if words == ("run",) else ()
         result = penstock(*words, "agent", "--id", words[0], *detach, "claude,codex,codex", "x")  # fmt: skip
         assert result.stdout.splitlines() == [f"{words[0]}-claude", f"{words[0]}-codex", f"{words[0]}-codex-2"]  # fmt: skip
+
+
+def test_what_is_said_to_an_agent_at_work_is_its_next_turn(penstock: Penstock, daemon: HouseBeside) -> None:  # fmt: skip
+    """AG-01: it is recorded at once; nothing is no word."""
+    daemon.start("r")
+    assert penstock("say", "r", "and", "the tests").exit_code == 0
+    daemon.wait_fact("r", InterventionReceived)
+    assert penstock("say", "r", " ").exit_code == 2
+    daemon.end("r")
+    late = penstock("say", "r", "more")
+    assert (late.exit_code, late.stdout) == (4, "")
+
+
+def test_what_is_said_after_its_end_goes_on_from_what_it_did(
+    penstock: Penstock, daemon: HouseBeside
+) -> None:
+    """AG-01: in a run of its own, with what was asked before and what came of it; secrets stay what they were."""
+    penstock("run", "agent", "--id", "r", "--env", "KEY=secret", "--branch", "mine", "claude", "fix it")  # fmt: skip
+    result = penstock("say", "r", "and the tests")
+    assert (result.exit_code, "goes on from what it did" in result.stderr) == (0, True)
+    inputs = inputs_of(penstock, result.stdout.strip())["inputs"]
+    assert inputs["prompt"].startswith("and the tests\n")
+    assert "fix it" in inputs["prompt"]
+    assert "I am done." in inputs["prompt"]
+    assert (inputs["base"], inputs["branch"], inputs["env"]) == ("abc", None, {"KEY": "secret"})  # fmt: skip

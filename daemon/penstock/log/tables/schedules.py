@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 
-from penstock.log.sqlite.rows import group_key, group_of_key, to_json, to_micros
-from penstock.log.sqlite.transaction import Transaction
+from penstock.log.tables.db import Statements
+from penstock.log.tables.rows import group_key, group_of_key, to_json, to_micros
+from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import (
     AdvanceSchedule,
     Appended,
@@ -29,9 +29,14 @@ from penstock.words.surroundings import Surroundings
 from penstock.words.values import to_moment
 
 _COLUMNS = "name, timing, zone, request, shown, made_at, due, last_run, skipped, umask, environ"
+_ANEW = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[1:])
+_GIVE = (
+    "INSERT INTO slots (name, slots) VALUES (?, ?)"
+    " ON CONFLICT (name) DO UPDATE SET slots = excluded.slots"
+)
 
 
-def find_schedules(db: sqlite3.Connection) -> list[ScheduleRow]:
+def find_schedules(db: Statements) -> list[ScheduleRow]:
     """All schedules, by name."""
     rows = db.execute(f"SELECT {_COLUMNS} FROM schedules ORDER BY name")
     return [
@@ -51,7 +56,7 @@ def find_schedules(db: sqlite3.Connection) -> list[ScheduleRow]:
     ]
 
 
-def find_slots(db: sqlite3.Connection) -> Mapping[str | None, int]:
+def find_slots(db: Statements) -> Mapping[str | None, int]:
     """The slots that were given, by group; None is the whole queue."""
     rows = db.execute("SELECT name, slots FROM slots").fetchall()
     return {group_of_key(name): slots for name, slots in rows}
@@ -77,7 +82,8 @@ def set_schedule(transaction: Transaction, write: SetSchedule) -> Appended:
     encode_within(event, "run.inputs")
     transaction.writes += 1
     transaction.db.execute(
-        f"INSERT OR REPLACE INTO schedules ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO schedules ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        f" ON CONFLICT (name) DO UPDATE SET {_ANEW}",
         (
             row.name, row.timing, row.zone, row.request, to_json(dict(row.shown)),
             to_micros(row.made_at), to_micros(row.due), row.last_run, row.skipped,
@@ -127,7 +133,7 @@ def set_slots(transaction: Transaction, write: SetSlots) -> Appended:
         transaction.db.execute("DELETE FROM slots WHERE name = ?", (name,))
     else:
         values = (name, write.slots)
-        transaction.db.execute("INSERT OR REPLACE INTO slots VALUES (?, ?)", values)
+        transaction.db.execute(_GIVE, values)
     return _told(transaction, SlotsChanged(group=write.group, slots=write.slots), write)
 
 

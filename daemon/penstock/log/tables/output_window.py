@@ -10,16 +10,14 @@ when a life of the daemon first records a piece of it.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
-from penstock.log.sqlite.db import Statements
-from penstock.log.sqlite.rows import INSERT_EVENT, damage_of
-from penstock.log.sqlite.schema import tables_of
+from penstock.log.tables.db import Statements
+from penstock.log.tables.rows import INSERT_EVENT, damage_of
 from penstock.words.config import MIB
 from penstock.words.events import Log, encode_event, parse_event
 from penstock.words.printed import held_bytes, size_of
@@ -84,10 +82,17 @@ def load_window(db: Statements, run: int, limits: WindowLimits) -> Window:
     return window
 
 
+_KEEP = (
+    "INSERT INTO windows (run, head, head_end, tail, edge) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (run) DO UPDATE SET head = excluded.head, head_end = excluded.head_end,"
+    " tail = excluded.tail, edge = excluded.edge"
+)
+
+
 def save_window(db: Statements, run: int, window: Window) -> None:
     """Keep where the window stands, in the transaction that moved it."""
     values = (run, window.head, window.head_end, window.tail, window.edge)
-    db.execute("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?)", values)
+    db.execute(_KEEP, values)
 
 
 # In the order of SELECT_EVENTS, whose checks are those of every read.
@@ -130,16 +135,3 @@ def _empty(db: Statements, row: tuple[Any, ...]) -> None:
     db.execute("DELETE FROM events WHERE position = ?", (position,))
     columns = (position, run, sequence, event_id, at, type_, clock, causation, version)
     db.execute(INSERT_EVENT, (*columns, emptied, checksum))
-
-
-_ALL = (
-    "SELECT run_id, head, head_end, tail, edge FROM windows"
-    " CROSS JOIN runs ON runs.key = windows.run"
-)
-
-
-def find_windows(db: sqlite3.Connection) -> dict[str, Window]:
-    """The windows of a log by the ids of their runs; a log of an older version has none."""
-    if "windows" not in tables_of(db):
-        return {}
-    return {run_id: Window(*values) for run_id, *values in db.execute(_ALL)}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from penstock.log.sqlite.callers import forget_unused
-from penstock.log.sqlite.damage import tells_of_damage
-from penstock.log.sqlite.db import Db, Statements
-from penstock.log.sqlite.rows import FOLDER_OF, to_micros
-from penstock.log.sqlite.transaction import Transaction
+from penstock.log.tables.callers import forget_unused
+from penstock.log.tables.db import Db
+from penstock.log.tables.rows import FOLDER_OF, to_micros
+from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Prune, Pruned
 from penstock.words.errors import LogDamaged
 
@@ -26,8 +24,6 @@ _OLDEST = (
     "SELECT key, run_id, ended_at, last_position FROM runs WHERE ended_at IS NOT NULL"
     " AND (ended_at, key) > (?, ?) ORDER BY ended_at, key LIMIT 1"
 )
-# The highest number there was; what is forgotten here may have it.
-_KEEP_NUMBER = "UPDATE meta SET value = max(value, (SELECT max(key) FROM runs)) WHERE name = 'numbered'"
 # Before whatever ended.
 _FIRST = (-(2**63), -(2**63))
 _FORGET = (
@@ -47,7 +43,10 @@ def prune(transaction: Transaction, write: Prune) -> Pruned:
     """Forget what is too old or too much; positions are never used again."""
     transaction.flush()
     db = transaction.db
-    db.execute(_KEEP_NUMBER)
+    # The highest number there was; what is forgotten here may have it.
+    (highest,) = db.execute("SELECT max(key) FROM runs").fetchone()
+    if highest > transaction.meta("numbered"):
+        transaction.set_meta("numbered", highest)
     (ended,) = db.execute(
         "SELECT count(*) FROM runs WHERE ended_at IS NOT NULL"
     ).fetchone()
@@ -65,7 +64,7 @@ def prune(transaction: Transaction, write: Prune) -> Pruned:
         if (
             ended_at >= before
             and ended <= write.keep
-            and used_bytes(db) <= write.max_bytes
+            and db.used_bytes() <= write.max_bytes
         ):
             break
         if len(runs) == write.limit:
@@ -79,23 +78,23 @@ def prune(transaction: Transaction, write: Prune) -> Pruned:
         floor = max(floor, last_position + 1)
         runs.append(run_id)
     if runs and ENVIRONMENTS not in write.skip_beside:
-        with _naming(ENVIRONMENTS):
+        with _naming(db, ENVIRONMENTS):
             forget_unused(db)
     transaction.set_meta("floor", floor)
     if TOMBSTONES not in write.skip_beside:
-        with _naming(TOMBSTONES):
+        with _naming(db, TOMBSTONES):
             _prune_tombstones(db, write)
-    folders = _remember_folders(db, write, runs)
+    folders = _remember_folders(db, write, runs, floor)
     return Pruned(runs=tuple(runs), more=more, folders=folders, damaged=tuple(damaged))
 
 
 @contextmanager
-def _naming(beside: str) -> Iterator[None]:
-    """LogDamaged with what the log is damaged under; SQLite takes no more writes in that transaction."""
+def _naming(db: Db, beside: str) -> Iterator[None]:
+    """LogDamaged with what the log is damaged under; no engine takes more in that transaction."""
     try:
         yield
-    except sqlite3.Error as error:
-        if not tells_of_damage(error):
+    except Exception as error:
+        if not db.tells_of_damage(error):
             raise
         why = f"the log is damaged under the {beside}: {error}"
         raise LogDamaged(why, beside=beside) from None
@@ -110,29 +109,38 @@ def _forget(transaction: Transaction, key: int, run_id: str) -> None:
     transaction.drop(run_id)
 
 
-def _remember_folders(db: Db, write: Prune, runs: list[str]) -> tuple[str, ...]:
-    """The forgotten runs whose folders are still to be removed, kept with the log."""
+# Names that begin with FOLDER_OF, by what may follow its last character.
+_FOLDERS = (
+    f"name >= '{FOLDER_OF}' AND name < '{FOLDER_OF[:-1]}{chr(ord(FOLDER_OF[-1]) + 1)}'"
+)
+_RUN_OF = f"substr(name, {len(FOLDER_OF) + 1})"
+
+
+def _remember_folders(
+    db: Db, write: Prune, runs: list[str], floor: int
+) -> tuple[str, ...]:
+    """The forgotten runs whose folders are still to be removed, kept with the log.
+
+    The floor grows with every round: what is highest was forgotten last.
+    """
     gone = [(FOLDER_OF + run_id,) for run_id in write.removed]
     db.executemany("DELETE FROM meta WHERE name = ?", gone)
-    # The floor grows with every round: what is highest was forgotten last.
-    (floor,) = db.execute("SELECT value FROM meta WHERE name = 'floor'").fetchone()
     left: list[tuple[Any, ...]] = [(FOLDER_OF + run_id, floor) for run_id in runs]
-    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", left)
+    db.executemany(
+        "INSERT INTO meta (name, value) VALUES (?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        left,
+    )
     # Whoever took the id of a forgotten run has its folder too.
     db.execute(
-        "DELETE FROM meta WHERE name GLOB :folder || '*' AND"
-        " substr(name, length(:folder) + 1) IN (SELECT run_id FROM runs)",
-        {"folder": FOLDER_OF},
+        f"DELETE FROM meta WHERE {_FOLDERS} AND {_RUN_OF} IN (SELECT run_id FROM runs)"
     )
     db.execute(
-        "DELETE FROM meta WHERE name IN (SELECT name FROM meta WHERE name GLOB :folder || '*'"
-        " ORDER BY value DESC, name LIMIT -1 OFFSET :most)",
-        {"folder": FOLDER_OF, "most": MOST_FOLDERS},
+        f"DELETE FROM meta WHERE {_FOLDERS} AND name NOT IN (SELECT name FROM meta"
+        f" WHERE {_FOLDERS} ORDER BY value DESC, name LIMIT ?)",
+        (MOST_FOLDERS,),
     )
-    found = db.execute(
-        "SELECT substr(name, length(:folder) + 1) FROM meta WHERE name GLOB :folder || '*' ORDER BY name",
-        {"folder": FOLDER_OF},
-    )
+    found = db.execute(f"SELECT {_RUN_OF} FROM meta WHERE {_FOLDERS} ORDER BY name")
     return tuple(run_id for (run_id,) in found)
 
 
@@ -141,15 +149,7 @@ def _prune_tombstones(db: Db, write: Prune) -> None:
         "DELETE FROM tombstones WHERE at < ?", (to_micros(write.tombstones_before),)
     )
     db.execute(
-        "DELETE FROM tombstones WHERE run_id IN"
-        " (SELECT run_id FROM tombstones ORDER BY at DESC LIMIT -1 OFFSET ?)",
+        "DELETE FROM tombstones WHERE run_id NOT IN"
+        " (SELECT run_id FROM tombstones ORDER BY at DESC LIMIT ?)",
         (write.max_tombstones,),
     )
-
-
-def used_bytes(db: Statements) -> int:
-    """Bytes of the pages in use; freed pages are used again and do not count."""
-    (pages,) = db.execute("PRAGMA page_count").fetchone()
-    (free,) = db.execute("PRAGMA freelist_count").fetchone()
-    (size,) = db.execute("PRAGMA page_size").fetchone()
-    return int((pages - free) * size)

@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from penstock.log.sqlite.callers import keep_surroundings
-from penstock.log.sqlite.handle_end import end
-from penstock.log.sqlite.new_run import FRESH, NewRun
-from penstock.log.sqlite.plans import WaitPlan
-from penstock.log.sqlite.rows import shown_beside, to_json, to_micros
-from penstock.log.sqlite.run_head import RunHead, new_head
-from penstock.log.sqlite.transaction import Transaction
+from penstock.log.tables.callers import keep_surroundings
+from penstock.log.tables.handle_end import end
+from penstock.log.tables.new_run import FRESH, NewRun
+from penstock.log.tables.plans import WaitPlan
+from penstock.log.tables.rows import shown_beside, to_json, to_micros
+from penstock.log.tables.run_head import RunHead, new_head
+from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import (
     Accepted,
     Enqueue,
@@ -207,7 +207,7 @@ def _insert(
         **FRESH, "key": key, "run_id": s.run_id, "kind": s.kind, "priority": s.priority,
         "place": head.place, "state": head.state, "group_name": s.group, "parent_id": s.parent_id,
         "root_id": root_id, "depth": depth, "retry_of": s.retry_of, "open_prerequisites": len(unmet),
-        "timeout": s.timeout, "on_restart": s.on_restart, "preemptible": s.preemptible,
+        "timeout": s.timeout, "on_restart": s.on_restart, "preemptible": int(s.preemptible),
         "created_at": created_at,
     }  # fmt: skip
     texts = (shown_beside(s.inputs, s.shown), to_json(dict(s.labels)), to_json(s.after))
@@ -221,6 +221,8 @@ def _insert(
         transaction.arrange(head, WaitPlan(head.place, moment, s.stashed))
     if unmet:
         pairs = [(other, key) for other in unmet]
-        db.executemany("INSERT INTO prerequisites VALUES (?, ?)", pairs)
+        db.executemany(
+            "INSERT INTO prerequisites (prerequisite, run) VALUES (?, ?)", pairs
+        )
         transaction.open.awaited.update(unmet)
     return head

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from pydantic_core import from_json
 
-from penstock.log.sqlite.rows import to_json, to_micros
-from penstock.log.sqlite.run_head import RunHead
-from penstock.log.sqlite.transaction import Transaction
+from penstock.log.tables.rows import to_json, to_micros
+from penstock.log.tables.run_head import RunHead
+from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Answer, NewEvent
 from penstock.words.errors import AlreadyAnswered, AskNotFound, Conflict, Refused
 from penstock.words.events import AskRaised, AskWithdrawn, parse_event
@@ -33,6 +33,16 @@ def check_ask(
     return ask
 
 
+_OPEN = (
+    "INSERT INTO asks (run, name, question, choices, default_answer, expires_at, state, answer,"
+    " answered_by, raised_at) VALUES (?, ?, ?, ?, ?, ?, 'open', NULL, NULL, ?)"
+    " ON CONFLICT (run, name) DO UPDATE SET question = excluded.question,"
+    " choices = excluded.choices, default_answer = excluded.default_answer,"
+    " expires_at = excluded.expires_at, state = 'open', answer = NULL, answered_by = NULL,"
+    " raised_at = excluded.raised_at"
+)
+
+
 def open_ask(
     transaction: Transaction, head: RunHead, ask: AskRaised, at: datetime
 ) -> None:
@@ -41,7 +51,7 @@ def open_ask(
     transaction.writes += 1
     transaction.open.asking.add(head.key)
     transaction.db.execute(
-        "INSERT OR REPLACE INTO asks VALUES (?, ?, ?, ?, ?, ?, 'open', NULL, NULL, ?)",
+        _OPEN,
         (
             head.key,
             ask.name,

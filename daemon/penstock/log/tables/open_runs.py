@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from operator import attrgetter
 
-from penstock.log.sqlite.db import Statements
-from penstock.log.sqlite.plans import load_plans
-from penstock.log.sqlite.run_head import RunHead, load_open
+from penstock.log.tables.db import Statements
+from penstock.log.tables.plans import load_plans
+from penstock.log.tables.run_head import RunHead, load_open
 from penstock.words.lifecycle import OPEN_STATES, QUEUED_STATES, State
 
 _ASKING = "SELECT DISTINCT run FROM asks WHERE state = 'open'"

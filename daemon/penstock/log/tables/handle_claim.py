@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
-from penstock.log.sqlite.plans import WaitPlan
-from penstock.log.sqlite.rows import group_key, to_micros
-from penstock.log.sqlite.run_head import RunHead, check_move
-from penstock.log.sqlite.transaction import Transaction
+from penstock.log.tables.plans import WaitPlan
+from penstock.log.tables.rows import group_key, to_micros
+from penstock.log.tables.run_head import RunHead, check_move
+from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Claim, Claimed, RunRow
 from penstock.words.events import RunResumed, RunStarted
 from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES, SLOT_STATES

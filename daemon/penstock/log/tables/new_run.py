@@ -14,6 +14,7 @@ NEW_RUN = (
 INSERT_RUN = (
     f"INSERT INTO runs ({', '.join(NEW_RUN)}) VALUES ({', '.join('?' * len(NEW_RUN))})"
 )
+INSERT_SPEC = "INSERT INTO specs (key, digest, inputs, shown, labels, after) VALUES (?, ?, ?, ?, ?, ?)"
 #: What a run has that nothing happened to.
 FRESH: dict[str, Any] = {
     "reason": "", "life": None, "token": 0, "attempt": 0, "used_seconds": 0.0, "code_version": -1,

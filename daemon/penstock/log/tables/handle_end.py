@@ -15,11 +15,11 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
-from penstock.log.sqlite.asks import close_asks, open_ask
-from penstock.log.sqlite.plans import WaitPlan
-from penstock.log.sqlite.rows import to_json, to_micros
-from penstock.log.sqlite.run_head import RunHead, check_move
-from penstock.log.sqlite.transaction import Transaction
+from penstock.log.tables.asks import close_asks, open_ask
+from penstock.log.tables.plans import WaitPlan
+from penstock.log.tables.rows import to_json, to_micros
+from penstock.log.tables.run_head import RunHead, check_move
+from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import (
     CancelAnswer,
     Complete,
@@ -370,7 +370,9 @@ def request_cancel(transaction: Transaction, write: RequestCancel) -> CancelAnsw
         transaction.writes += 1
         values = (write.run_id, write.reason, to_micros(write.at))
         transaction.db.execute(
-            "INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", values
+            "INSERT INTO tombstones (run_id, reason, at) VALUES (?, ?, ?)"
+            " ON CONFLICT (run_id) DO NOTHING",
+            values,
         )
         return CancelAnswer(outcome="tombstoned")
     if head.ended:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,8 +12,7 @@ from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
 from penstock.log.filters import RunFilter
-from penstock.log.sqlite.damage import find_readable
-from penstock.log.sqlite.db import Statements
+from penstock.log.tables.db import Statements
 from penstock.log.writes import AskRow, RunRow, TreeRun
 from penstock.words.errors import LogDamaged
 from penstock.words.lifecycle import (
@@ -59,20 +57,24 @@ SELECT_RUNS = f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs CROSS JOIN specs ON s
 # Left to itself SQLite takes the index by place, and reads every run that ever was.
 SELECT_OPEN_KEYS = "SELECT key, run_id FROM runs INDEXED BY runs_state WHERE ended_at IS NULL AND key > 0 ORDER BY place"
 
-INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_EVENT = (
+    "INSERT INTO events (position, run, sequence, event_id, at, type, clock, causation,"
+    " code_version, body, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 SELECT_EVENTS = (
     "SELECT position, run_id, events.sequence, event_id, at, events.clock, causation,"
     " events.code_version, type, body, run, checksum FROM events CROSS JOIN runs ON runs.key = events.run"
 )
 
+# Whatever speaks of a receipt may have one; which do is seen once they are read.
 _SELECT_TREE = """
 WITH RECURSIVE tree(key, run_id) AS (
-    SELECT key, run_id FROM runs WHERE run_id = :top AND key > 0
+    SELECT key, run_id FROM runs WHERE run_id = ? AND key > 0
     UNION ALL SELECT runs.key, runs.run_id FROM tree CROSS JOIN runs ON runs.parent_id = tree.run_id
 )
-SELECT runs.run_id, ended_at, json_extract(outcome, '$.details.receipt') AS receipt
+SELECT runs.run_id, ended_at, outcome
 FROM tree CROSS JOIN runs ON runs.key = tree.key
-WHERE ended_at IS NULL OR receipt IS NOT NULL OR runs.run_id = :top
+WHERE ended_at IS NULL OR outcome LIKE '%"receipt"%' OR runs.run_id = ?
 ORDER BY runs.key
 """
 
@@ -94,6 +96,11 @@ def command_line(shown: str, inputs: bytes) -> str:
         return about(asked) if isinstance(asked, dict) else ""
     except ValueError:
         return ""
+
+
+#: A list of numbers, and one of words, that a statement is given as JSON.
+NUMBERS = "(SELECT CAST(value AS BIGINT) FROM json_each(?))"
+WORDS = "(SELECT value FROM json_each(?))"
 
 
 def to_json(value: Any) -> str:
@@ -120,11 +127,9 @@ def group_of_key(key: str) -> str | None:
 
 
 def find_columns(db: Statements, keys: Sequence[int]) -> list[tuple[Any, ...]]:
-    """Rows of SELECT_RUNS of these runs, but for those that lie on a damaged page."""
-    sql = f"{SELECT_RUNS} WHERE runs.key IN (SELECT value FROM json_each(?))"
-    return find_readable(
-        lambda some: db.execute(sql, (to_json(list(some)),)).fetchall(), keys
-    )
+    """Rows of SELECT_RUNS of these runs."""
+    sql = f"{SELECT_RUNS} WHERE runs.key IN {NUMBERS}"
+    return db.execute(sql, (to_json(list(keys)),)).fetchall()
 
 
 def run_columns(columns: tuple[Any, ...]) -> dict[str, Any]:
@@ -164,12 +169,6 @@ def _decoded(columns: Mapping[str, Any]) -> RunRow:
     for name in ("created_at", "started_at", "ended_at"):
         values[name] = to_moment(values[name]) if values[name] is not None else None
     return RunRow(**values)
-
-
-def select_events(db: sqlite3.Connection) -> str:
-    """SELECT_EVENTS for a file that may be of an older schema, whose facts have no checksum."""
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    return SELECT_EVENTS if version >= 3 else SELECT_EVENTS.replace("checksum", "NULL")
 
 
 def recorded(columns: tuple[Any, ...]) -> Recorded:
@@ -215,31 +214,23 @@ def _malformed(
     return None if sizes == {16} else "is malformed"
 
 
-def find_meta(db: sqlite3.Connection) -> dict[str, Any]:
-    """What the log says of itself: `epoch`, `head` and `floor`. LogDamaged if one is missing."""
-    sql = "SELECT name, value FROM meta WHERE name NOT GLOB ?"
-    meta = dict(db.execute(sql, (f"{FOLDER_OF}*",)))
-    for name, kind in (("epoch", str), ("head", int), ("floor", int)):
-        if not isinstance(meta.get(name), kind):
-            raise LogDamaged(f"the log is damaged: its {name} is missing")
-    return meta
-
-
-def find_tree(db: sqlite3.Connection, run_id: str) -> list[TreeRun]:
+def find_tree(db: Statements, run_id: str) -> list[TreeRun]:
     """See `Store.tree`."""
-    return [
-        TreeRun(
-            found,
-            to_moment(ended_at) if ended_at is not None else None,
-            from_json(receipt) if receipt is not None else None,
-        )
-        for found, ended_at, receipt in db.execute(_SELECT_TREE, {"top": run_id})
-    ]
+    runs = []
+    for found, ended_at, outcome in db.execute(_SELECT_TREE, (run_id, run_id)):
+        receipt = None if outcome is None else _receipt_of(outcome)
+        if ended_at is None or receipt is not None or found == run_id:
+            ended = None if ended_at is None else to_moment(ended_at)
+            runs.append(TreeRun(found, ended, receipt))
+    return runs
 
 
-def find_asks(
-    db: sqlite3.Connection, run_id: str | None, only_open: bool
-) -> list[AskRow]:
+def _receipt_of(outcome: str) -> Mapping[str, Any] | None:
+    details = from_json(outcome).get("details")
+    return details.get("receipt") if isinstance(details, dict) else None
+
+
+def find_asks(db: Statements, run_id: str | None, only_open: bool) -> list[AskRow]:
     """The questions of one run or of all, in the order they were raised."""
     where, values = ["TRUE"], []
     if only_open:
@@ -288,7 +279,7 @@ _LAST_CHARACTER = "\U0010ffff"
 NEWEST = 2000
 
 
-def find_place(db: sqlite3.Connection, before: int | None, count: int) -> int | None:
+def find_place(db: Statements, before: int | None, count: int) -> int | None:
     """See `Store.place_of`."""
     where = "" if before is None else "AND place < ?"
     sql = f"SELECT place FROM runs WHERE key > 0 {where} ORDER BY place DESC LIMIT 1 OFFSET ?"
@@ -297,7 +288,7 @@ def find_place(db: sqlite3.Connection, before: int | None, count: int) -> int | 
     return None if found is None else int(found[0])
 
 
-def find_runs(db: sqlite3.Connection, wanted: RunFilter) -> Iterator[tuple[Any, ...]]:
+def find_runs(db: Statements, wanted: RunFilter) -> Iterator[tuple[Any, ...]]:
     """Rows of SELECT_RUNS that a filter wants, newest first."""
     if not wanted.labels:
         yield from db.execute(*select_runs(wanted))
@@ -362,7 +353,7 @@ def _conditions(wanted: RunFilter) -> tuple[list[str], list[object]]:
         ("parent_id", wanted.parents),
     ):
         if allowed:
-            where.append(f"{column} IN (SELECT value FROM json_each(?))")
+            where.append(f"{column} IN {NUMBERS if column == 'priority' else WORDS}")
             values.append(to_json(sorted(allowed)))
     for label in wanted.labels.items():
         where.append(

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from penstock.log.sqlite.db import Statements
-from penstock.log.sqlite.output_window import Window
-from penstock.log.sqlite.plans import WaitPlan
+from penstock.log.tables.db import Statements
+from penstock.log.tables.output_window import Window
+from penstock.log.tables.plans import WaitPlan
 from penstock.log.writes import Fence, RunSpec
 from penstock.words.clocks import Clock
 from penstock.words.errors import Conflict, Fenced, LogDamaged, Refused, Terminal

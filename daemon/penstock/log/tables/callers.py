@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from penstock.log.sqlite.db import Statements
+from penstock.log.tables.db import Statements
 from penstock.log.writes import RunSpec
 from penstock.words.errors import LogDamaged
 from penstock.words.surroundings import Surroundings
@@ -18,7 +18,7 @@ _FIND = (
     " WHERE run = (SELECT key FROM runs WHERE run_id = ?)"
 )
 _INHERIT = (
-    "INSERT INTO callers SELECT ?, umask, environment FROM callers"
+    "INSERT INTO callers (run, umask, environment) SELECT ?, umask, environment FROM callers"
     " WHERE run = (SELECT key FROM runs WHERE run_id = ?)"
 )
 _UNUSED = "key NOT IN (SELECT environment FROM callers WHERE environment IS NOT NULL)"
@@ -42,7 +42,8 @@ def keep_surroundings(db: Statements, key: int, spec: RunSpec) -> None:
             db.execute(_INHERIT, (key, source))
         return
     environment = None if given.environ is None else _key_of(db, given.environ)
-    db.execute("INSERT INTO callers VALUES (?, ?, ?)", (key, given.umask, environment))
+    sql = "INSERT INTO callers (run, umask, environment) VALUES (?, ?, ?)"
+    db.execute(sql, (key, given.umask, environment))
 
 
 def _key_of(db: Statements, environ: bytes) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
-from penstock.log.sqlite.asks import (
+from penstock.log.tables.asks import (
     check_answer,
     check_ask,
     check_withdrawal,
@@ -16,26 +16,26 @@ from penstock.log.sqlite.asks import (
     save_answer,
     withdraw_ask,
 )
-from penstock.log.sqlite.handle_claim import claim
-from penstock.log.sqlite.handle_end import (
+from penstock.log.tables.handle_claim import claim
+from penstock.log.tables.handle_end import (
     complete,
     end,
     release,
     request_cancel,
 )
-from penstock.log.sqlite.handle_prune import prune
-from penstock.log.sqlite.handle_submit import enqueue
-from penstock.log.sqlite.output_window import PIECE
-from penstock.log.sqlite.plans import WaitPlan
-from penstock.log.sqlite.rows import group_key, shown_beside, to_micros
-from penstock.log.sqlite.run_head import RunHead, check_clock_size, check_move
-from penstock.log.sqlite.schedules import (
+from penstock.log.tables.handle_prune import prune
+from penstock.log.tables.handle_submit import enqueue
+from penstock.log.tables.output_window import PIECE
+from penstock.log.tables.plans import WaitPlan
+from penstock.log.tables.rows import group_key, shown_beside, to_micros
+from penstock.log.tables.run_head import RunHead, check_clock_size, check_move
+from penstock.log.tables.schedules import (
     advance_schedule,
     remove_schedule,
     set_schedule,
     set_slots,
 )
-from penstock.log.sqlite.transaction import Transaction, same_fact
+from penstock.log.tables.transaction import Transaction, same_fact
 from penstock.log.writes import (
     AdvanceSchedule,
     Answer,
@@ -294,7 +294,7 @@ def set_pause(transaction: Transaction, write: SetPause) -> Appended:
     event: QueuePaused | QueueResumed
     if write.paused:
         transaction.db.execute(
-            "INSERT INTO pauses VALUES (?, ?, ?)",
+            "INSERT INTO pauses (name, reason, at) VALUES (?, ?, ?)",
             (name, write.reason, to_micros(write.at)),
         )
         transaction.paused.add(name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from penstock.log.sqlite.db import Statements
+from penstock.log.tables.db import Statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,17 @@ class WaitPlan:
         return not self.stashed and (self.not_before is None or self.not_before <= now)
 
 
+_KEEP = (
+    "INSERT INTO plans (run, turn, not_before, stashed) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (run) DO UPDATE SET turn = excluded.turn, not_before = excluded.not_before,"
+    " stashed = excluded.stashed"
+)
+
+
 def save_plan(db: Statements, run: int, plan: WaitPlan) -> None:
     """Keep the plan of the run of this key, in the transaction that changes it."""
     values = (run, plan.turn, plan.not_before, int(plan.stashed))
-    db.execute("INSERT OR REPLACE INTO plans VALUES (?, ?, ?, ?)", values)
+    db.execute(_KEEP, values)
 
 
 def drop_plan(db: Statements, run: int) -> None:

@@ -19,10 +19,16 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
-from penstock.log.sqlite.db import Db, Rows
-from penstock.log.sqlite.new_run import INSERT_RUN, NEW_RUN, NewRun, whole_row
-from penstock.log.sqlite.open_runs import OpenRuns, load_open_runs
-from penstock.log.sqlite.output_window import (
+from penstock.log.tables.db import Db, Rows
+from penstock.log.tables.new_run import (
+    INSERT_RUN,
+    INSERT_SPEC,
+    NEW_RUN,
+    NewRun,
+    whole_row,
+)
+from penstock.log.tables.open_runs import OpenRuns, load_open_runs
+from penstock.log.tables.output_window import (
     PIECE,
     WindowLimits,
     empty_oldest,
@@ -30,19 +36,19 @@ from penstock.log.sqlite.output_window import (
     load_window,
     save_window,
 )
-from penstock.log.sqlite.plans import WaitPlan, drop_plan, save_plan
-from penstock.log.sqlite.recent_ids import RecentIds
-from penstock.log.sqlite.rows import (
+from penstock.log.tables.plans import WaitPlan, drop_plan, save_plan
+from penstock.log.tables.recent_ids import RecentIds
+from penstock.log.tables.rows import (
     INSERT_EVENT,
     SELECT_EVENTS,
-    SELECT_RUNS,
+    find_columns,
     recorded,
     row_of,
     run_columns,
     to_json,
     to_micros,
 )
-from penstock.log.sqlite.run_head import KEPT, RunHead, damaged_row, load_head
+from penstock.log.tables.run_head import KEPT, RunHead, damaged_row, load_head
 from penstock.log.writes import NewEvent, RunRow
 from penstock.words.clocks import Clock, merge, next_count
 from penstock.words.errors import LogDamaged, RunNotFound
@@ -60,6 +66,10 @@ from penstock.words.recorded import Recorded
 #: many, and how large the inputs of one may be.
 MOST_WHOLE, LARGEST_WHOLE = 256, 8 * 1024
 
+
+_HIGHEST_ID = "SELECT event_id FROM events ORDER BY event_id DESC LIMIT 1"
+# Facts read at once of those that may have been recorded because of one.
+_EFFECTS = 100
 
 #: The fields of a row that its head has.
 _OF_HEAD = (
@@ -144,6 +154,8 @@ class Transaction:
 
     def begin(self, event_ids: Iterable[UUID]) -> None:
         """Start on a batch whose facts have these ids: the known ones are looked up in one go."""
+        if not self.db.lock():
+            self.forget()
         self._start()
         if self._head < 0:
             self._head = self.meta("head")
@@ -151,8 +163,8 @@ class Transaction:
             self._load()
         if self._ids is None or self._forgotten:
             self._forgotten = False
-            (highest,) = self.db.execute("SELECT max(event_id) FROM events").fetchone()
-            self._ids = RecentIds(highest or b"")
+            highest = self.db.execute(_HIGHEST_ID).fetchone()
+            self._ids = RecentIds(b"" if highest is None else highest[0])
         ids = [event_id.bytes for event_id in event_ids]
         self._repeats = len(set(ids)) < len(ids)
         known, old = self._ids.look_up(ids)
@@ -196,7 +208,7 @@ class Transaction:
             runs.append(tuple([columns[name] for name in NEW_RUN]))
             specs.append(one.spec)
         self.db.executemany(INSERT_RUN, runs)
-        self.db.executemany("INSERT INTO specs VALUES (?, ?, ?, ?, ?, ?)", specs)
+        self.db.executemany(INSERT_SPEC, specs)
 
     def _update_changed(self) -> None:
         """One statement for all that were changed alike."""
@@ -218,7 +230,7 @@ class Transaction:
         }
 
     def finish(self) -> None:
-        """Write the rest; the caller commits."""
+        """Write the rest, and how far the log has come; `save` makes it true."""
         self.flush()
         for head, newest in self._windows.values():
             window = head.window
@@ -229,8 +241,9 @@ class Transaction:
         if self._recorded:
             self.set_meta("head", self._head)
 
-    def committed(self) -> None:
-        """The commit is true: runs that have ended need no place in memory."""
+    def save(self) -> None:
+        """Commit. Runs that have ended need no place in memory then."""
+        self.db.save()
         for head in self._touched.values():
             if head.ended:
                 self._heads.pop(head.run_id, None)
@@ -310,8 +323,8 @@ class Transaction:
         """
         found = {h.key: self._whole.pop(h.key) for h in heads if h.key in self._whole}
         if missing := [head.key for head in heads if head.key not in found]:
-            sql = f"{SELECT_RUNS} WHERE runs.key IN (SELECT value FROM json_each(?))"
-            for columns in self.query(sql, (to_json(missing),)):
+            self.flush()
+            for columns in find_columns(self.db, missing):
                 named = run_columns(columns)
                 with suppress(LogDamaged):
                     row_of(named)
@@ -390,15 +403,14 @@ class Transaction:
             return ()
         self.flush()
         facts, ids = [first], {event_id}
-        cursor = self.db.execute(
-            f"{SELECT_EVENTS} WHERE position > ? ORDER BY position", (first.position,)
-        )
-        for columns in cursor:
-            fact = recorded(columns)
-            if fact.causation_id not in ids:
-                break
-            facts.append(fact)
-            ids.add(fact.event_id)
+        sql = f"{SELECT_EVENTS} WHERE position > ? ORDER BY position LIMIT {_EFFECTS}"
+        while rows := self.db.execute(sql, (facts[-1].position,)).fetchall():
+            for columns in rows:
+                fact = recorded(columns)
+                if fact.causation_id not in ids:
+                    return tuple(facts)
+                facts.append(fact)
+                ids.add(fact.event_id)
         return tuple(facts)
 
     def record(self, head: RunHead, new_event: NewEvent) -> Recorded:

@@ -1,0 +1,373 @@
+"""The store on PostgreSQL: the handlers of every engine, by a connection that may be lost.
+
+A commit whose answer was lost is neither done twice nor taken back: the row of the log counts
+commits, so the next turn tells whether that one was done, and what it did is still at hand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from queue import LifoQueue
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import psycopg
+import trio
+
+from penstock.concurrency.threads import RunBlocking
+from penstock.log.filters import RunFilter
+from penstock.log.postgresql.dialect import within_bytes
+from penstock.log.postgresql.engine import CALL_SECONDS, PostgresDb
+from penstock.log.postgresql.ownership import Owner, open_log, place_of, tell
+from penstock.log.tables.handlers import event_ids, handle
+from penstock.log.tables.output_window import LIMITS, WindowLimits
+from penstock.log.tables.queries import Readings, open_rows
+from penstock.log.tables.rows import (
+    command_line,
+    find_columns,
+    find_runs,
+    recorded,
+    run_row,
+    to_json,
+)
+from penstock.log.tables.run_head import damaged_row, load_open
+from penstock.log.tables.transaction import Transaction
+from penstock.log.writes import Bounds, Result, RunRow, Write
+from penstock.words.errors import (
+    LogDamaged,
+    PenstockError,
+    Refused,
+    StoreAway,
+    StoreBroken,
+    StoreUnavailable,
+)
+from penstock.words.recorded import Recorded
+from penstock.words.values import new_event_id
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Result)
+
+#: Reads that go on at once; each has a connection of its own.
+READERS = 4
+#: Seconds between two looks at calls that get no answer.
+LOOK_SECONDS = 1.0
+#: Seconds that make a count of the log's bytes a long one, and how many times as long it holds.
+LONG_COUNT, BETWEEN_COUNTS = 1.0, 20
+#: Runs read at once by a search for words.
+PAGE = 100
+
+# The server goes away or has no room, a turn or a statement took too long, a standby was asked to write.
+_AWAY = ("08", "40", "53", "57", "58", "25006", "25P03", "55P03")
+# A table, a column or the whole schema is gone.
+_GONE = ("42P01", "42703", "3F000")
+
+
+@asynccontextmanager
+async def open_postgresql(
+    url: str,
+    *,
+    schema: str,
+    owner: Owner,
+    run_blocking: RunBlocking,
+    run_reading: RunBlocking,
+    new_id: Callable[[], UUID] = new_event_id,
+    limits: WindowLimits = LIMITS,
+) -> AsyncIterator[PostgresStore]:
+    """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
+
+    `run_blocking` runs one function at a time; `run_reading` at most READERS.
+    """
+    writer = PostgresDb(url, schema, owner.life)
+    readers = [PostgresDb(url, schema) for _ in range(READERS)]
+    await run_blocking(open_log, writer, owner, place_of(url, schema))
+    store = PostgresStore(
+        writer, readers, owner=owner, run_blocking=run_blocking, run_reading=run_reading,
+        new_id=new_id, limits=limits,
+    )  # fmt: skip
+    try:
+        await run_blocking(store.load_names)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cut_overdue, (writer, *readers))
+            yield store
+            nursery.cancel_scope.cancel(reason="the log is closed")
+    finally:
+        # Every call in it has its bound.
+        with trio.CancelScope(shield=True):
+            await store.aclose()
+
+
+async def _cut_overdue(dbs: Sequence[PostgresDb]) -> None:
+    """End calls that a server took and does not answer: a box that is off says nothing."""
+    while True:
+        await trio.sleep(LOOK_SECONDS)
+        for db in dbs:
+            since = db.busy_since
+            if since is not None and time.monotonic() - since > CALL_SECONDS:
+                db.cut()
+
+
+class PostgresStore(Readings):
+    """The `Store` of a schema of PostgreSQL; the port says what each verb promises."""
+
+    epoch: str
+    #: Made with the log, and kept when its epoch changes.
+    log_id: str
+
+    def __init__(
+        self,
+        writer: PostgresDb,
+        readers: Sequence[PostgresDb],
+        *,
+        owner: Owner,
+        run_blocking: RunBlocking,
+        run_reading: RunBlocking,
+        new_id: Callable[[], UUID],
+        limits: WindowLimits = LIMITS,
+    ) -> None:
+        self._db = writer
+        self._all = (writer, *readers)
+        self._owner = owner
+        self._run_blocking, self._run_reading = run_blocking, run_reading
+        self._readers: LifoQueue[PostgresDb] = LifoQueue(len(readers))
+        for db in readers:
+            self._readers.put(db)
+        self._transaction = Transaction(writer, owner.life, new_id, limits)
+        self._broken: str | None = None
+        #: The results of a commit that got no answer, and the count of commits that it made.
+        self._unsure: tuple[list[Any], int] | None = None
+        #: The size of the log, when it was counted, and the seconds which that took.
+        self._counted = (0, 0.0, 0.0)
+        self.damage: str | None = None
+
+    def load_names(self) -> None:
+        """Learn what the log is called; once, at the start."""
+        self.epoch, self.log_id = self._db.execute(
+            "SELECT epoch, log_id FROM log"
+        ).fetchone()
+
+    # -- writing
+
+    async def commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
+        return await self._run_blocking(self._commit, batch)
+
+    def _commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
+        self._check()
+        transaction, results = self._transaction, list[R | PenstockError]()
+        tried = False
+        try:
+            transaction.begin(event_ids(batch))
+            results = [handle(transaction, write) for write in batch]
+            if not batch:
+                # Only what writes finds out whether the store takes writes.
+                transaction.set_meta("head", transaction.next_position - 1)
+            transaction.finish()
+            tried = True
+            transaction.save()
+        except psycopg.Error as error:
+            # A server that says no has done nothing; one that says nothing may have.
+            tried = tried and error.sqlstate is None
+            self._unsure = (results, self._db.changes) if tried else None
+            self._undo()
+            raise self._translate(error, tried=tried) from error
+        except BaseException as error:
+            self._undo()
+            if isinstance(error, StoreBroken):
+                self._broken = str(error)
+            raise
+        if lost := transaction.lost:
+            self.damage = self.damage or str(damaged_row(min(lost)))
+        return results
+
+    async def recall(self, head: int) -> list[Any] | None:
+        return await self._run_blocking(self._recall)
+
+    def _recall(self) -> list[Any] | None:
+        """Under our turn the server has settled whatever was sent before it."""
+        self._check()
+        if self._unsure is None:
+            return None
+        results, made = self._unsure
+        try:
+            self._db.lock()
+            done = self._db.changes == made
+        except psycopg.Error as error:
+            raise self._translate(error) from error
+        except StoreBroken as error:
+            self._broken = str(error)
+            raise
+        finally:
+            self._db.rollback()
+        self._unsure = None
+        return results if done else None
+
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise StoreBroken(self._broken)
+
+    def _undo(self) -> None:
+        self._transaction.forget()
+        self._db.rollback()
+
+    def _translate(self, error: psycopg.Error, *, tried: bool = False) -> Exception:
+        """What the port says of an error; `tried`: a commit had begun, and may be done."""
+        state, why = error.sqlstate, tell(error)
+        if state is not None and state.startswith("XX00"):
+            self._broken = f"the database is damaged: {why}"
+            return StoreBroken(self._broken)
+        if state in _GONE:
+            self._broken = f"the log is no longer what it was: {why}"
+            return StoreBroken(self._broken)
+        if isinstance(error, psycopg.DataError) and not tried:
+            return Refused("text", f"holds what PostgreSQL takes in no text: {why}")
+        connection = (psycopg.OperationalError, psycopg.InterfaceError)
+        if (state is None and isinstance(error, connection)) or (
+            state or ""
+        ).startswith(_AWAY):
+            unavailable = StoreUnavailable if tried else StoreAway
+            return unavailable(f"the database did not answer: {why}", code=state or "")
+        return error
+
+    async def check_files(self) -> None:
+        """StoreBroken, from now on, if another daemon has the log by now, or its tables are gone."""
+        try:
+            owner = await self._read(_owner_of)
+        except StoreUnavailable:
+            return
+        if self._broken is None and owner != self._owner.life:
+            self._broken = (
+                f"the log is not this daemon's any more, but of {owner or 'nobody'}"
+            )
+        self._check()
+
+    async def renew_epoch(self) -> None:
+        """Give the log a new epoch, because its positions no longer name what they named."""
+        self.epoch = await self._run_blocking(self._renew_epoch)
+
+    def _renew_epoch(self) -> str:
+        epoch = str(uuid4())
+        try:
+            self._db.lock()
+            self._db.execute("UPDATE log SET epoch = ?", (epoch,))
+            self._db.save()
+        except psycopg.Error as error:
+            self._undo()
+            raise self._translate(error) from error
+        return epoch
+
+    async def lose(self, run_id: str) -> None:
+        await self._run_blocking(self._lose, run_id)
+
+    def _lose(self, run_id: str) -> None:
+        self._transaction.lost.add(run_id)
+        # The next commit reads anew which runs are open.
+        self._transaction.forget()
+
+    # -- reading
+
+    async def _read(self, fn: Callable[..., T], *args: Any) -> T:
+        return await self._run_reading(self._with_reader, fn, *args)
+
+    def _with_reader(self, fn: Callable[..., T], *args: Any) -> T:
+        db = self._readers.get()
+        try:
+            if db.connected:
+                try:
+                    return fn(db, *args)
+                except psycopg.OperationalError:
+                    # It was lost while nobody looked: that says nothing of the server as it is now.
+                    if db.connected:
+                        raise
+            return fn(db, *args)
+        except psycopg.Error as error:
+            raise self._translate(error) from error
+        except LogDamaged as error:
+            self.damage = self.damage or str(error)
+            raise
+        finally:
+            self._readers.put(db)
+
+    def _facts(
+        self, db: PostgresDb, sql: str, values: tuple[Any, ...], max_bytes: int
+    ) -> list[Recorded]:
+        facts: list[Recorded] = []
+        try:
+            for columns in db.execute(within_bytes(sql), (*values, max_bytes)):
+                facts.append(recorded(columns))  # noqa: PERF401  (what came before the damage is kept)
+        except LogDamaged:
+            # Who reads on meets it next time, at its first row.
+            if not facts:
+                raise
+        return facts
+
+    def _list(self, db: PostgresDb, wanted: RunFilter) -> list[RunRow]:
+        """Words are looked for here, in the text and the alphabet of every other store."""
+        if not (wanted.words or wanted.without):
+            return [run_row(columns) for columns in find_runs(db, wanted)]
+        found: list[RunRow] = []
+        pages = replace(wanted, words=(), without=(), limit=PAGE)
+        while len(found) < wanted.limit:
+            page = [run_row(columns) for columns in find_runs(db, pages)]
+            found += [row for row in page if _says(row, wanted)]
+            if len(page) < PAGE:
+                break
+            pages = replace(pages, before=page[-1].place)
+        return found[: wanted.limit]
+
+    async def open_runs(self) -> list[RunRow]:
+        return await self._read(self._open_runs)
+
+    def _open_runs(self, db: PostgresDb) -> list[RunRow]:
+        """Those whose rows can be read, here and by whoever records about them."""
+        lost = self._transaction.lost
+        keys, rows = open_rows(db, lambda some: find_columns(db, some))
+        lost |= keys.values() - rows.keys()
+        load_open(db, lost)
+        return [rows[run_id] for run_id in keys.values() if run_id not in lost]
+
+    async def bounds(self) -> Bounds:
+        return await self._read(_bounds)
+
+    async def size(self) -> int:
+        return await self._read(self._size)
+
+    def _size(self, db: PostgresDb) -> int:
+        """Counted by reading all rows: of a large log a while ago is near enough."""
+        size, counted, took = self._counted
+        now = time.monotonic()
+        if took > LONG_COUNT and now - counted < took * BETWEEN_COUNTS:
+            return size
+        size = db.used_bytes()
+        self._counted = size, now, time.monotonic() - now
+        return size
+
+    async def aclose(self) -> None:
+        await self._run_blocking(self._close)
+
+    def _close(self) -> None:
+        self._db.let_go()
+        for db in self._all:
+            db.close()
+
+
+def _owner_of(db: PostgresDb) -> str:
+    return str(db.execute("SELECT owner FROM log").fetchone()[0])
+
+
+def _bounds(db: PostgresDb) -> Bounds:
+    floor, head = db.execute("SELECT floor, head FROM log").fetchone()
+    return Bounds(floor, head)
+
+
+def _says(row: RunRow, wanted: RunFilter) -> bool:
+    """Whether a run has all the words that are wanted, and none of the others."""
+    labels, asked = (
+        to_json(dict(row.labels)),
+        command_line("", to_json(row.shown).encode()),
+    )
+    text = "\n".join((row.run_id, row.kind, row.state, labels, asked)).casefold()
+    return all(word.casefold() in text for word in wanted.words) and not any(
+        word.casefold() in text for word in wanted.without
+    )

@@ -1,0 +1,38 @@
+"""Stores on a server, as a daemon opens them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from fakes.postgres import PostgresServer
+from fakes.stores import LIFE
+from penstock.log.postgresql.ownership import Owner
+from penstock.log.postgresql.store import READERS, PostgresStore, open_postgresql
+from penstock.log.sqlite.store import threads
+
+#: The box that these tests are on.
+BOX = "here"
+
+
+@asynccontextmanager
+async def postgres_store(
+    server: PostgresServer,
+    *,
+    schema: str | None = None,
+    life: str = LIFE,
+    machine: str = BOX,
+    url: str | None = None,
+) -> AsyncIterator[PostgresStore]:
+    """A log of its own on that server; one of this schema, that is there already."""
+    with trio.fail_after(60):
+        async with open_postgresql(
+            url or server.url,
+            schema=schema or server.new_schema(),
+            owner=Owner(life, machine, machine),
+            run_blocking=threads(1),
+            run_reading=threads(READERS),
+        ) as store:
+            yield store

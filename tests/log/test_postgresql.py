@@ -1,0 +1,438 @@
+"""What is special about PostgreSQL: connections that are lost, other daemons, and what a start refuses."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import psycopg
+import pytest
+import trio
+
+from fakes.contract import check_log, completed, get, one, types
+from fakes.cores import open_fake_core, request, wait_ended
+from fakes.postgres import PostgresServer
+from fakes.stores import append, at, claim, enqueue, start
+from fakes.stores_elsewhere import postgres_store
+from penstock.log.filters import RunFilter
+from penstock.log.postgresql import engine
+from penstock.log.postgresql.dialect import translate
+from penstock.log.postgresql.schema import VERSION, make_tables
+from penstock.log.postgresql.store import PostgresStore
+from penstock.log.writes import Accepted, Claimed, Prune, RequestCancel
+from penstock.words.errors import (
+    LogInUse,
+    StartRefused,
+    StoreAway,
+    StoreBroken,
+    StoreUnavailable,
+)
+from penstock.words.events import Log
+
+pytestmark = pytest.mark.processes
+
+
+# -- the text of statements
+
+
+@pytest.mark.parametrize(
+    ("common", "its"),
+    [
+        ("SELECT a FROM t WHERE b = ? AND c > ?", "SELECT a FROM t WHERE b = $1 AND c > $2"),
+        ("SELECT a FROM runs INDEXED BY runs_state WHERE b", "SELECT a FROM runs WHERE b"),
+        ("FROM runs CROSS JOIN specs ON specs.key = runs.key", "FROM runs JOIN specs ON specs.key = runs.key"),
+        ("a IN (SELECT value FROM json_each(?))", "a IN (SELECT value FROM json_array_elements_text($1::json))"),
+        ("FROM json_each(labels) AS one", "FROM json_each_text(labels::json) AS one"),
+    ],
+)  # fmt: skip
+def test_the_common_text_is_spelled_as_the_server_wants_it(
+    common: str, its: str
+) -> None:
+    """MB-15"""
+    assert translate(common).decode() == its
+
+
+def test_no_table_has_a_type_that_the_server_has_not() -> None:
+    text = " ".join(make_tables())
+    assert "WITHOUT ROWID" not in text
+    assert not {" BLOB", " REAL", " INTEGER"} & {f" {word}" for word in text.split()}
+    assert "CREATE TABLE log" in text
+
+
+async def test_a_commit_of_many_runs_has_the_statements_of_one(
+    postgres: PostgresServer,
+) -> None:
+    """MB-15: each is a round trip. Begin, turn, log's row and commit are the server's own."""
+    async with postgres_store(postgres) as store:
+        asked: list[str] = []
+        running: list[Any] = []
+        with counted(store._db, asked):
+            for number in range(4):
+                asked.clear()
+                names = [f"r{number}-{n}" for n in range(25)]
+                writes = [enqueue(name, capacity=None, minted=True) for name in names]
+                results = await store.commit(
+                    [*writes, *[completed(row) for row in running], claim(25)]
+                )
+                assert isinstance(results[-1], Claimed)
+                running = list(results[-1].started)
+                assert len(running) == 25
+        assert len(asked) <= 10, asked
+        await check_log(store)
+
+
+@contextmanager
+def counted(db: engine.PostgresDb, asked: list[str]) -> Iterator[None]:
+    """What goes out, an `executemany` as one."""
+    send, many = db._send, db.executemany
+
+    def send_counted(sql: str, values: Sequence[Any]) -> Any:
+        asked.append(sql)
+        return send(sql, values)
+
+    def many_counted(sql: str, rows: Iterable[Sequence[Any]], /) -> Any:
+        asked.append(sql)
+        return many(sql, rows)
+
+    db._send, db.executemany = send_counted, many_counted  # type: ignore[method-assign]
+    yield
+    db._send, db.executemany = send, many  # type: ignore[method-assign]
+
+
+async def test_a_turn_in_which_nothing_was_written_is_no_commit(
+    postgres: PostgresServer,
+) -> None:
+    """ST-05: a claim that finds nothing costs the server no disk."""
+    async with postgres_store(postgres) as store:
+        await store.commit([enqueue()])
+        before = store._db.changes
+        await store.commit([claim(0)])
+        assert store._db.changes == before
+
+
+# -- connections
+
+
+async def test_a_server_that_was_restarted_is_met_again(
+    postgres: PostgresServer,
+) -> None:
+    """MB-08: what was acknowledged is there, and nothing is lost but the time."""
+    async with postgres_store(postgres) as store:
+        row = await start(store)
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            postgres.stop(number)
+            with pytest.raises(StoreAway):
+                await store.commit([append("r1", Log(text="x"), fence=row.fence)])
+            with pytest.raises(StoreUnavailable):
+                await store.read_all()
+            postgres.start()
+            assert await store.recall(0) is None
+            # No reader tells of a connection that the restart took.
+            for _ in range(5):
+                await store.read_all()
+            await store.commit([append("r1", Log(text=number.name), fence=row.fence)])
+        assert (await types(store, "r1"))[-2:] == ["log", "log"]
+        await check_log(store)
+
+
+@contextmanager
+def lost_commits(
+    db: engine.PostgresDb, lost: Literal["request", "answer"], every: int = 1
+) -> Iterator[list[int]]:
+    """Every so many commits the connection breaks: before the server hears of it, or after it did it."""
+    send, seen = db._send, [0]
+
+    def broken(sql: str, values: Sequence[Any]) -> Any:
+        if sql != "COMMIT":
+            return send(sql, values)
+        seen[0] += 1
+        if seen[0] % every:
+            return send(sql, values)
+        if lost == "answer":
+            send(sql, values)
+        db.connection.close()
+        raise psycopg.OperationalError("the connection was reset")
+
+    db._send = broken  # type: ignore[method-assign]
+    yield seen
+    db._send = send  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+async def test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not(
+    postgres: PostgresServer, lost: Literal["request", "answer"]
+) -> None:
+    """MB-09"""
+    async with postgres_store(postgres) as store:
+        await store.commit([enqueue("before")])
+        batch = [enqueue("r1"), claim(5)]
+        with lost_commits(store._db, lost), pytest.raises(StoreUnavailable) as error:
+            await store.commit(batch)
+        assert not isinstance(error.value, StoreAway)
+        told = await store.recall(0)
+        assert await store.recall(0) is None
+        if lost == "request":
+            assert told is None
+            assert await store.run("r1") is None
+        else:
+            assert told is not None
+            accepted, claimed = told
+            assert isinstance(accepted, Accepted)
+            assert isinstance(claimed, Claimed)
+            assert [row.run_id for row in claimed.started] == ["before", "r1"]
+            row = await get(store, "r1")
+            await one(store, completed(row))
+        await check_log(store)
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+async def test_every_decision_is_made_once_however_many_answers_are_lost(
+    postgres: PostgresServer, lost: Literal["request", "answer"]
+) -> None:
+    """MB-09: no run fails, none is executed twice, and each has one end."""
+    async with postgres_store(postgres) as store:
+        with lost_commits(store._db, lost, every=3) as seen:
+            async with open_fake_core(store=store) as core:
+                ids = [f"r-{n}" for n in range(40)]
+                async with trio.open_nursery() as nursery:
+                    for run_id in ids:
+                        nursery.start_soon(_submit, core, run_id)
+                for run_id in ids:
+                    await wait_ended(core, run_id)
+            assert seen[0] > 10
+        rows = [await get(store, run_id) for run_id in ids]
+        assert [(row.state, row.attempt) for row in rows] == [("completed", 1)] * 40
+        await check_log(store)
+
+
+async def _submit(core: Any, run_id: str) -> None:
+    """As a client does: who is told that the log is away comes again under the same id."""
+    while True:
+        try:
+            await core.submitter.submit(request(run_id=run_id))
+        except StoreUnavailable:
+            await trio.sleep(0.05)
+        else:
+            return
+
+
+async def test_a_turn_that_somebody_else_holds_is_waited_for_within_bounds(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MB-08: a session that stands still within a transaction does not hold the log for ever."""
+    monkeypatch.setattr(engine, "TURN_SECONDS", 1)
+    async with postgres_store(postgres) as store:
+        await store.commit([enqueue()])
+        held = psycopg.connect(postgres.url)
+        held.execute(f"SELECT head FROM {store._db.schema}.log FOR UPDATE".encode())
+        with pytest.raises(StoreAway, match="lock timeout"):
+            await store.commit([enqueue("r2")])
+        held.close()
+        await store.commit([enqueue("r2")])
+        await check_log(store)
+
+
+# -- other daemons
+
+
+async def test_a_second_daemon_is_refused_and_touches_nothing(
+    postgres: PostgresServer,
+) -> None:
+    """MB-12"""
+    async with postgres_store(postgres) as store:
+        await start(store)
+        schema = store._db.schema
+        with pytest.raises(LogInUse, match=r"box here \(life-1\)"):
+            async with postgres_store(postgres, schema=schema, life="life-2"):
+                pass
+        await store.commit([append("r1", Log(text="x"))])
+        await check_log(store)
+
+
+async def test_the_next_life_on_a_box_has_the_log_at_once(
+    postgres: PostgresServer,
+) -> None:
+    """MB-02: whether the one before it ended in order or not."""
+    schema = postgres.new_schema()
+    async with postgres_store(postgres, schema=schema) as store:
+        await start(store)
+        epoch, log_id = store.epoch, store.log_id
+        # As after kill -9: the server gives the lock back with the session.
+        store._db.close()
+        async with postgres_store(postgres, schema=schema, life="life-2") as second:
+            assert (second.epoch, second.log_id) == (epoch, log_id)
+            assert [row.run_id for row in await second.open_runs()] == ["r1"]
+            await second.commit([append("r1", Log(text="x"))])
+            # The first comes back, and finds that it is not its log any more.
+            with pytest.raises(StoreBroken, match=r"but of here \(life-2\)"):
+                await store.commit([append("r1", Log(text="late"))])
+            with pytest.raises(StoreBroken):
+                await store.check_files()
+            assert await types(second, "r1") == ["run.queued", "run.started", "log"]
+            await check_log(second)
+
+
+async def test_another_box_has_the_log_only_when_its_daemon_ended_in_order(
+    postgres: PostgresServer,
+) -> None:
+    """MB-13, and MB-03 as far as it goes: nobody knows here what a box that is gone still executes."""
+    schema = postgres.new_schema()
+    async with postgres_store(postgres, schema=schema) as store:
+        await start(store)
+    async with postgres_store(postgres, schema=schema, machine="there") as store:
+        store._db.close()
+        with pytest.raises(
+            StartRefused, match="box there, whose daemon did not end in order"
+        ):
+            async with postgres_store(postgres, schema=schema):
+                pass
+        postgres.ask(f"UPDATE {schema}.log SET owner = ''")
+        async with postgres_store(postgres, schema=schema, life="life-3") as taken:
+            await check_log(taken)
+
+
+async def test_a_server_that_lost_what_it_acknowledged_ends_the_daemon(
+    postgres: PostgresServer,
+) -> None:
+    """MB-10: and the log has another epoch from then on."""
+    async with postgres_store(postgres) as store:
+        await start(store)
+        schema, epoch = store._db.schema, store.epoch
+        # As a standby has it that was promoted before it heard of the last commit.
+        postgres.ask(f"UPDATE {schema}.log SET changes = changes - 1, head = head - 1")
+        postgres.ask(
+            f"DELETE FROM {schema}.events WHERE position > (SELECT head FROM {schema}.log)"
+        )
+        with pytest.raises(
+            StoreBroken, match="lost 1 commits that it had acknowledged"
+        ):
+            await store.commit([enqueue("r2")])
+        with pytest.raises(StoreBroken):
+            await store.commit([enqueue("r2")])
+    async with postgres_store(postgres, schema=schema, life="life-2") as second:
+        assert second.epoch != epoch
+        assert await second.run("r2") is None
+
+
+# -- what a start refuses, and what ends a daemon
+
+
+async def test_a_schema_of_a_newer_release_is_left_as_it_is(
+    postgres: PostgresServer,
+) -> None:
+    """MB-14"""
+    async with postgres_store(postgres) as store:
+        schema = store._db.schema
+    postgres.ask(f"UPDATE {schema}.log SET version = {VERSION + 1}")
+    with pytest.raises(StartRefused, match=f"version {VERSION + 1}, made by a newer"):
+        async with postgres_store(postgres, schema=schema):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("fsync", "off", "has `fsync = off`"),
+        ("synchronous_commit", "off", "has `synchronous_commit = off`"),
+        ("default_transaction_read_only", "on", "takes no writes"),
+    ],
+)
+async def test_a_server_that_keeps_nothing_is_refused(
+    postgres: PostgresServer, name: str, value: str, why: str
+) -> None:
+    postgres.stop()
+    postgres.start(**{name: value})
+    try:
+        with pytest.raises(StartRefused, match=why):
+            async with postgres_store(postgres):
+                pass
+    finally:
+        postgres.stop()
+        postgres.start()
+
+
+async def test_a_server_that_cannot_be_had_is_told_in_a_sentence(
+    postgres: PostgresServer,
+) -> None:
+    for url in (
+        postgres.url.replace("/penstock?", "/nowhere?"),
+        postgres.url.replace("penstock@", "nobody@"),
+        postgres.url + "/elsewhere",
+    ):
+        with pytest.raises(StartRefused) as error:
+            async with postgres_store(postgres, url=url):
+                pass
+        assert "cannot be opened" in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+async def test_a_table_that_is_gone_ends_the_daemon(postgres: PostgresServer) -> None:
+    async with postgres_store(postgres) as store:
+        await start(store)
+        postgres.ask(f"DROP TABLE {store._db.schema}.specs")
+        with pytest.raises(StoreBroken, match="no longer what it was"):
+            await store.commit([enqueue("r2")])
+        with pytest.raises(StoreBroken):
+            await store.commit([])
+
+
+# -- values
+
+
+async def test_a_text_with_a_nul_hurts_nobody(postgres: PostgresServer) -> None:
+    """Facts are bytes and have it; a column of text cannot."""
+    async with postgres_store(postgres) as store:
+        await start(store)
+        await one(store, RequestCancel("r1", "no\0more", at()))
+        assert (await get(store, "r1")).cancel_requested == "no\ufffdmore"
+        *_, asked = await store.read("r1")
+        assert asked.event.reason == "no\0more"  # type: ignore[union-attr]
+
+
+async def test_words_are_found_on_any_page(postgres: PostgresServer) -> None:
+    async with postgres_store(postgres) as store:
+        await store.commit(
+            [
+                enqueue(
+                    f"r{n}", capacity=None, inputs={"argv": ["echo", f"Straße-{n}"]}
+                )
+                for n in range(250)
+            ]
+        )
+        found = await store.runs(RunFilter(words=("STRASSE-3'",), limit=5))
+        assert [row.run_id for row in found] == ["r3"]
+        found = await store.runs(RunFilter(words=("echo",), without=("-24",), limit=3))
+        assert [row.run_id for row in found] == ["r239", "r238", "r237"]
+
+
+async def test_what_is_forgotten_is_taken_off_the_size(
+    postgres: PostgresServer,
+) -> None:
+    """RS-05: within one turn, without counting all rows again for each run."""
+    async with postgres_store(postgres) as store:
+        for n in range(4):
+            row = await start(store, f"r{n}")
+            text = Log(text="x" * 50_000)
+            await store.commit([append(f"r{n}", text, fence=row.fence), completed(row)])
+        size, asked = await store.size(), list[str]()
+        with counted(store._db, asked):
+            pruned = await one(
+                store,
+                Prune(before=at(-1), keep=100, max_bytes=size - 90_000, limit=10,
+                      tombstones_before=at(-1), max_tombstones=10),
+            )  # fmt: skip
+        assert pruned.runs == ("r0", "r1")
+        assert sum("FROM events" in sql and "sum(octet" in sql for sql in asked) == 1
+        assert await store.size() < size - 90_000
+
+
+async def test_a_store_closes_while_the_server_is_away(
+    postgres: PostgresServer,
+) -> None:
+    async with postgres_store(postgres) as store:
+        await start(store)
+        postgres.stop(signal.SIGQUIT)
+    postgres.start()
+    assert isinstance(store, PostgresStore)
