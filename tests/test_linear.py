@@ -36,6 +36,8 @@ from penstock.kinds.llms_txt.standing import compare
 from penstock.llm.token_estimate import estimate
 from penstock.words.display import plain_text
 from penstock.words.text import neutralise
+from penstock.words.unified_diff import read_diff
+from penstock_tui.prose import Prose
 
 KIB = 1024
 #: Passes over a text that a reading may cost: a dozen patterns, or a parser written in Python.
@@ -95,6 +97,9 @@ SHAPES = {
     "colours": fill("\x1b[31mx\x1b[32my"),
     "returns in a long line": fill("\r\x1b[31mx", "x" * 4096),
     "erased lines": fill("xx\ry\x1b[Kz", "x" * 4096),
+    "hunks": fill("@@ -1 +1 @@\n-a\n+b\n"),
+    "heads of files": fill("--- a\n+++ b\n"),
+    "rows of tables": fill("| **a** | `b` |\n"),
     "erased whole": fill("\x1b[2Kx", "x" * 4096),
 }  # fmt: skip
 
@@ -136,7 +141,15 @@ LONG_READERS: dict[str, Callable[[str], object]] = {
     "neutralise": neutralise,
     "plain_text": plain_text,
     "decode": lambda text: decode(text.encode()),
+    "prose": lambda text: _prose(text),
+    "diff": read_diff,
 }
+
+
+def _prose(text: str) -> object:
+    reader = Prose()
+    reader.feed(text)
+    return reader.lines
 
 
 def _described(path: str, language: str) -> Callable[[str], object]:

@@ -51,6 +51,8 @@ MAY_SPELL = {
     "penstock/server/mcp/tasks.py": "the status that MCP's protocol gives a task",
     "penstock/words/sentences.py": "how far a tool call or an entry of a plan is",
     "penstock/words/api.py": "the outcome of a cancel, which a receipt tells",
+    "penstock/cli/transcript.py": "how a tool of an agent ended, and how far a plan is",
+    "penstock_tui/transcript.py": "how a tool of an agent ended, and how far a plan is",
     "penstock_drills/crash.py": "the outcome of a cancel, which a receipt tells",
     "penstock_drills/escapes.py": "the outcome of a cancel, which a receipt tells",
     "penstock_tui/screens/cancel.py": "the outcome of a cancel, which a receipt tells",

@@ -20,7 +20,16 @@ from penstock.log.tables.rows import (
     to_micros,
 )
 from penstock.log.writes import Bounds, RunRow
-from penstock.words.events import ArtifactPartial, Log, RunCancelled, RunFailed
+from penstock.words.events import (
+    TERMINAL_TYPES,
+    ArtifactPartial,
+    AskAnswered,
+    AskRaised,
+    AskWithdrawn,
+    Log,
+    RunCancelled,
+    RunFailed,
+)
 from penstock.words.lifecycle import (
     COMPLETED,
     MOVING_TYPES,
@@ -43,6 +52,11 @@ _SLOTS = (
     f" OR {IN_LINE} AND NOT open_prerequisites AND NOT ? AND key NOT IN"
     " (SELECT run FROM plans WHERE stashed OR not_before > ?)), 0)"
     " FROM runs WHERE ended_at IS NULL AND key > 0"
+)
+
+_OPEN_ASKS = (
+    "SELECT run_id, name FROM asks CROSS JOIN runs ON runs.key = asks.run"
+    " WHERE asks.state = 'open'"
 )
 
 _META = "SELECT name, value FROM meta WHERE name IN (?, ?)"
@@ -80,6 +94,7 @@ def check_log(stage: Stage) -> None:
     audit = audit_log(log, all_rows, _bounds_of(stage), find_windows(stage.db))
     stage.broken += map(str, audit.findings)
     _check_slots_taken(stage, log)
+    _check_asks(stage, log)
     check_errors(stage, log)
     check_waits(stage, log, [row.run_id for row in all_rows])
     facts = {fact.event_id: fact for fact in log}
@@ -124,6 +139,23 @@ def _check_slots_taken(stage: Stage, log: list[Recorded]) -> None:
         most = max(most, computing)
     if most > stage.config.max_concurrent:
         stage.broken.append(f"{most} runs computed at once")
+
+
+def _check_asks(stage: Stage, log: list[Recorded]) -> None:
+    """Those questions take an answer that were put, and neither answered, taken back nor outlived."""
+    waiting: set[tuple[str, str]] = set()
+    for fact in log:
+        event = fact.event
+        if isinstance(event, AskRaised):
+            waiting.add((fact.run_id, event.name))
+        elif isinstance(event, AskAnswered | AskWithdrawn):
+            waiting.discard((fact.run_id, event.name))
+        elif fact.type in TERMINAL_TYPES:
+            waiting -= {ask for ask in waiting if ask[0] == fact.run_id}
+    for run_id, name in waiting ^ set(stage.db.execute(_OPEN_ASKS)):
+        stage.broken.append(
+            f"whether {run_id} asks {name!r} is not what its facts tell"
+        )
 
 
 def check_errors(stage: Stage, log: list[Recorded]) -> None:

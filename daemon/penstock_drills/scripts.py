@@ -6,6 +6,7 @@ An operation is a list: its name, then its arguments.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,9 +109,12 @@ class Player:
             await run.log(f"{name} expired")
 
     async def op_doubt(self, run: Run, name: str, seconds: float) -> None:
-        """Asks, and gives up after some seconds; then computes."""
-        with trio.move_on_after(seconds):
+        """Asks, gives up after some seconds, and takes the question back; then computes."""
+        with trio.move_on_after(seconds), suppress(AskExpired):
             await run.ask(name, "which?")
+        await run.withdraw_ask(name, "in doubt")
+        if name in run.view.asks and run.view.asks[name].open:
+            raise RuntimeError("a question is open that was taken back")
 
         async def compute() -> None:
             # Parked and computing at once would be a slot too many.

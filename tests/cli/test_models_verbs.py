@@ -19,7 +19,7 @@ from fakes.house_beside import open_house_beside
 from fakes.model_server import start_model_server
 from fakes.penstock_command import Penstock
 from fakes.real_daemon import RealDaemon
-from penstock.cli.render import StoryLines
+from penstock.cli.story_lines import StoryLines
 from penstock.llm.prompts import GENERIC
 from penstock.pipeline import Run
 from penstock.words.events import ModelAnswered, ModelUsed, SentMessage

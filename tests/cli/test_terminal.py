@@ -33,9 +33,15 @@ ROW: dict[str, Any] = {
         {"artifact_id": "n", "attempt": 1, "size": None, "sha256": None, "path": HOSTILE}
     ],
 }  # fmt: skip
+#: It has made a patch of its own.
+PATCHED: dict[str, Any] = {
+    **ROW, "run_id": "p", "ended_at": AT, "result": {"patch": "n", "head": HOSTILE, "branch": HOSTILE},
+    "artifacts": [{"artifact_id": "n", "attempt": 1, "size": 9, "sha256": None, "path": None}],
+}  # fmt: skip
 ASK: dict[str, Any] = {
     "run_id": "r", "name": HOSTILE, "question": HOSTILE, "choices": [HOSTILE], "default": HOSTILE,
     "expires_at": None, "state": "open",
+    "details": {"tool": HOSTILE, "title": HOSTILE, "command": HOSTILE, "paths": [HOSTILE], "diff": HOSTILE},
 }  # fmt: skip
 RECEIPT: dict[str, Any] = {
     "run_id": HOSTILE, "outcome": "cancelled", "requested_at": AT, "gone_at": None,
@@ -58,6 +64,7 @@ VERBS = [
     ("events",), ("events", "r"), ("wait", "r"), ("cancel", "r"), ("retry", "r"),
     ("artifacts", "r"), ("artifacts", "r", "n"), ("submit", "command", "--", "true"),
     ("intervene", "r", "word"), ("answer", "r", HOSTILE, "other"), ("context", "r"),
+    ("say", "r", "word"), ("diff", "r"), ("diff", "p"), ("diff", "p", "--stat"), ("diff", "p", "r"), ("asks", "r"), ("agents", HOSTILE),
     ("health",), ("clients",), ("show", "gone"), ("resume",), ("drain", "--no-wait"), ("models",),
     ("shutdown",), ("events", "--type", HOSTILE, "--after", HOSTILE), (HOSTILE,), ("list", HOSTILE),
     ("show", HOSTILE), ("answer", "r", HOSTILE, HOSTILE, HOSTILE), ("list", f"--{HOSTILE}"),
@@ -74,6 +81,7 @@ def hostile(foreign_daemon: ForeignDaemon) -> ForeignDaemon:
     foreign_daemon.routes |= {
         ("GET", "/runs"): (200, {"runs": [ROW], "next": None}),
         ("GET", "/runs/r"): (200, ROW),
+        ("GET", "/runs/p"): (200, PATCHED),
         ("GET", "/runs/gone"): (404, {"type": "urn:penstock:run-not-found", "detail": HOSTILE}),
         ("GET", "/runs/r/why"): (
             200,
@@ -93,6 +101,7 @@ def hostile(foreign_daemon: ForeignDaemon) -> ForeignDaemon:
         ("GET", "/subscribers"): (200, {"subscribers": []}),
     }  # fmt: skip
     foreign_daemon.pages["/runs/r/events"] = FACTS
+    foreign_daemon.pages["/runs/p/events"] = FACTS
     foreign_daemon.pages["/events"] = FACTS
     return foreign_daemon
 

@@ -16,6 +16,7 @@ from penstock.processes.process import OnOutput, OnStarted, OutputUnwanted, Proo
 from penstock.processes.spec import Program
 from penstock.testing import FakeProcesses
 from penstock.testing.fake_programs import ENDING_SECONDS
+from penstock.words.errors import Refused
 from penstock.words.events import ProcessExited, ProcessStarted
 
 BASE = "a" * 40
@@ -75,11 +76,14 @@ class AgentProcesses(FakeProcesses):
             return await super().__call__(
                 program, run_id=run_id, feed=feed, on_started=on_started, on_output=on_output, on_proof=on_proof, **others
             )  # fmt: skip
+        if argv[0] == "missing":
+            why = f"{argv[0]!r} cannot be executed: No such file or directory"
+            raise Refused("inputs.argv", why, exit_code=NOT_FOUND, exit_from="penstock")
         pid = next(self._pids)
         self.started.append(argv)
         self.environs.append(dict(program.env))
         self.alive[pid] = run_id
-        code: int | None = NOT_FOUND if argv[0] == "missing" else 0
+        code: int | None = 0
         signal = None
         try:
             await on_started(
@@ -88,7 +92,7 @@ class AgentProcesses(FakeProcesses):
             if argv[0] == "scripted":
                 end = await self._live(program, feed, on_output)
                 code, signal = (end, None) if end >= 0 else (None, -end)
-            elif argv[0] != "missing":
+            else:
                 out, code = self._git(argv)
                 if out:
                     await on_output("stdout", out)

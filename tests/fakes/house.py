@@ -27,10 +27,12 @@ from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.runs.core import Core
 from penstock.runs.run import ModelAccess
 from penstock.server.app import open_app
+from penstock.server.asgi import ASGI
 from penstock.server.door import serve_door
 from penstock.server.guard import make_guard
 from penstock.server.health import HealthOf, make_health
 from penstock.server.listeners import open_listeners, tcp_addresses
+from penstock.server.mcp.lazy import open_mcp
 from penstock.server.shutdown import Shutdown
 from penstock.server.ws import make_ws_handler
 from penstock.words.api import SubmitRequest
@@ -170,6 +172,7 @@ async def open_house(
     models: ModelAccess | None = None,
     kept: SqliteStore | None = None,
     life: str = LIFE,
+    mcp: bool = False,
     **settings: Any,
 ) -> AsyncIterator[House]:
     """A server with the token TOKEN, on a Unix socket too if asked; `kinds` beside those of here.
@@ -187,7 +190,9 @@ async def open_house(
         ) as core:  # fmt: skip
             health_of = make_health(core, complain=lambda: house.complaint)
             with trio.fail_after(30):
-                async with open_door(core, shutdown, health_of, unix=unix) as door:
+                async with open_door(
+                    core, shutdown, health_of, unix=unix, mcp=mcp
+                ) as door:
                     house = House(
                         core, store, echo, shutdown, door.port, unix, door.shut
                     )
@@ -214,34 +219,43 @@ async def open_door(
     *,
     token: str | None = TOKEN,
     unix: Path | None = None,
+    mcp: bool = False,
 ) -> AsyncIterator[Door]:
-    """The real door before a core, with every surface that needs no process of its own."""
+    """The real door before a core, with every surface that needs no process of its own.
+
+    `mcp`: that of agents too, whose import takes seconds.
+    """
     config: Config = core.config
     guard = make_guard(config, token, core.tokens)
     listeners = await open_listeners(config.host, config.port, unix)
     [(_, port), *_] = tcp_addresses(listeners)
     open_, door = trio.Event(), Door(port, trio.Event())
-    app = open_app(
-        core, guard=guard, shutdown=shutdown, base=door.base, health_of=health_of
-    )
+    agents = open_mcp(core, shutdown, base=door.base) if mcp else nullcontext(None)
     handler = make_ws_handler(core, guard, shutdown)
     serve = partial(
         serve_door,
-        app=app,
         ws_handler=handler,
         config=config,
         shutdown=shutdown,
         run_of_pid=core.trees.scope_of,
     )
 
-    async def keep() -> None:
+    async def keep(app: ASGI) -> None:
         async with trio.open_nursery() as door_nursery:
-            await door_nursery.start(serve, listeners)
+            await door_nursery.start(partial(serve, app=app), listeners)
             open_.set()
         door.shut.set()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep)
+    async with agents as mcp_app, trio.open_nursery() as nursery:
+        app = open_app(
+            core,
+            guard=guard,
+            shutdown=shutdown,
+            base=door.base,
+            health_of=health_of,
+            mcp=mcp_app,
+        )
+        nursery.start_soon(keep, app)
         await open_.wait()
         yield door
         shutdown.end_streams()

@@ -24,6 +24,7 @@ from fakes import tui_scene
 from fakes.cores import fake_environment
 from fakes.house import open_door
 from fakes.stores import inline_store
+from fakes.tui_agents import agents_at_work
 from fakes.tui_daily import daily_load
 from penstock.kinds.command import CommandOutput
 from penstock.kinds.registry import load_kinds
@@ -39,6 +40,7 @@ from penstock.words.errors import Conflict
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.values import utc_now
+from penstock.words.wait_reason import Waiting
 
 LIFE = "a1b2"
 #: Seconds a cancelled program takes to go: long enough to be seen on the screen of a busy box.
@@ -70,18 +72,35 @@ async def probe_models() -> tuple[str | None, dict[str, Any]]:
     return None, {"chain": ["mistral:7b", "qwen3:8b"]}
 
 
+class Prompt(Inputs):
+    """What an agent of a scene is asked."""
+
+    prompt: str
+    agent: str
+
+
+async def _nothing(_run: Run, _inputs: Prompt) -> Output:
+    raise NotImplementedError
+
+
+AGENT = Kind("agent", "Have an agent work", Prompt, Output, _nothing, on_restart="fail")
+
+
 @dataclass(eq=False)
 class Stage:
     """Runs of the daemon's own kinds that do what they are told, one act after the other."""
 
+    #: Whether there are agents, which a list of kinds begins with.
+    agents: bool = False
     acts: defaultdict[str, Any] = field(
         default_factory=lambda: defaultdict(lambda: trio.open_memory_channel[Act](9))
     )
 
     def kinds(self) -> list[Kind]:
+        kinds = load_kinds() | ({AGENT.name: AGENT} if self.agents else {})
         return [
             replace(kind, pipeline=self.perform, output=Output)
-            for kind in load_kinds().values()
+            for kind in kinds.values()
         ]
 
     async def perform(self, run: Run, _inputs: Inputs) -> Output:
@@ -141,6 +160,8 @@ class Player:
                 await self._submit(fact.run_id, event)
             case e.RunQueued(parent_id=str(parent_id)):
                 self.stage.tell(parent_id, _spawn(fact.run_id, event))
+            case e.RunWaiting(kind="quota"):
+                self.stage.tell(fact.run_id, _wait_for(event.waiting))
             case e.RunCancelled() | e.RunWaiting():
                 # It follows from what was told before.
                 pass
@@ -239,9 +260,17 @@ def _execute(argv: tuple[str, ...]) -> Act:
 
 def _ask(event: e.AskRaised) -> Act:
     async def ask(run: Run) -> None:
-        await run.ask(event.name, event.question, event.choices)
+        await run.ask(event.name, event.question, event.choices, details=event.details)
 
     return ask
+
+
+def _wait_for(waiting: Waiting) -> Act:
+    async def wait(run: Run) -> None:
+        async with run.without_slot(waiting):
+            await trio.sleep_forever()
+
+    return wait
 
 
 async def serve(asked: argparse.Namespace) -> None:
@@ -250,12 +279,20 @@ async def serve(asked: argparse.Namespace) -> None:
         tui_scene.busy_afternoon(world)
     elif asked.scene == "daily":
         daily_load(world)
+    elif asked.scene == "agents":
+        agents_at_work(world)
     else:
         world.begin()
     if asked.runs:
         tui_scene.many_runs(world, asked.runs)
     running = sum(view.state == "running" for view in world.views.values())
-    stage, clock, shutdown = Stage(), SceneClock(world.log[0].at), Shutdown()
+    if asked.scene == "agents":
+        running = 5  # most of them wait for somebody
+    stage, clock, shutdown = (
+        Stage(asked.scene == "agents"),
+        SceneClock(world.log[0].at),
+        Shutdown(),
+    )
     environment = replace(
         fake_environment(FakeProcesses({"make": FakeProgram.hanging()})),
         now=clock.now,
@@ -300,7 +337,9 @@ async def serve(asked: argparse.Namespace) -> None:
 def main() -> None:
     take = argparse.ArgumentParser()
     take.add_argument("--port", type=int, default=0)
-    take.add_argument("--scene", choices=("none", "busy", "daily"), default="none")
+    take.add_argument(
+        "--scene", choices=("none", "busy", "daily", "agents"), default="none"
+    )
     take.add_argument("--runs", type=int, default=0)
     take.add_argument("--rate", type=float, default=0.0)
     take.add_argument("--token")

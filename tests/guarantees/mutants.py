@@ -517,6 +517,17 @@ MUTANTS = (
         "none",
     ),
     Mutant(
+        "a question that was taken back takes an answer all the same",
+        "log/tables/handlers:append",
+        """
+            for withdrawn in withdrawals:
+                withdraw_ask(transaction, head, withdrawn)
+        """,
+        "",
+        "doubts",
+        "kill the daemon",
+    ),
+    Mutant(
         "a failing run is executed for ever",
         "next_try",
         """
@@ -952,6 +963,56 @@ TESTED_MUTANTS = (
         "log/test_lost_runs.py::test_a_run_that_is_lost_while_it_waits_for_an_answer_is_ended",
     ),
     TestedMutant(
+        "the cancel of a run ends a program before it could take leave",
+        "runs/running_program:open_process",
+        "lasting = trio.CancelScope(shield=patience > 0)",
+        "lasting = trio.CancelScope()",
+        "kinds/agent/test_agent_runs.py::test_a_cancel_ends_the_turn_and_leaves_nothing",
+    ),
+    TestedMutant(
+        "a program outlives the patience with its block",
+        "runs/running_program:open_process",
+        """
+            if not left.is_set():
+                with trio.move_on_after(patience, shield=True):
+                    await left.wait()
+        """,
+        """
+            if not left.is_set():
+                with trio.move_on_after(30, shield=True):
+                    await left.wait()
+        """,
+        "runs/test_connected.py::test_a_block_that_does_not_end_has_its_program_ended",
+    ),
+    TestedMutant(
+        "a question outlives who asked it",
+        "Permissions.withdraw",
+        """
+            for name, ask in list(self.run.view.asks.items()):
+                if ask.open and name.startswith(PERMIT) and name not in self.waiting:
+                    await self.run.withdraw_ask(name, reason)
+        """,
+        "pass",
+        "kinds/agent/test_agent_runs.py::test_a_wish_that_the_agent_takes_back_is_no_question_any_more",
+    ),
+    TestedMutant(
+        "an answer is used twice",
+        "Permissions._name_of",
+        "if not over and name not in self.waiting and name not in view.steps:\n    return name",
+        "if not over and name not in self.waiting:\n    return name",
+        "kinds/agent/test_agent_runs.py::test_what_people_say_is_a_further_turn",
+    ),
+    TestedMutant(
+        "the work of a run that was cancelled is lost",
+        "kinds/agent/tree:rescued",
+        """
+            if not done and not run.comes_back:
+                await _rescue_surely(run, tree, seconds)
+        """,
+        "pass",
+        "kinds/agent/test_agent_runs.py::test_a_cancel_ends_the_turn_and_leaves_nothing",
+    ),
+    TestedMutant(
         "the write-ahead log may fill the disk",
         "log/sqlite/room:must_fold",
         "return log > max(free, SMALL_LOG)",
@@ -1248,7 +1309,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1257,9 +1318,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1284,9 +1345,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1307,7 +1368,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1316,9 +1377,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1334,7 +1395,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), spec.labels)
+                    shown, labels = (_clean_fields(spec.shown, wanted), spec.labels)
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1343,9 +1404,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1366,7 +1427,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1375,9 +1436,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1393,7 +1454,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return write
@@ -1402,9 +1463,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1425,7 +1486,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1434,9 +1495,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1452,7 +1513,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1461,9 +1522,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1484,7 +1545,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1493,9 +1554,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1511,7 +1572,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1520,9 +1581,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1754,7 +1815,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "what was forgotten is still in the file",
-        "_set_up",
+        "log/sqlite/database:_set_up",
         "db.execute('PRAGMA secure_delete = ON')",
         "db.execute('PRAGMA secure_delete = OFF')",
         "log/test_environments.py::test_nothing_of_what_was_forgotten_is_left_in_the_file",
@@ -1949,7 +2010,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a program that begins as its run is paused goes on",
-        "RunPrograms._begin",
+        "RunPrograms._start",
         "await self.on_begun(event)",
         "pass",
         """
@@ -2015,6 +2076,153 @@ TESTED_MUTANTS = (
         "if told is None or not page_may_ask(method, path): return False",
         "if told is None: return False",
         "server/test_page.py::test_the_key_of_a_page_ends_by_itself_and_with_the_token",
+    ),
+    TestedMutant(
+        "what a run asks of REST is not judged",
+        "server/app:_view.view.read_call",
+        """
+            if judge is not None and call.scope is not None:
+                await judge.admit(call.scope, route.for_run, await _asked_of(call, numbered))
+        """,
+        "",
+        "server/test_run_scopes.py::test_no_question_is_answered_by_a_run",
+    ),
+    TestedMutant(
+        "what a run asks of streams is not judged",
+        "judge_stream",
+        "await judge.admit(run, may, wanted.run_id)",
+        "",
+        "server/test_run_scopes.py::test_a_stream_is_judged_by_the_run_that_is_followed",
+    ),
+    TestedMutant(
+        "what a run asks of a tool is not judged",
+        "Handlers._call",
+        "await self._judge.admit(scope, TOOLS[name].for_run, run_id)",
+        "",
+        "server/test_run_scopes.py"
+        "::test_a_run_may_ask_of_mcp_what_its_table_says_and_nothing_else[2025-11-25]",
+    ),
+    TestedMutant(
+        "answers come with the call of a run",
+        "Handlers._call",
+        """
+            if scope is None:
+                await take_responses(self._tasks, params)
+        """,
+        "await take_responses(self._tasks, params)",
+        "server/test_run_scopes.py"
+        "::test_an_answer_in_a_call_that_waits_is_not_taken_of_a_run",
+    ),
+    TestedMutant(
+        "what a run sends to a program is not judged",
+        "make_stdin_app.app",
+        "await judge.admit(scope['state'][RUN_STATE], _ROUTE.for_run)",
+        "",
+        "server/test_run_scopes.py"
+        "::test_a_run_may_ask_of_rest_what_its_table_says_and_nothing_else[send_stdin]",
+    ),
+    TestedMutant(
+        "a run may look at any run",
+        "ScopeJudge.admit",
+        """
+            if may == 'tree' and run_id is not None and await self._in_tree(run_id, scope):
+                return
+        """,
+        """
+            if may == 'tree':
+                return
+        """,
+        "server/test_run_scopes.py"
+        "::test_a_run_may_ask_of_rest_what_its_table_says_and_nothing_else[get_run]",
+    ),
+    TestedMutant(
+        "a token outlives the execution that it was made for",
+        "RunTokens.read",
+        "if not right or execution is None or execution.row.attempt != attempt: raise Unauthorised('the token is that of a run which is over, or of none')",
+        "if not right or execution is None: raise Unauthorised('the token is that of a run which is over, or of none')",
+        "server/test_run_scopes.py::test_a_token_is_that_of_one_execution",
+    ),
+    TestedMutant(
+        "any token of a run's form is good",
+        "RunTokens.read",
+        "right = hmac.compare_digest(shown, self._sign(_decoded(told[3]), attempt))",
+        "right = True",
+        "server/test_run_scopes.py::test_a_token_is_dead_with_its_run",
+    ),
+    TestedMutant(
+        "what a run has opened outlives it",
+        "_as_long_as.as_long_as",
+        """
+            async with open_while(run):
+                await app(scope, receive, send)
+        """,
+        "await app(scope, receive, send)",
+        "server/test_run_scopes.py"
+        "::test_a_stream_of_a_child_ends_with_the_run_that_follows_it",
+    ),
+    TestedMutant(
+        "a program of a guarded run is what it shows",
+        "Guard.run_of",
+        """
+            if request_head.within is not None:
+                request_head.within.check()
+                return request_head.within
+        """,
+        "",
+        "server/test_run_scopes.py"
+        "::test_a_process_of_a_guarded_run_has_its_scope_whatever_it_shows",
+    ),
+    TestedMutant(
+        "of whom nothing can be read is the owner",
+        "GuardedTrees.judge",
+        """
+            if one.whole or self._is_older(one):
+                return None
+        """,
+        "return None",
+        "runs/test_guarded_trees.py::test_of_whom_nothing_can_be_read_nothing_is_taken",
+    ),
+    TestedMutant(
+        "who knocked before its end is the owner after it",
+        "GuardedTrees.open_tree",
+        "self.linger()",
+        "",
+        "runs/test_guarded_trees.py"
+        "::test_who_knocked_before_the_end_is_looked_at_after_it",
+    ),
+    TestedMutant(
+        "who knocked at the end of the last life is the owner",
+        "runs/core:_repair",
+        """
+            if kind is not None and kind.guarded:
+                core.trees.linger()
+        """,
+        "",
+        "runs/test_guarded_trees.py"
+        "::test_a_daemon_whose_last_life_had_agents_looks_at_who_comes_first",
+    ),
+    TestedMutant(
+        "a child of a guarded run is the owner",
+        "Worker._is_guarded",
+        """
+            while kind is None or not kind.guarded:
+                if parent_id is None:
+                    return False
+                parent = await self.tools.reads.ancestor(parent_id)
+                kind, parent_id = self.tools.kinds.get(parent.kind), parent.parent_id
+        """,
+        """
+            if kind is None or not kind.guarded:
+                return False
+        """,
+        "server/test_run_scopes.py::test_what_a_run_made_is_no_owner_either",
+    ),
+    TestedMutant(
+        "the token of a run is recorded",
+        "RunTokens.make",
+        "self.secrets.add(token)",
+        "",
+        "server/test_run_scopes.py::test_what_the_log_records_has_no_token_in_it",
     ),
     TestedMutant(
         "a stranger's body is read",
@@ -2172,5 +2380,154 @@ TESTED_MUTANTS = (
         "if LAYERS_HERE not in message.content:\n    return _before(message, told)",
         "return _before(message, told)",
         "kinds/test_loop_model.py::test_successive_prompts_begin_alike",
+    ),
+    TestedMutant(
+        "what a model server has packed is unpacked",
+        "open_response",
+        """
+            if packed := _packed(response):
+                raise ModelFailed(
+                    f"the model server at {url} packs its answers ({packed}), though it is asked not to"
+                )
+        """,
+        "",
+        "llm/test_hostile_servers.py::test_packed_answers_are_not_unpacked",
+    ),
+    TestedMutant(
+        "a model server counts as far as it likes",
+        "llm/http:count",
+        "return value if counts and 0 <= value <= LARGEST_COUNT else None",
+        "return value if counts and 0 <= value else None",
+        "llm/test_hostile_servers.py::test_what_is_no_count_is_not_counted",
+    ),
+    TestedMutant(
+        "an answer counts only with the end of its stream",
+        "llm/http:Api.ask",
+        "tail.deadline = trio.current_time() + TAIL_SECONDS",
+        "pass",
+        "llm/test_hostile_servers.py::test_an_answer_whose_end_does_not_come_counts",
+    ),
+    TestedMutant(
+        "the example of the form is an answer",
+        "_refuse_examples",
+        "raise Unusable(name, why, kept if form == 'blocks' else None)",
+        "pass",
+        "llm/test_asking.py::test_the_example_of_the_form_is_no_answer",
+    ),
+    TestedMutant(
+        "code that stays wrong is never written anew",
+        "_write_anew",
+        """
+        if work.retested.get(module.name) != code:
+            work.retested[module.name] = code
+            return await _rewrite_tests(work, number, module, problem, started)
+        """,
+        "return await _rewrite_tests(work, number, module, problem, started)",
+        "kinds/coding/test_coding_proof.py::test_code_that_other_tests_condemn_too_is_written_anew_unseen",
+    ),
+    TestedMutant(
+        "a full non-blocking stream is an end",
+        "descriptors:PatientFile.write",
+        """
+        while (written := super().write(data)) is None:
+            _wait(self.fileno(), select.POLLOUT)
+        return written
+        """,
+        "return super().write(data)",
+        "cli/test_shared_streams.py::test_what_does_not_fit_into_a_pipe_waits",
+    ),
+    TestedMutant(
+        "an end that came with the start is lost by a cancel between the two",
+        "ProcessTree.follow",
+        """
+            while self.heard:
+                await self._hear(json.loads(self.heard.popleft()), on_started)
+        """,
+        """
+            lines, self.heard = (self.heard, deque())
+            for line in lines:
+                await self._hear(json.loads(line), on_started)
+        """,
+        "processes/test_following.py::test_an_end_that_comes_with_the_start_outlives_a_cancel_between_the_two",
+    ),
+    TestedMutant(
+        "a cancel silences whoever hears an agent",
+        "open_agent",
+        "talking = trio.CancelScope(shield=True)",
+        "talking = trio.CancelScope()",
+        "kinds/agent/test_agent_connection.py::test_a_cancel_of_all_that_is_around_is_told_too",
+    ),
+    TestedMutant(
+        "an agent's turn is cancelled and its open permissions are not",
+        "Agent.cancel_turn_nowait",
+        "for wish in self._wishes.values():\n    _drop(wish, 'the turn was cancelled')",
+        "",
+        "kinds/agent/test_agent_connection.py::test_a_permission_that_is_open_at_a_cancel_is_answered_as_cancelled",
+    ),
+    TestedMutant(
+        "one path within the tree allows an agent all paths",
+        "_paths_match",
+        "return bool(found) and (all(found) if of_all else any(found))",
+        "return any(found)",
+        "kinds/agent/test_agent_permissions.py::test_presets",
+    ),
+    TestedMutant(
+        "a line that joins commands is allowed by its beginning",
+        "_command_matches",
+        "if act.command is None or _JOINED.search(act.command):\n    return False",
+        "if act.command is None:\n    return False",
+        "kinds/agent/test_agent_permissions.py::test_a_line_that_joins_commands_is_allowed_by_no_beginning",
+    ),
+    TestedMutant(
+        "what an agent tells of an earlier life is recorded again",
+        "AgentProtocol._take_notice",
+        "yield Update(update, past)",
+        "yield Update(update, False)",
+        "kinds/agent/test_agent_connection.py::test_a_past_that_is_told_again_is_not_heard",
+    ),
+    TestedMutant(
+        "a key that was meant for something else allows what an agent asks",
+        "TerminalAsks._press",
+        "if said is None or self._now() - self._put_at < UNREAD_SECONDS:\n    return",
+        "if said is None:\n    return",
+        "cli/test_terminal_asks.py::"
+        "test_a_key_that_comes_before_one_can_have_read_it_answers_nothing",
+    ),
+    TestedMutant(
+        "what is pasted answers a question by its first letter",
+        "TerminalAsks._press",
+        "said = question.keys.get(typed.strip('\\r\\n'))",
+        "said = question.keys.get(typed.strip('\\r\\n')[:1])",
+        "cli/test_terminal_asks.py::"
+        "test_a_key_that_comes_before_one_can_have_read_it_answers_nothing",
+    ),
+    TestedMutant(
+        "a question that somebody else answered still stands there",
+        "TerminalAsks.over",
+        "if self._put is not None and meant(self._put):\n    gone.append(self._put)\n    self._clear()",
+        "",
+        "cli/test_terminal_asks.py::test_one_that_is_taken_back_stands_there_no_more",
+    ),
+    TestedMutant(
+        "a patch is mixed with a person's own changes unasked",
+        "Patching.put_in",
+        "mixed = self._tree.changed(flat)",
+        "mixed: list[str] = []",
+        "cli/test_changes.py::test_where_you_have_changed_the_same_file_you_are_asked",
+    ),
+    TestedMutant(
+        "what is overwritten in a person's tree is lost",
+        "UsersTree.keep",
+        "shutil.copy2(file, copy, follow_symlinks=False)",
+        "pass",
+        "cli/test_changes.py::"
+        "test_what_does_not_fit_is_refused_whole_and_overwritten_only_on_demand",
+    ),
+    TestedMutant(
+        "a patch that is taken from a commit writes through a link",
+        "UsersTree._within",
+        "if not inside or '..' in file.parts or '.git' in map(str.lower, Path(path).parts):\n    raise Refused(path, 'lies outside of the tree')",
+        "",
+        "cli/test_changes.py::test_a_patch_writes_nothing_outside_of_the_tree",
     ),
 )

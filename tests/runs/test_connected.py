@@ -306,3 +306,57 @@ async def test_a_fake_program_may_be_talked_with(
         ended = await core.run("talk", {})
     assert ended.state == COMPLETED, ended.error
     assert heard == [b"one", b"two"]
+
+
+async def test_a_cancelled_block_may_take_leave_of_its_program(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """PT-02: within its patience the program lives and answers, and what it answers is heard."""
+    heard: list[bytes] = []
+
+    async def talk(run: Run, _inputs: Seconds) -> Nothing:
+        async with run.process(["echo"], patience=2) as program:
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.move_on_after(1, shield=True):
+                    await program.stdin.send_all(b"goodbye\n")
+                    heard.append(await program.stdout.receive_some())
+        return Nothing()
+
+    processes = FakeProcesses({"echo": FakeProgram.echoing()})
+    async with open_test_core([kind("talk", talk)], processes=processes) as core:
+        run_id = await core.submit("talk", {})
+        await trio.sleep(1)
+        await core.cancel(run_id)
+        assert (await core.view(run_id)).state == "cancelled"
+    assert heard == [b"goodbye\n"]
+    assert processes.running == 0
+
+
+async def test_a_block_that_does_not_end_has_its_program_ended(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """PT-02: when the patience is over, whatever its pipeline does."""
+    ended_after: list[float] = []
+
+    async def talk(run: Run, _inputs: Seconds) -> Nothing:
+        async with run.process(["sleeper"], patience=2) as program:
+            try:
+                await trio.sleep_forever()
+            finally:
+                began = trio.current_time()
+                with trio.CancelScope(shield=True):
+                    await program.stdout.receive_some()
+                    ended_after.append(trio.current_time() - began)
+        return Nothing()
+
+    processes = FakeProcesses({"sleeper": FakeProgram.hanging()})
+    async with open_test_core([kind("talk", talk)], processes=processes) as core:
+        run_id = await core.submit("talk", {})
+        await trio.sleep(1)
+        with trio.fail_after(60):
+            await core.cancel(run_id)
+    assert len(ended_after) == 1
+    assert 2 <= ended_after[0] < 3
+    assert processes.running == 0

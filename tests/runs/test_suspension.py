@@ -31,13 +31,21 @@ from penstock.testing import (
 )
 from penstock.words.api import RearrangeRequest
 from penstock.words.errors import Conflict, Fenced, RunNotFound, Terminal
-from penstock.words.events import Milestone
+from penstock.words.events import Milestone, ProcessExited
 from penstock.words.wait_reason import Waiting
 
 
 def sleeping(seconds: float) -> FakeProcesses:
     """A box on which every program takes so long."""
     return FakeProcesses({"work": FakeProgram(seconds=seconds)})
+
+
+class SlowToLaunch(FakeProcesses):
+    """A box on which a program begins a second after it was asked for."""
+
+    async def __call__(self, *args: Any, **options: Any) -> ProcessExited:
+        await trio.sleep(1)
+        return await super().__call__(*args, **options)
 
 
 @asynccontextmanager
@@ -273,6 +281,7 @@ async def test_a_paused_run_waits_for_nothing_and_starts_nothing_until_it_goes_o
         await trio.sleep(100)
         assert core.reader.open_view("r").state == "paused"
         assert processes.stopped == set(processes.alive)
+        assert len(processes.started) == 1
         assert core.reader.open_view("next").state == "queued"
         await core.suspension.resume("r")
         await trio.sleep(1)
@@ -342,12 +351,13 @@ async def test_the_time_of_a_run_that_waits_stands_still_though_it_was_paused_in
             assert [t for t in await types_of(core, "r") if t in moves] == moves
 
 
-@pytest.mark.parametrize("paused_at", [8.2, 8.5, 8.9, 9.2, 9.4, 9.8, 10.2])
+@pytest.mark.parametrize("box", [FakeProcesses, SlowToLaunch])
+@pytest.mark.parametrize("paused_at", [8.2, 8.5, 8.9, 9.2, 9.4, 9.8, 10.2, 10.8])
 async def test_a_program_that_begins_as_its_run_is_paused_stands_too(
-    autojump_clock: Any, paused_at: float
+    autojump_clock: Any, paused_at: float, box: type[FakeProcesses]
 ) -> None:
     """DU-05: whichever of its start and the pause comes to the log first; and both go on."""
-    processes = sleeping(1000.0)
+    processes = box({"work": FakeProgram(seconds=1000.0)})
 
     async def tested(run: Run, _inputs: Seconds) -> Nothing:
         async with trio.open_nursery() as nursery:
@@ -357,8 +367,8 @@ async def test_a_program_that_begins_as_its_run_is_paused_stands_too(
         return Nothing()
 
     async with open_memory_store(delay=lambda: 0.5) as store:
-        box = open_box(processes, others=(kind("tested", tested),), store=store)
-        async with box as core:
+        others = (kind("tested", tested),)
+        async with open_box(processes, others=others, store=store) as core:
             began = trio.current_time()
             await core.submitter.submit(request("tested", run_id="r"))
             await trio.sleep_until(began + paused_at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,13 +81,13 @@ def came(daemon: RealDaemon, owner: httpx.Client, socket: str) -> dict[str, Any]
 
 
 def test_its_question_is_not_answered_by_itself(came: dict[str, Any]) -> None:
-    """AG-02: by `penstock answer`, by curl, by MCP; and its user's run is as it was."""
+    """AG-07: by `penstock answer`, by curl, by MCP; and its user's run is as it was."""
     asks = came["ended"]["asks"]
     assert [ask["answer"] for ask in asks] == [None]
 
 
 def test_the_command_line_is_refused_in_a_sentence(came: dict[str, Any]) -> None:
-    """AG-02"""
+    """AG-07"""
     for verb in ("answer", "cancel", "list"):
         code, said = came[f"cli {verb}"]
         assert code not in (0, 1), said
@@ -94,7 +95,7 @@ def test_the_command_line_is_refused_in_a_sentence(came: dict[str, Any]) -> None
 
 
 def test_the_socket_knows_it_whatever_token_it_shows(came: dict[str, Any]) -> None:
-    """AG-02: it can read the token's file, and on the socket that helps it nothing."""
+    """AG-07: it can read the token's file, and on the socket that helps it nothing."""
     for name in ("plain", "with the owner's token"):
         assert came[f"socket {name}"] == 403
         assert came[f"socket list {name}"] == 403
@@ -102,13 +103,13 @@ def test_the_socket_knows_it_whatever_token_it_shows(came: dict[str, Any]) -> No
 
 
 def test_streams_of_others_are_refused(came: dict[str, Any]) -> None:
-    """AG-02, WS-10"""
+    """AG-07, WS-10"""
     assert (came["ws /ws"], came["ws /ws/other"], came["ws /ws/own"]) == (403, 403, 101)
 
 
 @pytest.mark.parametrize("era", ["older", "newer"])
 def test_its_tools_are_its_own_tree(came: dict[str, Any], era: str) -> None:
-    """AG-02: in both protocols."""
+    """AG-07: in both protocols."""
     for refused in ("answer", "cancel", "other", "schedule"):
         assert FORBIDDEN in came[f"mcp {refused} {era}"], refused
     assert "of these kinds only: interview" in came[f"mcp command {era}"]
@@ -118,7 +119,7 @@ def test_its_tools_are_its_own_tree(came: dict[str, Any], era: str) -> None:
 
 
 def test_it_is_given_a_server_of_just_these_tools(came: dict[str, Any]) -> None:
-    """AG-02: a model reads all that is listed, and what it may not call is not."""
+    """AG-07: a model reads all that is listed, and what it may not call is not."""
     listed = [
         "get_run",
         "list_pipelines",
@@ -134,19 +135,19 @@ def test_it_is_given_a_server_of_just_these_tools(came: dict[str, Any]) -> None:
 
 
 def test_an_orphan_is_still_its_own(came: dict[str, Any]) -> None:
-    """AG-02: by its supervisor, which adopts what lost its parent."""
+    """AG-07: by its supervisor, which adopts what lost its parent."""
     assert came["orphan"] == 403
 
 
 def test_who_has_left_is_nobody(came: dict[str, Any], owner: httpx.Client) -> None:
-    """AG-02: of whom nobody can tell whose he was, nothing is taken."""
+    """AG-07: of whom nobody can tell whose he was, nothing is taken."""
     assert owner.get("/runs/other").json()["state"] == "waiting"
 
 
 def test_what_it_made_stands_below_it(
     came: dict[str, Any], owner: httpx.Client
 ) -> None:
-    """AG-02: and asks its user, not the agent, whose end it outlives."""
+    """AG-07: and asks its user, not the agent, whose end it outlives."""
     for name in ("older", "newer", "tooled"):
         child = owner.get(f"/runs/agent.{name}").json()
         assert child["parent_id"] == "agent"
@@ -156,9 +157,35 @@ def test_what_it_made_stands_below_it(
 def test_nothing_recorded_has_its_token(
     came: dict[str, Any], daemon: RealDaemon, owner: httpx.Client
 ) -> None:
-    """AG-02, API-07: neither the log's files nor what is told of the run."""
+    """AG-07, API-07: neither the log's files nor what is told of the run."""
     folder = Path(daemon.environ["XDG_STATE_HOME"]) / "penstock"
     assert b"run-1-" not in b"".join(
         p.read_bytes() for p in folder.glob("penstock.db*")
     )
     assert "run-1-" not in owner.get("/runs/agent/events").text
+
+
+def test_the_agents_of_the_kind_agent_are_such(
+    daemon: RealDaemon, owner: httpx.Client, socket: str, tmp_path: Path
+) -> None:
+    """AG-07: whatever it tries before it speaks the protocol, and the run is as it would have been."""
+    state = Path(daemon.environ["XDG_STATE_HOME"]) / "penstock"
+    tried, scripted = tmp_path / "tried", AGENT.with_name("scripted_agent.py")
+    words = [sys.executable, str(AGENT), json.dumps(PENSTOCK), socket, str(state)]
+    script = tmp_path / "agent.sh"
+    program = f"{shlex.join(words)} >{tried}; exec {sys.executable} {scripted} echo\n"
+    script.write_text(program)
+    other = {"kind": "interview", "inputs": {"question": "?"}, "run_id": "another"}
+    assert owner.post("/runs", json=other).status_code == 202
+    inputs = {"prompt": "Say something", "command": ["/bin/sh", str(script)]}
+    agent = {"kind": "agent", "inputs": inputs, "run_id": "coder"}
+    assert owner.post("/runs", json=agent).status_code == 202
+    assert wait_fact(owner, "coder", "run.completed")["state"] == "completed"
+    lines = tried.read_text().splitlines()
+    found = dict(json.loads(x.removeprefix("RESULT ")) for x in lines if "RESULT" in x)
+    assert found["all"] == "done"
+    assert found["socket with the owner's token"] == 403
+    assert FORBIDDEN in found["cli cancel"][1]
+    assert found["orphan"] == 403
+    for era in ("older", "newer"):
+        assert "of these kinds only: none" in found[f"mcp child {era}"]

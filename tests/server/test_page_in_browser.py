@@ -41,19 +41,46 @@ async def asking(run: Run, wish: Wish) -> Done:
 
 KIND = Kind("asking", "Ask a person", Wish, Done, asking, on_restart="fail")
 """
+#: Another, that speaks as a coding agent does, and as one that means no good.
+AGENT = r"""
+from penstock.pipeline import AgentSaid, Inputs, Kind, Output, PlanEntry, PlanUpdated, Run, ToolCalled, ToolEnded
+
+DIFF = "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-old <b>line</b>\n+new \u202eline\n"
+
+class Wish(Inputs):
+    prompt: str
+
+class Done(Output):
+    pass
+
+async def agent(run: Run, wish: Wish) -> Done:
+    await run.emit(AgentSaid(message="1", text="**I look** at <img src=x onerror=document.title='owned'>\n\n"))
+    await run.emit(AgentSaid(message="1", text="```\ncode\n```\n[here](javascript:alert)"))
+    await run.emit(PlanUpdated(entries=(PlanEntry(content="write it", status="in_progress"),)))
+    await run.emit(ToolCalled(call="t", title="Edit a.txt", tool="edit", paths=("a.txt",)))
+    await run.emit(ToolEnded(call="t", status="completed", diff=DIFF, output="went well"))
+    details = {"tool": "edit", "command": "rm \u202e-rf", "paths": ["a.txt"], "diff": DIFF}
+    answer = await run.ask("permit-1", "May it?", choices=("allow", "deny"), details=details)
+    await run.emit(AgentSaid(message="2", text=f"I was told: {answer}"))
+    async with run.artifact("changes.patch") as patch:
+        await patch.write("diff --git a/a.txt b/a.txt\n" + DIFF)
+    return Done()
+
+KIND = Kind("talker", "Talk", Wish, Done, agent, on_restart="fail")
+"""
 #: Newest runs that the page asks for.
 MOST_ENDED = 100
 LINK_STANDS = "document.getElementById('link').className === 'well'"
 
 
-def install_asking(site: Path) -> Path:
+def install_asking(site: Path, name: str = "asking", source: str = ASKING) -> Path:
     """What an installer leaves of it."""
-    info = site / "asking-1.dist-info"
+    info = site / f"{name}-1.dist-info"
     info.mkdir(parents=True)
-    (site / "asking.py").write_text(ASKING)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: asking\nVersion: 1\n")
+    (site / f"{name}.py").write_text(source)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
-        "[penstock.pipelines]\nasking = asking:KIND\n"
+        f"[penstock.pipelines]\n{name} = {name}:KIND\n"
     )
     return site
 
@@ -151,6 +178,41 @@ async def test_a_question_is_answered(
     await page.shows("next: because")
     told = json.loads(await penstock("wait", "--json", "a"))
     assert told["state"] == "completed"
+    assert browser.complaints == []
+
+
+async def test_an_agent_is_read_and_allowed(
+    start_daemon: Callable[..., RealDaemon], tmp_path: Path, browser: Browser
+) -> None:
+    """What it says, does, plans and asks, with the diff; what it writes is text, and reads as it is."""
+    site = install_asking(tmp_path / "site", "talker", AGENT)
+    start_daemon(PYTHONPATH=str(site))
+    await penstock("submit", "talker", "--id", "a", "--prompt", "do it", "--label", "agent=talker")  # fmt: skip
+    page = await browser.open(await address("a"), width=390, height=760, phone=True)
+    await page.shows("May it?")
+    await page.shows("I look at <img src=x")
+    await page.shows("plan: 0 of 1 done")
+    await page.shows("edit Edit a.txt +1 −1")  # noqa: RUF001
+    await page.shows("rm \ufffd-rf")
+    text = "document.body.innerText"
+    assert "here (javascript:alert)" in await page.run(text)
+    assert "went well" not in await page.run(text)
+    assert not await page.run("!!document.querySelector('main img, main a')")
+    coloured = "getComputedStyle(document.querySelector('.card .diff .added')).color"
+    assert await page.run(coloured) == "rgb(28, 107, 63)"
+    assert await page.run("document.documentElement.scrollWidth") <= 390
+    await page.click(".tool summary")
+    await page.shows("went well")
+    await page.click(".card.asks button:nth-child(1)")
+    await page.shows("I was told: allow")
+    await page.shows("changes.patch")
+    await page.shows("allow (by ")
+    # The same, when it is looked at afterwards.
+    await page.call("Page.reload")
+    await page.shows("I was told: allow")
+    await page.shows("a.txt +1 −1")  # noqa: RUF001
+    assert await page.run("document.querySelectorAll('.talk .tool').length") == 1
+    assert not [c for c in await page.run(text) if c in "\u202e\u2066"]
     assert browser.complaints == []
 
 

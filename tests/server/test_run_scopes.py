@@ -40,13 +40,22 @@ class Scripted:
     def __init__(self, *, asks: bool = False) -> None:
         self.asks = asks
         self.tokens: dict[str, str] = {}
+        self._news = trio.Event()
         self.may_end = trio.Event()
 
     def kind(self, name: str = "scripted") -> Kind:
         return Kind(name, "Is an agent", Nothing, Output, self.play, guarded=True)
 
+    async def wait_token(self) -> str:
+        """The token of the next execution that takes one."""
+        with trio.fail_after(10):
+            await self._news.wait()
+        self._news = trio.Event()
+        return self.tokens["agent"]
+
     async def play(self, run: Run, _inputs: Nothing) -> Output:
         self.tokens[run.run_id] = await run.token(KINDS)
+        self._news.set()
         if self.asks:
             await run.ask("may I?", "May it?", ("allow", "deny"))
         await self.may_end.wait()
@@ -55,18 +64,19 @@ class Scripted:
 
 @asynccontextmanager
 async def open_scripted(
-    unix: Path | None = None, *, asks: bool = False, priority: str = "MEDIUM"
+    unix: Path | None = None,
+    *,
+    asks: bool = False,
+    priority: str = "MEDIUM",
+    mcp: bool = False,
 ) -> AsyncIterator[tuple[House, Scripted, str]]:
     """A house in which the run `agent` executes and the owner's run `other` does, and the agent's token."""
     scripted = Scripted(asks=asks)
-    async with open_house(unix, scripted.kind()) as house:
+    async with open_house(unix, scripted.kind(), mcp=mcp) as house:
         await house.start("other")
         request = SubmitRequest(kind="scripted", run_id="agent", priority=priority)  # type: ignore[arg-type]
         await house.core.submitter.submit(request)
-        with trio.fail_after(10):
-            while "agent" not in scripted.tokens:
-                await trio.lowlevel.checkpoint()
-        yield house, scripted, scripted.tokens["agent"]
+        yield house, scripted, await scripted.wait_token()
 
 
 async def end_agent(house: House, scripted: Scripted) -> None:
@@ -97,7 +107,7 @@ async def ask(client: httpx.AsyncClient, route: Route, run_id: str) -> httpx.Res
 async def test_a_run_may_ask_of_rest_what_its_table_says_and_nothing_else(
     route: Route,
 ) -> None:
-    """AG-02: of its own tree, of another run, and of all of them."""
+    """AG-07: of its own tree, of another run, and of all of them."""
     async with open_scripted() as (house, _, token), house.http(token) as client:
         own = await ask(client, route, "agent")
         if route.for_run == "nothing":
@@ -111,7 +121,7 @@ async def test_a_run_may_ask_of_rest_what_its_table_says_and_nothing_else(
 
 
 def test_what_a_run_may_ask_is_what_the_law_says() -> None:
-    """AG-02: the tables, told once more by hand."""
+    """AG-07: the tables, told once more by hand."""
     asked = {r.name: r.for_run for r in (*ROUTES, STREAM, TERMINAL)}
     assert {name: may for name, may in asked.items() if may != "nothing"} == {
         "submit": "child",
@@ -138,7 +148,7 @@ def test_what_a_run_may_ask_is_what_the_law_says() -> None:
 
 
 async def test_no_question_is_answered_by_a_run() -> None:
-    """AG-02: neither its own nor another's; the question stays open, and its user answers it."""
+    """AG-07: neither its own nor another's; the question stays open, and its user answers it."""
     async with open_scripted(asks=True) as (house, _, token):
         await house.core.submitter.submit(SubmitRequest(kind="question", run_id="q"))
         await house.wait_fact("q", RunStarted)
@@ -155,7 +165,7 @@ async def test_no_question_is_answered_by_a_run() -> None:
 
 
 async def test_children_are_of_listed_kinds_and_below_the_run() -> None:
-    """AG-02: and no more important than it; of its own tree it may look at them."""
+    """AG-07: and no more important than it; of its own tree it may look at them."""
     async with open_scripted(priority="LOW") as (house, _, token):
         async with house.http(token) as client:
 
@@ -187,43 +197,45 @@ async def test_children_are_of_listed_kinds_and_below_the_run() -> None:
 
 @pytest.mark.parametrize("unix", [False, True])
 async def test_a_token_is_dead_with_its_run(tmp_path: Path, unix: bool) -> None:
-    """AG-02: on the port and on the socket, where it narrows what it shows; a stream of it breaks off."""
+    """AG-07: on the port and on the socket, where it narrows what it shows; a stream of it breaks off."""
     socket = tmp_path / "s" if unix else None
     async with open_scripted(socket) as (house, scripted, token):
         way = {"uds": str(socket)} if unix else {}
         async with house.http(token, **way) as client:
             assert (await client.get("/runs/agent")).status_code == 200
             assert (await client.get("/runs/other")).status_code == 403
+            number, digest, name = token.removeprefix("run-").split("-", 2)
+            forged = (
+                f"run-{number}-{digest[:-1]}{(int(digest[-1], 16) + 1) % 16:x}-{name}"
+            )
+            shown = {"Authorization": f"Bearer {forged}"}
+            forgery = await client.get("/runs/agent", headers=shown)
+            assert forgery.status_code == 401
             await end_agent(house, scripted)
             for path in ("/runs/agent", "/pipelines", "/health"):
                 assert (await client.get(path)).status_code == 401
-        forged = token[:-4] + "AAAA"
-        async with house.http(forged, **way) as client:
-            assert (await client.get("/runs/agent")).status_code == 401
 
 
 async def test_a_token_is_that_of_one_execution() -> None:
-    """AG-02: a run that is executed again has another."""
+    """AG-07: a run that is executed again has another."""
     scripted = Scripted()
     async with open_house(None, scripted.kind()) as house:
         request = SubmitRequest(kind="scripted", run_id="agent", retries=1, backoff=0.0)
         await house.core.submitter.submit(request)
         await house.wait_fact("agent", RunStarted)
-        first = scripted.tokens["agent"]
+        first = await scripted.wait_token()
         execution = house.core.table.executions["agent"]
         execution.stop()
         await execution.concluded.wait()
         house.core.recorder.kick()
-        with trio.fail_after(10):
-            while scripted.tokens["agent"] == first:
-                await trio.lowlevel.checkpoint()
-        for token, status in ((first, 401), (scripted.tokens["agent"], 200)):
+        second = await scripted.wait_token()
+        for token, status in ((first, 401), (second, 200)):
             async with house.http(token) as client:
                 assert (await client.get("/runs/agent")).status_code == status
 
 
 async def test_a_stream_is_judged_by_the_run_that_is_followed() -> None:
-    """AG-02, WS-10: by the header and by the first frame; a terminal is none of its business."""
+    """AG-07, WS-10: by the header and by the first frame; a terminal is none of its business."""
     async with open_scripted() as (house, scripted, token):
         async with open_ws(house, "/ws/agent", token=token) as client:
             await until(client, "ready")
@@ -248,7 +260,7 @@ async def test_a_stream_is_judged_by_the_run_that_is_followed() -> None:
 
 
 async def test_a_stream_of_a_child_ends_with_the_run_that_follows_it() -> None:
-    """AG-02: what a token opened is over when the token is."""
+    """AG-07: what a token opened is over when the token is."""
     async with open_scripted() as (house, scripted, token), house.http(token) as client:
         await client.post("/runs", json={"kind": "echo", "run_id": "agent.one"})
         stream = {"Accept": "application/x-ndjson"}
@@ -268,7 +280,7 @@ async def test_a_stream_of_a_child_ends_with_the_run_that_follows_it() -> None:
 async def test_a_process_of_a_guarded_run_has_its_scope_whatever_it_shows(
     tmp_path: Path,
 ) -> None:
-    """AG-02: here this very process counts as one; with the daemon's own token, and over the page's head."""
+    """AG-07: here this very process counts as one; with the daemon's own token, and over the page's head."""
     socket = tmp_path / "s"
     async with open_scripted(socket) as (house, _, _token):
         execution = house.core.table.executions["agent"]
@@ -296,7 +308,7 @@ async def test_a_process_of_a_guarded_run_has_its_scope_whatever_it_shows(
 
 
 async def test_what_the_log_records_has_no_token_in_it() -> None:
-    """AG-02, API-07: an agent may print it; once it is dead, its text is as any other."""
+    """AG-07, API-07: an agent may print it; once it is dead, its text is as any other."""
 
     async def tell(run: Run, _inputs: Nothing) -> Output:
         await run.log(f"mine is {await run.token([])}.")
@@ -308,3 +320,181 @@ async def test_what_the_log_records_has_no_token_in_it() -> None:
     told = b"".join(fact.body for fact in facts)
     assert b"mine is " in told
     assert b"run-1-" not in told
+
+
+class McpClient:
+    """What an agent's host says, by hand, in one of the two protocols."""
+
+    def __init__(self, client: httpx.AsyncClient, era: str) -> None:
+        self._client = client
+        self._headers = {"Accept": "application/json, text/event-stream"}
+        self._older = era == "2025-11-25"
+        self._headers["MCP-Protocol-Version"] = era
+
+    async def open(self) -> None:
+        """Open a session, where there is such a thing."""
+        if not self._older:
+            return
+        params = {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {"elicitation": {}},
+            "clientInfo": CLIENT,
+        }
+        answer = await self._post({"id": 1, "method": "initialize", "params": params})
+        self._headers["Mcp-Session-Id"] = answer.headers["mcp-session-id"]
+        await self._post({"method": "notifications/initialized"})
+
+    async def ask(self, method: str, **params: Any) -> Any:
+        """The whole answer, whichever form it comes in."""
+        more = {"Mcp-Method": method}
+        if name := params.get("name") or params.get("uri") or params.get("taskId"):
+            more["Mcp-Name"] = name
+        if not self._older:
+            params["_meta"] = {
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientInfo": CLIENT,
+                "io.modelcontextprotocol/clientCapabilities": {
+                    "elicitation": {},
+                    "extensions": {"io.modelcontextprotocol/tasks": {}},
+                },
+            }
+        message = {"id": 7, "method": method, "params": params}
+        answer = await self._post(message, more)
+        told = answer.text
+        if "event-stream" in answer.headers["content-type"]:
+            told = next(x[6:] for x in told.splitlines() if x.startswith("data: {"))
+        return json.loads(told)
+
+    async def call(self, tool: str, **arguments: Any) -> tuple[bool, str]:
+        """Whether the tool did it, and what it said."""
+        answer = await self.ask("tools/call", name=tool, arguments=arguments)
+        if "error" in answer:
+            return False, answer["error"]["message"]
+        result = answer["result"]
+        return not result.get("isError", False), json.dumps(result)
+
+    async def _post(self, message: Any, more: Any = None) -> httpx.Response:
+        return await self._client.post(
+            "/mcp",
+            json={"jsonrpc": "2.0", **message},
+            headers=self._headers | (more or {}),
+        )
+
+
+CLIENT = {"name": "host", "version": "1"}
+#: What would do each tool's work, had the owner called it.
+CALLS: dict[str, dict[str, Any]] = {
+    "start_run": {"kind": "question", "inputs": {}},
+    "wait_run": {"run_id": "other", "seconds": 0},
+    "get_run": {"run_id": "other"},
+    "read_output": {"run_id": "other"},
+    "list_runs": {},
+    "cancel_run": {"run_id": "agent"},
+    "retry_run": {"run_id": "agent"},
+    "answer": {"run_id": "agent", "name": "may I?", "answer": "allow"},
+    "read_events": {},
+    "queue_status": {},
+    "change_queue": {"action": "pause"},
+    "start_coding_task": {"prompt": "x"},
+    "get_task_status": {"task_id": "agent"},
+}
+#: What is no tool, and what would be told of another run by it.
+METHODS: dict[str, dict[str, Any]] = {
+    "resources/list": {},
+    "resources/read": {"uri": "run://other"},
+    "completion/complete": {
+        "ref": {"type": "ref/resource", "uri": "run://{run_id}"},
+        "argument": {"name": "run_id", "value": ""},
+    },
+}
+BY_ERA: dict[str, dict[str, dict[str, Any]]] = {
+    "2025-11-25": {"resources/subscribe": {"uri": "run://other"}},
+    "2026-07-28": {
+        "tasks/get": {"taskId": "agent"},
+        "tasks/update": {
+            "taskId": "agent",
+            "inputResponses": {
+                "may I?": {"action": "accept", "content": {"answer": "allow"}}
+            },
+        },
+        "tasks/cancel": {"taskId": "agent"},
+    },
+}
+
+
+@pytest.mark.parametrize("era", list(BY_ERA))
+async def test_a_run_may_ask_of_mcp_what_its_table_says_and_nothing_else(
+    era: str,
+) -> None:
+    """AG-07: in both protocols; nothing that it waits for is put to whom it would ask."""
+    assert {*CALLS, "list_pipelines"} == TOOLS.keys()
+    async with (
+        open_scripted(asks=True, mcp=True) as (house, _, token),
+        house.http(token) as client,
+    ):
+        agent = McpClient(client, era)
+        await agent.open()
+        listed = (await agent.ask("tools/list"))["result"]["tools"]
+        assert {tool["name"] for tool in listed} == {
+            "run_echo", "start_run", "wait_run", "get_run", "read_output", "read_events", "list_pipelines",
+        }  # fmt: skip
+        for tool, arguments in CALLS.items():
+            done, said = await agent.call(tool, **arguments)
+            assert not done, tool
+            assert "may not ask" in said or "of these kinds only" in said, (tool, said)
+        for method, params in (METHODS | BY_ERA[era]).items():
+            assert (
+                "may not ask" in (await agent.ask(method, **params))["error"]["message"]
+            )
+        every = {"kind": "echo", "inputs": {}, "run_id": "often", "every": "1d"}
+        assert "may not ask" in (await agent.call("start_run", **every))[1]
+        assert (
+            await agent.call("start_run", kind="echo", inputs={}, run_id="agent.a")
+        )[0]
+        assert (await agent.call("run_echo"))[0]
+        assert (await agent.call("read_events", run_id="agent"))[0]
+        assert "result" in await agent.ask("resources/read", uri="run://agent.a")
+        waited = {"run_id": "agent", "seconds": 0, "until": "asks"}
+        done, said = await agent.call("wait_run", **waited)
+        assert done
+        assert "elicitation" not in said
+        view = await house.core.reader.view("agent")
+        assert [ask.answer for ask in view.asks.values()] == [None]
+        assert not await house.core.schedules.rows()
+
+
+async def test_an_answer_in_a_call_that_waits_is_not_taken_of_a_run() -> None:
+    """AG-07: since 2026-07-28 answers come with the call that was asked for them."""
+    async with (
+        open_scripted(asks=True, mcp=True) as (house, _, token),
+        house.http(token) as client,
+    ):
+        agent = McpClient(client, "2026-07-28")
+        given = {"may I?": {"action": "accept", "content": {"answer": "allow"}}}
+        waits = {"run_id": "agent", "seconds": 0}
+        await agent.ask(
+            "tools/call", name="wait_run", arguments=waits, inputResponses=given
+        )
+        view = await house.core.reader.view("agent")
+        assert [ask.answer for ask in view.asks.values()] == [None]
+
+
+async def test_what_a_run_made_is_no_owner_either() -> None:
+    """AG-07: an agent's child could answer for it; also after the agent's end, and of a child of that."""
+    async with open_scripted() as (house, scripted, token):
+        async with house.http(token) as client:
+            child = {"kind": "echo", "run_id": "agent.one"}
+            assert (await client.post("/runs", json=child)).status_code == 202
+            await house.wait_fact("agent.one", RunStarted)
+            later = {**child, "run_id": "agent.two", "delay": 3600}
+            assert (await client.post("/runs", json=later)).status_code == 202
+        executions = house.core.table.executions
+        assert executions["agent"].guarded
+        assert executions["agent.one"].guarded
+        assert not executions["other"].guarded
+        await end_agent(house, scripted)
+        async with house.http() as owner:
+            now = {"stashed": False}
+            assert (await owner.post("/runs/agent.two/rearrange", json=now)).is_success
+            await house.wait_fact("agent.two", RunStarted)
+        assert executions["agent.two"].guarded

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from fakes.few_numbers import some_fast
+from fakes.tui_agents import QUOTA, agents_at_work
 from fakes.tui_scene import FROZEN, World, busy_afternoon
 from penstock.log.filters import parse_filter
 from penstock.words import events as e
@@ -346,3 +347,37 @@ def test_runs_are_called_by_number_and_name() -> None:
     assert model.dirty == set(model.runs)
     names = [name_of(run) for run in model.runs.values()]
     assert names == ["5", "6 構築", "chosen", "8 turn-1"]
+
+
+def test_an_agent_that_says_nothing_is_silent_and_other_runs_are_quiet() -> None:
+    """TU-02: by the clock of whoever looks, or by its own word for it."""
+    world = World()
+    for kind in ("agent", "command"):
+        world.submit(kind, kind, {}, 20, 200)
+        world.start(kind, 190)
+    world.submit("told", "agent", {}, 20, 200)
+    world.start("told", 190)
+    world.record("told", e.Progress(step="silent for 300 s"), 1)
+    model = model_of(world)
+    told = {name: state_of(run, FROZEN)[1] for name, run in model.runs.items()}
+    assert told == {"agent": "silent", "command": "quiet", "told": "silent"}
+
+
+def test_who_waits_for_a_quota_has_its_time_and_who_asks_when_that_expires() -> None:
+    """TU-02: from facts, and from the row that a dashboard begins with, which has words alone."""
+    world = agents_at_work(World())
+    expires = FROZEN + timedelta(hours=3)
+    asked = e.AskRaised(name="q", question="?", expires_at=expires)
+    world.submit("late", "agent", {}, 20, 1)
+    world.start("late", 1)
+    world.record("late", asked, 1)
+    runs = model_of(world).runs
+    at = [column.title for column in COLUMNS].index("until")
+    for run_id, until in ((QUOTA, FROZEN + timedelta(minutes=86)), ("late", expires)):
+        local = f"{until.astimezone():%H:%M}"
+        assert row_of(runs[run_id], FROZEN).cells[at] == local
+        seeded = DashboardState()
+        seeded.seed([runs[run_id].view.to_json()])
+        assert row_of(seeded.runs[run_id], FROZEN).cells[at] == local
+    assert state_of(runs[QUOTA], FROZEN)[1] == "quota"
+    assert row_of(runs["r-a9e1"], FROZEN).cells[at] == ""

@@ -66,13 +66,15 @@ def test_a_new_fact_has_both_and_its_value_counts() -> None:
 
 
 def test_a_quota_says_until_when() -> None:
-    """EV-04: its fact has the moment, its words the time of day; a row of a run, which has only these, its name."""
+    """EV-04: its fact has the moment, its words, which are all that a row of a run has, the minute."""
     until = datetime(2026, 11, 29, 19, 12, tzinfo=UTC)
     event = RunWaiting.of(Waiting("quota", "codex", until))
     assert event.reason == "quota of codex until 19:12 UTC on 2026-11-29"
     assert parse_event(json.loads(encode_event(event))) == event
     assert event.waiting == Waiting("quota", "codex", until)
-    assert read_reason(event.reason) == Waiting("quota", "codex")
+    assert read_reason(event.reason) == Waiting("quota", "codex", until)
+    nonsense = "quota of codex until 99:99 UTC on 2026-11-29"
+    assert read_reason(nonsense) == Waiting("quota", "codex")
 
 
 @pytest.mark.parametrize("reason", [None, 7, ["asks: x"]])

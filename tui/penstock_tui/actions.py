@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from penstock.log.projections import RunView
+from penstock.log.projections import AskView, RunView
 from penstock.words.address import file_stem
+from penstock.words.ask_details import ALLOW, DENY, is_permission
 from penstock.words.errors import PenstockError, Refused
 from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.recorded import Recorded
@@ -197,8 +198,13 @@ class Actions(Steering):
         self.push_screen(CommandDialog(address, "", self.given))
 
     def action_answer_run(self) -> None:
-        """The question of this run, or else of the first run that has one."""
+        """The question of this run, or else of the first run that has one.
+
+        Whether something may be done is allowed at once, where one has seen what it is.
+        """
         run_id = self.current_run()
+        if run_id and self._decide(run_id, ALLOW):
+            return
         run = self.monitor.model.runs.get(run_id) if run_id else None
         if run is None or not run.asks:
             run = next(
@@ -209,21 +215,46 @@ class Actions(Steering):
             return
         self.run_worker(self._answer(run.view.run_id), group="dialog", exclusive=True)
 
+    def action_deny_run(self) -> None:
+        """What this run asks to do is not to be done."""
+        run_id = self.current_run()
+        if run_id and self.permission_of(run_id) and not self._decide(run_id, DENY):
+            self.run_worker(self._answer(run_id), group="dialog", exclusive=True)
+
+    def permission_of(self, run_id: str) -> AskView | None:
+        """The question of the run, if it asks whether it may do something."""
+        run = self.monitor.model.runs.get(run_id)
+        ask = run.open_ask if run else None
+        return ask if ask is not None and is_permission(ask.choices) else None
+
+    def _decide(self, run_id: str, answer: str) -> bool:
+        """Answer by one key; false where what is asked does not stand on the screen."""
+        ask = self.permission_of(run_id)
+        if ask is None or not self.monitor.shows_ask(run_id, ask.name):
+            return False
+        if not self.monitor.was_read(run_id, ask.name):
+            self.announce("this question is new: look at it, then press again")
+        else:
+            self.run_worker(self._give(run_id, ask.name, answer))
+        return True
+
     async def _answer(self, run_id: str) -> None:
-        ask = next(
-            ask
-            for ask in self.monitor.model.runs[run_id].view.asks.values()
-            if ask.open
-        )
+        run = self.monitor.model.runs.get(run_id)
+        if run is None or (ask := run.open_ask) is None:
+            return
         answer = await self.push_screen_wait(AnswerDialog(run_id, ask))
-        if not isinstance(answer, str) or self.monitor.session is None:
+        if isinstance(answer, str):
+            await self._give(run_id, ask.name, answer)
+
+    async def _give(self, run_id: str, name: str, answer: str) -> None:
+        if self.monitor.session is None:
             return
         try:
-            await self.monitor.session.calls.answer(run_id, ask.name, answer)
+            await self.monitor.session.calls.answer(run_id, name, answer)
         except PenstockError as error:
             self.announce(str(error), severity="error")
         else:
-            self.announce(command_of("answer", run_id, ask.name, answer))
+            self.announce(command_of("answer", run_id, name, answer))
 
     def action_say(self) -> None:
         """Say something to the run, if it still listens."""

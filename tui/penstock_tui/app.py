@@ -103,6 +103,8 @@ class Dashboard(Actions):
         self.line = asyncio.Lock()
         self._drawn = -1
         self._second = -1
+        #: Whether the run that keys are about asks whether it may do something.
+        self._may_deny = False
         #: The runs of the list as they stood when the one that is open was opened.
         self._walk: list[str] = []
 
@@ -161,6 +163,16 @@ class Dashboard(Actions):
         for screen in self.screen_stack:
             if isinstance(screen, Overview | RunScreen):
                 screen.redraw(self.model, whole=whole)
+        self._heed_ask()
+
+    @on(RunList.Moved)
+    def _heed_ask(self) -> None:
+        """Tell the key that denies where there is something to deny, and only there."""
+        run_id = self.current_run()
+        may = run_id is not None and self.permission_of(run_id) is not None
+        if may != self._may_deny:
+            self._may_deny = may
+            self.refresh_bindings()
 
     def redraw(self) -> None:
         """Draw now: something was done by hand."""
@@ -193,6 +205,9 @@ class Dashboard(Actions):
             return False
         if action == "scrub":
             return self.monitor.replay is not None
+        if action == "deny_run":
+            run_id = self.current_run()
+            return run_id is not None and self.permission_of(run_id) is not None
         return super().check_action(action, parameters)
 
     @on(RunList.Opened)

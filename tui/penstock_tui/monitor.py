@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from time import monotonic
 
 from penstock.words.address import Address
 from penstock.words.errors import PenstockError, RunNotFound
@@ -18,6 +19,10 @@ from penstock_tui.state import DashboardState
 from penstock_tui.widgets.scrubber import ReplayState
 from penstock_tui.widgets.top_bar import Load, TopLine
 from penstock_tui.wording import plain
+
+#: Seconds that a question is on the screen before one key answers it: a person who presses the key as
+#: another question comes means the one before.
+LOOK = 0.5
 
 
 def utc_now() -> datetime:
@@ -47,10 +52,25 @@ class Monitor:
         #: What there is to do, as the overview has counted it.
         self.load: Load | None = None
         self._find = find
+        #: The question that stands on the screen, its run's first, and since when.
+        self._asked: tuple[str, str, float] = ("", "", 0.0)
 
     def pause_or_go_on(self) -> None:
         """Freeze the view, or let it go on."""
         self.paused = self.model.tail_count if self.paused is None else None
+
+    def show_ask(self, run_id: str, name: str) -> None:
+        """This question of the run can be read now; "": there is none."""
+        if self._asked[:2] != (run_id, name):
+            self._asked = (run_id, name, monotonic())
+
+    def shows_ask(self, run_id: str, name: str) -> bool:
+        """Whether it is what stands on the screen."""
+        return self._asked[:2] == (run_id, name)
+
+    def was_read(self, run_id: str, name: str) -> bool:
+        """Whether the question stood there long enough for somebody to mean it by a key."""
+        return self.shows_ask(run_id, name) and monotonic() - self._asked[2] >= LOOK
 
     def top_line(self) -> TopLine:
         return top_line(

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from penstock.log.projections import RunView
+from penstock.words.ask_details import is_permission
 from penstock.words.lifecycle import CANCELLED, FAILED, FIRST_STATE
 from penstock.words.priority import Priority
 from penstock.words.run_exit import signal_name
 from penstock.words.sentences import number, ordinal
 from penstock_tui import wording
-from penstock_tui.standing import elapsed, is_quiet
+from penstock_tui.standing import elapsed, is_quiet, is_silent, waits_until
 from penstock_tui.state import ShownRun, name_of
 from penstock_tui.widgets.lazy_rows import Row, TableColumn
 from penstock_tui.wording import CROSS
@@ -25,6 +26,7 @@ COLUMNS = (
     TableColumn("kind", 9, wanted_from=84, only_if_any=True),
     TableColumn("prio", 4, wanted_from=72, only_if_any=True),
     TableColumn("state", 9, toned=True),
+    TableColumn("until", 5, right=True, toned=True, only_if_any=True),
     TableColumn("step", 11, wanted_from=100, only_if_any=True),
     TableColumn("progress", 10, toned=True, wanted_from=56, only_if_any=True),
     TableColumn("elapsed", 8, right=True, wanted_from=54),
@@ -67,6 +69,7 @@ def row_of(run: ShownRun, now: datetime, around: Around = ALONE) -> Row:
             "" if view.kind == "command" else wording.plain(view.kind),
             _priority(view),
             word,
+            _until(run, now),
             "" if view.ended else wording.plain(view.model_doing or view.step or ""),
             wording.bar(_progress(view), 5),
             _time(view, now),
@@ -98,12 +101,25 @@ def state_of(run: ShownRun, now: datetime, place: int = 0) -> tuple[str, str, st
         return wording.LOOKS[CANCELLED].glyph, "cancelling", "warning"
     if run.failing and not view.ended:
         return "!", "failing", "error"
+    if is_silent(view, now):
+        return look.glyph, "silent", "warning"
     if is_quiet(view, now):
         return look.glyph, "quiet", look.tone
+    if view.waiting is not None and view.waiting.kind == "quota":
+        return look.glyph, "quota", look.tone
     if state == FAILED:
         return look.glyph, _how_it_failed(view), look.tone
     word = ordinal(place) if place else state
     return look.glyph, word, look.tone
+
+
+def _until(run: ShownRun, now: datetime) -> str:
+    """When a question is answered by nobody, or a quota is there again: the time of day, or days."""
+    until = waits_until(run)
+    if until is None:
+        return ""
+    days = (until - now).days
+    return f"{days}d" if days > 0 else f"{until.astimezone():%H:%M}"
 
 
 def _how_it_failed(view: RunView) -> str:
@@ -134,9 +150,9 @@ def _when(view: RunView, now: datetime) -> str:
 
 def _title(run: ShownRun, around: Around) -> str:
     view = run.view
-    open_ask = next((ask for ask in view.asks.values() if ask.open), None)
-    if run.asks and open_ask is not None:
-        return wording.plain(f"{open_ask.question}  (a)")
+    if (ask := run.open_ask) is not None:
+        keys = "a d" if is_permission(ask.choices) else "a"
+        return wording.plain(f"{ask.question}  ({keys})")
     said = wording.title_of(view)
     if around.children:
         word = "turn" if view.kind == "loop" else "run"

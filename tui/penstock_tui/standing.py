@@ -23,6 +23,8 @@ from penstock_tui.wording import clock_time
 
 #: A running run that said nothing for this long is said to be quiet; most have nothing to say.
 QUIET_AFTER = timedelta(seconds=60)
+#: The kind whose runs are expected to speak, and how the step begins by which it tells that one does not.
+AGENT, SILENT = "agent", "silent for "
 #: A failure nobody looked at needs somebody for this long.
 NEWS_FOR = timedelta(minutes=15)
 
@@ -67,7 +69,7 @@ def standing_of(run: ShownRun, order: str, now: datetime) -> Standing:
         is_news(run, now),
         is_aside(view, now),
         view.parent_id,
-        frozenset(_columns(view)),
+        frozenset(_columns(run)),
     )
 
 
@@ -78,6 +80,21 @@ def is_quiet(view: RunView, now: datetime) -> bool:
         and view.last_at is not None
         and now - view.last_at > QUIET_AFTER
     )
+
+
+def is_silent(view: RunView, now: datetime) -> bool:
+    """Whether it is an agent, which is expected to speak, and says nothing: for long, or so long that this is told."""
+    if view.kind != AGENT or view.state not in SLOT_STATES:
+        return False
+    return is_quiet(view, now) or (view.step or "").startswith(SILENT)
+
+
+def waits_until(run: ShownRun) -> datetime | None:
+    """When its wait ends by itself: a question expires, a quota is there again."""
+    if (ask := run.open_ask) is not None:
+        return ask.expires_at
+    waiting = run.view.waiting
+    return waiting.until if waiting is not None else None
 
 
 def is_news(run: ShownRun, now: datetime) -> bool:
@@ -175,7 +192,10 @@ def _born(view: RunView) -> float:
     return view.created_at.timestamp() if view.created_at else 0.0
 
 
-def _columns(view: RunView) -> Iterable[str]:
+def _columns(run: ShownRun) -> Iterable[str]:
+    view = run.view
+    if waits_until(run) is not None:
+        yield "until"
     if view.kind != "command":
         yield "kind"
     if view.priority != Priority.MEDIUM:

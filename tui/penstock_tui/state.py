@@ -23,7 +23,7 @@ from penstock.client.log_reader import (
     Skipped,
     WentBack,
 )
-from penstock.log.projections import RunView
+from penstock.log.projections import AskView, RunView
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.lifecycle import EXECUTING_STATES
 from penstock.words.recorded import Recorded
@@ -68,7 +68,14 @@ class ShownRun:
     @property
     def asks(self) -> bool:
         """Whether somebody must answer it."""
-        return not self.view.ended and any(ask.open for ask in self.view.asks.values())
+        return self.open_ask is not None
+
+    @property
+    def open_ask(self) -> AskView | None:
+        """The question that is shown, and answered by a key: the first that is open."""
+        if self.view.ended:
+            return None
+        return next((ask for ask in self.view.asks.values() if ask.open), None)
 
 
 def name_of(run: ShownRun) -> str:

@@ -16,16 +16,22 @@ from penstock.words.run_exit import exit_in_words
 from penstock.words.sentences import left_line
 from penstock_tui.details import result_in_words
 from penstock_tui.lines import exchange_lines, log_line, timeline_line
+from penstock_tui.transcript import ShownTranscript
 from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import (
     CROSS,
     LONGEST_LINE,
     LOOKS,
+    answer_keys,
     model_use,
     plain,
 )
 
-_QUIET = frozenset({"log", "artifact.partial", "progress", "model.progress"})
+_QUIET = frozenset(
+    {"log", "artifact.partial", "progress", "model.progress", "agent.said"}
+)
+#: Facts that stand beside the state, or in the transcript, and would fill the steps.
+_NO_STEPS = frozenset({"model.progress", "agent.said", "plan.updated"})
 
 
 @dataclass(slots=True)
@@ -36,6 +42,8 @@ class RunStory:
     timeline: list[Line] = field(default_factory=list)
     log: list[Line] = field(default_factory=list)
     causality: list[Line] = field(default_factory=list)
+    #: What a coding agent said, did and asked.
+    transcript: ShownTranscript = field(default_factory=ShownTranscript)
     #: Exchanges with models.
     exchanges: list[Line] = field(default_factory=list)
     #: Artifact id to new text; a new attempt starts with None.
@@ -59,13 +67,13 @@ class RunStory:
 
     def _take(self, fact: Recorded) -> None:
         self._positions[fact.event_id] = fact.position
+        self.transcript.take(fact)
         if isinstance(fact.event, e.Log):
             lines = self._output.feed(fact.event)
             self.log += [log_line(line, fact.at) for line in lines]
         elif fact.type == "artifact.partial":
             self._partial(fact)
-        elif fact.type == "model.progress":
-            # It stands beside the state, and would fill the steps.
+        elif fact.type in _NO_STEPS:
             pass
         else:
             self.timeline.append(timeline_line(fact, self._inputs_at(fact)))
@@ -142,10 +150,12 @@ def facts_of(view: RunView, why: str = "", left: int = 0) -> str:
     `left`: the processes that its facts say were left behind, which a view from a list does not know.
     """
     parts = []
-    for ask in view.asks.values():
-        if ask.open and not view.ended:
-            choices = f" [{' / '.join(ask.choices)}]" if ask.choices else ""
-            parts.append(f"? {ask.question}{choices}  (a answers)")
+    asks = [] if view.ended else [ask for ask in view.asks.values() if ask.open]
+    for ask in asks:
+        choices = f" [{' / '.join(ask.choices)}]" if ask.choices else ""
+        # The keys are about the first; the next one has its turn then.
+        keys = f"  ({answer_keys(ask.choices)})" if ask is asks[0] else ""
+        parts.append(f"? {ask.question}{choices}{keys}")
     if view.error:
         parts.append(
             f"{CROSS} {view.reason}: {view.error}"

@@ -6,7 +6,7 @@ drew it. Widgets show text by `plain`, which also keeps it on one line; it is fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from textwrap import wrap
@@ -16,6 +16,7 @@ from textual.color import Color
 from textual.filter import LineFilter
 
 from penstock.log.projections import RunView
+from penstock.words.ask_details import is_permission
 from penstock.words.lifecycle import State
 from penstock.words.priority import Priority
 from penstock.words.sentences import about, number
@@ -171,6 +172,11 @@ def model_use(view: RunView) -> str:
             f"  cost {view.cost:.4f}" if view.cost < 1 else f"  cost {view.cost:.2f}"
         )
     return f"{said}  models {duration(view.model_seconds)}"
+
+
+def answer_keys(choices: Sequence[str]) -> str:
+    """By which keys a question is answered."""
+    return "a allows, d denies" if is_permission(choices) else "a answers"
 
 
 def title_of(view: RunView) -> str:

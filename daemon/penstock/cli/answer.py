@@ -7,12 +7,14 @@ from typing import Any, NoReturn
 
 import click
 
+from penstock.cli.ask_lines import show_question
 from penstock.cli.offers import offer_answers
 from penstock.cli.options import named_run_argument
-from penstock.cli.output import emit, show_line
+from penstock.cli.output import emit
 from penstock.cli.replies import open_asks
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
+from penstock.client.told import ToldEvent
 from penstock.words.errors import AlreadyAnswered, AskNotFound, Refused
 from penstock.words.text import neutralise
 
@@ -74,7 +76,7 @@ def _choose(
         return ask["name"], words[0]
     if not sys.stdin.isatty():
         raise click.UsageError(f"an answer to {ask['name']!r} is missing")
-    show_line(ask["question"], err=True)
+    show_question(ToldEvent(ask), whole=True)
     text = click.prompt(
         _wording(ask),
         default=ask["default"],

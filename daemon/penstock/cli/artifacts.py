@@ -13,8 +13,9 @@ from penstock.cli.history import RunSource, ask_source
 from penstock.cli.offers import offer_artifacts
 from penstock.cli.options import named_run_argument
 from penstock.cli.output import emit, put_document, say, table
+from penstock.cli.run_texts import read_text
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.errors import NotFound, PenstockError
+from penstock.words.errors import NotFound
 from penstock.words.near_words import did_you_mean
 
 #: Begins the names of exchanges with models among the texts of a run.
@@ -41,9 +42,8 @@ def artifacts(
     if name is None:
         if out is not None:
             raise click.UsageError("--out needs the name of a text")
-        _list(
-            ask_source(session, run_id, lambda source: _known(source, run_id)), as_json
-        )
+        known = ask_source(session, run_id, lambda source: _known(source, run_id))
+        _list(known, as_json)
         return
     told, text = ask_source(session, run_id, lambda source: _read(source, run_id, name))
     if as_json:
@@ -102,29 +102,7 @@ def _read(source: RunSource, run_id: str, name: str) -> tuple[dict[str, Any], st
         names = ", ".join([*known, *exchanges]) or "none"
         near = did_you_mean(name, [*known, *exchanges])
         raise NotFound(f"{run_id} has no text {name!r}; it has: {names}{near}")
-    told = known[name]
-    text = _text(source, run_id, name, told["attempt"])
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    if told["sha256"] not in (None, digest):
-        raise PenstockError(f"{name} is damaged: its pieces do not make up the text")
-    return told, text
-
-
-def _text(source: RunSource, run_id: str, name: str, attempt: int) -> str:
-    """The pieces of this attempt, joined."""
-    pieces: list[str] = []
-    after = 0
-    while facts := source.page(run_id, after):
-        after = facts[-1].position
-        for fact in facts:
-            piece = fact.event
-            if (
-                fact.type == "artifact.partial"
-                and piece.artifact_id == name
-                and piece.attempt == attempt
-            ):
-                pieces.append(piece.text)
-    return "".join(pieces)
+    return known[name], read_text(source, run_id, known[name])
 
 
 def _list(known: list[dict[str, Any]], as_json: bool) -> None:

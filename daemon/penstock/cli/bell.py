@@ -53,6 +53,24 @@ def ring_end(
     command_terminal(notification(environ, f"{mark.text}{how}"))
 
 
+class AskBell:
+    """Rings on the terminal of stderr when a run that is told there asks something, once for each question."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._rung: set[tuple[str, str]] = set()
+
+    def see(self, notes: RunNotes) -> None:
+        """Ring, if what it asks is news."""
+        news = {(notes.run_id, name) for name in notes.asks} - self._rung
+        self._rung |= news
+        if not news or not sys.stderr.isatty() or ring_seconds(self._environ) is None:
+            return
+        question = next(q for n, q in notes.asks.items() if (notes.run_id, n) in news)
+        said = f"? {notes.name or notes.run_id}  {question}"
+        command_terminal(notification(self._environ, said))
+
+
 def notification(environ: Mapping[str, str], text: str) -> str:
     """What tells a terminal: a bell for all, and a notification for those that have them.
 

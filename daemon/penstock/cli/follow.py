@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from penstock.cli.bell import open_titles, ring_end
+from penstock.cli.bell import AskBell, open_titles, ring_end
 from penstock.cli.history import open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.notes import RunNotes
@@ -18,9 +18,16 @@ from penstock.cli.render import open_writer
 from penstock.cli.run_end import failure_json, failures_in_json, tell_end
 from penstock.cli.selecting import select, select_one
 from penstock.cli.session import Session, json_option, pass_session
+from penstock.cli.terminal_asks import open_terminal_asks
 from penstock.words.error_status import exit_code_of
 from penstock.words.errors import PenstockError
-from penstock.words.exit_codes import CODES_OF_RUNS, RUN_VERBS, Exit, in_a_line
+from penstock.words.exit_codes import (
+    CODES_OF_RUNS,
+    PROGRAM_KIND,
+    RUN_VERBS,
+    Exit,
+    in_a_line,
+)
 
 
 @click.command(epilog=f"Exit codes: {in_a_line(CODES_OF_RUNS)}.")
@@ -44,19 +51,31 @@ def follow(
     if several and after:
         raise click.UsageError("--after is a position of one run")
 
+    def see(notes: RunNotes) -> None:
+        titles.see(notes)
+        if not (quiet or as_json):
+            bell.see(notes)
+
     def one(run_id: str) -> int:
         with open_source(session, run_id) as source:
             view = source.view(run_id)
-            with open_writer(view["kind"], json_wanted=as_json, quiet=quiet) as writer:
+            asking = not (as_json or quiet or view["kind"] == PROGRAM_KIND)
+            with (
+                open_writer(view["kind"], json_wanted=as_json, quiet=quiet) as writer,
+                open_terminal_asks(source.client, wanted=asking) as asks,
+            ):
                 notes = RunNotes.of_view(run_id, view, writer)
-                notes.watcher = titles.see
+                notes.watcher = see
+                asks.before(notes)
                 prefix = f"{run_id}: " if several else ""
                 telling = Telling(source.client, notes, quiet=quiet, prefix=prefix)
-                write_to_end(source, run_id, notes, after, telling)
+                write_to_end(source, run_id, notes, after, telling, (asks,))
         code = tell_end(notes, quiet=quiet)
         if not (quiet or as_json):
             ring_end(notes, session.environ)
         return code
+
+    bell = AskBell(session.environ)
 
     def each() -> int:
         codes = []

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TypeVarTuple
 
 from penstock.cli.output import say
+
+Ts = TypeVarTuple("Ts")
 
 #: What a person or a supervisor sends to end a command.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -56,3 +60,17 @@ def run_detachable(work: Callable[[], int], what: str) -> int:
     except Left as signalled:
         say(f"left; {what} goes on")
         return 128 + signalled.number
+
+
+def in_thread(work: Callable[[*Ts], None], *arguments: *Ts) -> None:
+    """Do it beside; it is left behind if it is not done when this command ends.
+
+    Not by `threading`, whose locks may be held where a signal comes.
+    """
+
+    def do() -> None:
+        # Nobody may be there to be told.
+        with suppress(OSError):
+            work(*arguments)
+
+    _thread.start_new_thread(do, ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,12 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from penstock.cli.agent_command import (
+    ARGUMENTS,
+    Requests,
+    agent_arguments,
+    agent_requests,
+)
 from penstock.cli.archives import check_new
 from penstock.cli.first_word import (
     ADDED,
@@ -23,8 +29,8 @@ from penstock.cli.first_word import (
     kind_names,
     tell_hidden,
 )
+from penstock.cli.kind_flags import absolute, located, options_of, path_names
 from penstock.cli.offers import offer_programs, programs_like
-from penstock.cli.options import Finite, JsonText
 from penstock.cli.output import require_stdout
 from penstock.cli.replies import show_started, tell_replayed
 from penstock.cli.run_options import (
@@ -38,95 +44,38 @@ from penstock.cli.variables import wanted_variables
 from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
 from penstock.words.errors import DaemonUnreachable, Refused
-from penstock.words.exit_codes import PROGRAM_KIND, Exit
-
-Schema = Mapping[str, Any]
+from penstock.words.exit_codes import AGENT_KIND, PROGRAM_KIND, Exit
 
 #: Where a context keeps whether a word stands for a program without its kind being named.
 BARE = "penstock.bare"
 
 Execute = Callable[[Session, dict[str, Any], RunOptions], int]
-
-
-def options_of(schema: Schema, *, skip: Iterable[str] = ()) -> list[click.Parameter]:
-    """One option per property. What is required is told, and left to the daemon to insist on."""
-    required = set(schema.get("required", ()))
-    return [
-        _option(name, _plain(prop, schema), name in required)
-        for name, prop in schema.get("properties", {}).items()
-        if name not in skip
-    ]
-
-
-def path_names(schema: Schema) -> frozenset[str]:
-    """The properties that are paths: they are made absolute, the daemon stands elsewhere."""
-    return frozenset(
-        name
-        for name, prop in schema.get("properties", {}).items()
-        if str(_plain(prop, schema).get("format", "")).endswith("path")
-    )
-
-
-def absolute(text: str) -> str:
-    """A path as seen from the caller's folder; `~` is the caller's home.
-
-    Refused if that folder was removed, unless the path needs none.
-    """
-    path = os.path.expanduser(text)
-    if not os.path.isabs(path):
-        try:
-            path = os.path.join(os.getcwd(), path)
-        except FileNotFoundError:
-            why = "the folder you stand in was removed; go to another"
-            raise Refused(text, why) from None
-    return os.path.normpath(path)
-
-
-def _plain(prop: Schema, schema: Schema) -> Schema:
-    """The property without its null alternative and with references followed."""
-    outer = {k: v for k, v in prop.items() if k in ("description", "default")}
-    for choice in prop.get("anyOf", ()):
-        if choice.get("type") != "null":
-            return {**_plain(choice, schema), **outer}
-    if reference := prop.get("$ref"):
-        found = schema.get("$defs", {}).get(str(reference).rsplit("/", 1)[-1], {})
-        return {**found, **outer}
-    return prop
-
-
-def _option(name: str, prop: Schema, required: bool) -> click.Option:
-    flag = "--" + name.replace("_", "-")
-    # Schemas speak of JSON; a flag that stands for null is one that is not given.
-    described = str(prop.get("description", "")).replace("; null: ", "; without it: ")
-    help_text = described + (" (required)" if required else "")
-    default = prop.get("default")
-    if isinstance(default, int | float | str) and not isinstance(default, bool):
-        # Told here only: what is not given is left out, and the daemon's own default holds.
-        help_text += f"  [default: {default}]"
-    common: dict[str, Any] = {"help": help_text, "default": None}
-    kind = prop.get("type")
-    if "enum" in prop:
-        return click.Option(
-            [flag, name], type=click.Choice([str(v) for v in prop["enum"]]), **common
-        )
-    if kind == "boolean":
-        return click.Option([f"{flag}/--no-{flag[2:]}", name], **common)
-    if kind == "array" and prop.get("items", {}).get("type") == "string":
-        return click.Option(
-            [flag, name], multiple=True, help=help_text + " (repeatable)"
-        )
-    types: dict[str, Any] = {"integer": int, "number": Finite(), "string": str}
-    return click.Option([flag, name], type=types.get(str(kind), JsonText()), **common)
+#: The same of several runs at once, each with the options that are its own.
+ExecuteTogether = Callable[[Session, Requests], int]
 
 
 class Kinds(click.Group):
     """A command per kind; flags are made when the kind is named, not before."""
 
-    def __init__(self, execute: Execute, **attributes: Any) -> None:
+    def __init__(
+        self,
+        execute: Execute,
+        together: ExecuteTogether | None = None,
+        **attributes: Any,
+    ) -> None:
         metavar = "PROGRAM|PRESET|KIND [ARGUMENT]..."
         super().__init__(subcommand_metavar=metavar, **attributes)
         #: What becomes of the request that such a command makes; its exit code.
         self.execute = execute
+        #: And of several; None: one after the other.
+        self.together = together
+
+    def execute_all(self, session: Session, requests: Requests) -> int:
+        """Execute one request or several; the exit code is the first that is not 0."""
+        if len(requests) > 1 and self.together is not None:
+            return self.together(session, requests)
+        codes = [self.execute(session, *request) for request in requests]
+        return next(filter(None, codes), Exit.OK)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # The kind of a program need not be named: its flags, `--` or the program itself are enough.
@@ -177,7 +126,9 @@ class Kinds(click.Group):
         if cmd_name == PROGRAM_KIND:
             return _command_of_programs(self.execute)
         found = find_kind(session_of(ctx), cmd_name)
-        return None if found is None else _command_of(self.execute, cmd_name, *found)
+        return (
+            None if found is None else _command_of(self.execute_all, cmd_name, *found)
+        )
 
     @property
     def of_programs(self) -> click.Command:
@@ -219,7 +170,7 @@ def find_kind(session: Session, name: str) -> tuple[str, dict[str, Any]] | None:
 
 
 def _command_of(
-    execute: Execute, name: str, summary: str, schema: dict[str, Any]
+    execute: ExecuteTogether, name: str, summary: str, schema: dict[str, Any]
 ) -> click.Command:
     """The command of a kind whose flags are those of its schema."""
     skip = {"env", "cwd", *RunOptions.__dataclass_fields__}
@@ -229,20 +180,28 @@ def _command_of(
         parameters = options_of(schema, skip={*skip, "source"})
         parameters.append(click.Argument(["source"], metavar="PATH_OR_URL"))
         paths |= {"source", "out"}
+    elif name == AGENT_KIND:
+        parameters = [*options_of(schema, skip={*skip, *ARGUMENTS}), *agent_arguments()]
 
     @click.pass_context
     def callback(ctx: click.Context, /, **values: Any) -> None:
         options = take_options(values)
+        words = values.pop("words") if name == AGENT_KIND else ()
         inputs = {
             key: value for key, value in values.items() if value not in (None, ())
         }
         for key in paths & inputs.keys():
-            inputs[key] = _located(inputs[key])
+            inputs[key] = located(inputs[key])
         known = schema.get("properties", {})
         if {"cwd", "env"} & known.keys():
             around = _surroundings(session_of(ctx), options)
-            inputs |= {name: value for name, value in around.items() if name in known}
-        ctx.exit(execute(session_of(ctx), options.request(name, inputs), options))
+            inputs |= {key: value for key, value in around.items() if key in known}
+        requests = (
+            agent_requests(words, inputs, options)
+            if name == AGENT_KIND
+            else [(options.request(name, inputs), options)]
+        )
+        ctx.exit(execute(session_of(ctx), requests))
 
     return click.Command(
         name,
@@ -429,10 +388,3 @@ def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:
         wanted = wanted_variables(session.environ, options.env, options.env_file)
         found["env"] = {**(said if isinstance(said, dict) else {}), **wanted}
     return found
-
-
-def _located(text: str) -> str:
-    """A path made absolute; what names another place is left as it is."""
-    if "://" in text or (":" in text.split("/")[0] and not os.path.exists(text)):
-        return text
-    return absolute(text)

@@ -36,6 +36,8 @@ VERBS: dict[str, dict[str, str]] = {
         "show": "One run as it stands.",
         "logs": "What a run printed.",
         "artifacts": "The texts that a run makes, or one of them.",
+        "diff": "What a run changed, or several side by side.",
+        "apply": "Put what a run changed into your own tree.",
         "follow": "A run from its beginning to its end, live.",
         "attach": "The terminal of a run that has one; C-\\ C-\\ leaves it.",
         "wait": "Wait until runs have ended.",
@@ -60,6 +62,7 @@ VERBS: dict[str, dict[str, str]] = {
     "People": {
         "asks": "The questions that wait for an answer.",
         "answer": "Answer a run's question.",
+        "say": "Tell a run's agent what to do next.",
         "intervene": "Tell a run something.",
         "send": "Send a line to a run's program, or what is piped in.",
     },
@@ -71,6 +74,7 @@ VERBS: dict[str, dict[str, str]] = {
         "import": "Read such an export into an empty log.",
     },
     "Models": {
+        "agents": "The coding agents there are, and what each lacks.",
         "models": "The models there are, and how fast they answer.",
         "context": "What a model would be told of a run.",
     },

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from penstock.cli.options import NAME_LABEL
 from penstock.cli.render import FactWriter
 from penstock.words.lifecycle import (
     PARKED_STATES,
@@ -18,6 +17,7 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.printed import ShownFact
 from penstock.words.run_exit import RunExit, exit_of_fact, read_exit
+from penstock.words.run_id import AGENT_LABEL, NAME_LABEL
 from penstock.words.terminal_types import TERMINAL_TYPES
 
 #: States in which a person may want to know why the run does nothing.
@@ -46,6 +46,10 @@ class RunNotes:
     moves: int = 0
     #: The newest part of the whole that is done, where it says so.
     progress: float | None = None
+    #: What it asks, by name, and has no answer yet.
+    asks: dict[str, str] = field(default_factory=dict)
+    #: Whether one of these stands on this terminal, so that nobody need be told that it waits for it.
+    asked_here: bool = False
     #: Told when the run is somewhere else.
     watcher: Callable[[RunNotes], None] | None = None
     #: What was counted up to `_known`, and what each fact after it adds.
@@ -63,7 +67,7 @@ class RunNotes:
             view["kind"],
             view["state"],
             writer,
-            name=view.get("labels", {}).get(NAME_LABEL, ""),
+            name=_called(view.get("labels", {})),
             began=datetime.fromisoformat(began) if began else None,
             known_exit=read_exit(view),
             _known=view.get("sequence", 0),
@@ -104,8 +108,13 @@ class RunNotes:
         event: Any = fact.event
         if fact.type in TERMINAL_TYPES:
             self.end = fact
+            self.asks.clear()
         elif fact.type == "run.queued":
-            self.name = getattr(event, "labels", {}).get(NAME_LABEL, "")
+            self.name = self.name or _called(getattr(event, "labels", {}))
+        elif fact.type == "ask.raised":
+            self.asks[event.name] = event.question
+        elif fact.type in ("ask.answered", "ask.withdrawn"):
+            self.asks.pop(event.name, None)
         elif fact.type == "progress":
             self.progress = getattr(event, "fraction", None)
         elif fact.type == "process.exited" and fact.sequence > self._known:
@@ -115,3 +124,8 @@ class RunNotes:
             self.began = fact.at
         if state != self.state:
             self.state, self.moves = state, self.moves + 1
+
+
+def _called(labels: Mapping[str, str]) -> str:
+    """What people call a run of these labels; "" for one that has no name."""
+    return labels.get(NAME_LABEL) or labels.get(AGENT_LABEL, "")

@@ -13,6 +13,7 @@ import click
 
 from penstock.cli.replies import is_open
 from penstock.cli.session import Session, session_of
+from penstock.words.agent_names import AGENT_NAMES
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.lifecycle import OPEN_STATES, TERMINAL_STATES
@@ -33,11 +34,14 @@ WANTED: Mapping[str, str] = {
     "cancel": "state:open",
     "wait": "state:open",
     "intervene": "state:open",
+    "say": "kind:agent",
     "attach": "state:running",
     "pause": "state:running",
     "resume": "state:paused",
     "send": "state:running",
     "retry": "state:ended",
+    "diff": "state:ended",
+    "apply": "state:ended",
     "stash": "state:queued",
     "enqueue": "state:queued",
     "move": "state:queued",
@@ -67,7 +71,7 @@ def offer_runs(
         return offer_filters(ctx, param, begun)
     verb = str(ctx.info_name)
     wanted = "state:open" if param.name == "after" else WANTED.get(verb, "")
-    if verb == "answer":
+    if verb in ("answer", "asks"):
         runs = _asking(session_of(ctx))
     else:
         runs = _runs(session_of(ctx), wanted)
@@ -135,6 +139,21 @@ def offer_answers(
     view = _view(session_of(ctx), ctx.params.get("run_id") or "")
     asks = [ask for ask in view.get("asks", ()) if is_open(ask)]
     return _items({c: ask["question"] for ask in asks for c in ask["choices"]}, begun)
+
+
+def offer_agents(
+    ctx: click.Context, param: click.Parameter, begun: str
+) -> list[CompletionItem[str]]:
+    """Agents for the first word, also for the last of several; what is to be done nobody knows."""
+    if ctx.params.get(str(param.name)):
+        return []
+    # Those of the configuration are known by what they have done.
+    used = (
+        run["labels"].get("agent", "") for run in _runs(session_of(ctx), "kind:agent")
+    )
+    before, comma, _last = begun.rpartition(",")
+    names = dict.fromkeys([*AGENT_NAMES, *filter(None, used)])
+    return _items({f"{before}{comma}{name}": "" for name in names}, begun)
 
 
 def offer_types(

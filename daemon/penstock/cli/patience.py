@@ -59,7 +59,11 @@ class Telling:
 
     def due(self, now: float) -> float | None:
         """When to call `tell` by this clock; None while there is nothing to tell."""
-        if self._client is None or self._notes.exit is not None:
+        if (
+            self._client is None
+            or self._notes.exit is not None
+            or self._notes.asked_here
+        ):
             self._next = None
         elif self._next is None or self._moves != self._notes.moves:
             self._looks, self._next = 0, now + self._pause()

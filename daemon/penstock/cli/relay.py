@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from penstock.cli.history import RunSource
@@ -124,13 +124,16 @@ def write_to_end(
     writer: FactWriter,
     after: int,
     telling: Telling | None = None,
+    beside: Sequence[Carried] = (),
 ) -> None:
-    """Write the run's facts above `after`, to its end."""
+    """Write the run's facts above `after`, to its end; what is `beside` has its turns meanwhile."""
     # A stream of a run whose end lies before `after` would be opened again and again.
     if source.client is None or source.view(run_id).get("ended_at"):
         write_recorded(source, run_id, writer, after)
     else:
-        write_live(source.client, run_id, writer, after=after, telling=telling)
+        write_live(
+            source.client, run_id, writer, after=after, telling=telling, beside=beside
+        )
 
 
 def write_recorded(
@@ -149,11 +152,13 @@ def write_live(
     *,
     after: int = 0,
     telling: Telling | None = None,
+    beside: Sequence[Carried] = (),
 ) -> None:
     """Write a run's facts above `after`, until its end; those of all runs for ever."""
     log = FollowedLog(client, run_id, after)
+    relay = Relay(log, writer, telling)
     try:
-        carry([Relay(log, writer, telling)], lambda relay: relay.ended)
+        carry([relay, *beside], lambda _: relay.ended)
     finally:
         log.close()
 

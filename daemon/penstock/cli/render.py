@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from penstock.cli.output import Outlet, flush, joined, put, put_json, say
-from penstock.words.output_lines import OutputLines
+from penstock.cli.output import Outlet, flush, joined, say
+from penstock.cli.story_lines import Line, StoryLines, write_lines
+from penstock.words.exit_codes import AGENT_KIND
 from penstock.words.printed import (
     STREAMS,
     Piece,
@@ -24,9 +25,6 @@ from penstock.words.run_exit import RunExit, exit_json, exit_of_fact
 from penstock.words.sentences import sentence_of
 from penstock.words.terminal_types import TERMINAL_TYPES
 from penstock.words.text import neutralise
-
-#: Where a text goes, and what it is: `json` is stdout too.
-Line = tuple[Literal["stdout", "stderr", "json"], str]
 
 
 class FactWriter(Protocol):
@@ -48,7 +46,7 @@ class LineWriter:
         """Write, and bring it out."""
         lines = [line for fact in facts if (line := self.render(fact)) is not None]
         if lines:
-            _write(lines)
+            write_lines(lines)
 
     def end_line(self) -> None:
         """See `FactWriter`: lines are whole."""
@@ -199,38 +197,6 @@ class OutputWriter:
             outlet.finish(line_end=line_end and outlet is self._last_shown)
 
 
-class StoryLines:
-    """What happens in a run, in lines worth a person's time; `tell_end` tells how it ended.
-
-    What its programs print is told line by line, however the pieces were cut.
-    """
-
-    def __init__(self) -> None:
-        self._output = OutputLines()
-        self._step = ""
-
-    def tell(self, fact: ShownFact) -> Line | None:
-        """What a fact has to tell, but for how far the run is."""
-        if (piece := piece_in(fact)) is not None:
-            return _lines(fact, [line.text for line in self._output.feed(piece)])
-        if fact.type in TERMINAL_TYPES:
-            return _lines(fact, [line.text for line in self._output.finish()])
-        if not (said := sentence_of(fact)):
-            return None
-        hint = " (penstock answer)" if fact.type == "ask.raised" else ""
-        return _lines(fact, [said + hint])
-
-    def tell_steps(self, fact: ShownFact) -> Line | None:
-        """The same with a line for each new step; how far it is would fill a file."""
-        if fact.type != "progress":
-            return self.tell(fact)
-        step = getattr(fact.event, "step", "")
-        if step == self._step:
-            return None
-        self._step = step
-        return _lines(fact, [step])
-
-
 @dataclass
 class ProgressWriter:
     """A bar on a terminal, with the milestones above it."""
@@ -277,6 +243,16 @@ def open_writer(
         finally:
             with suppress(OSError):
                 printed.leave()
+    elif kind == AGENT_KIND:
+        # Late: for what only these runs need.
+        from penstock.cli.transcript import TranscriptWriter
+
+        transcript = TranscriptWriter(quiet=quiet)
+        try:
+            yield transcript
+        finally:
+            with suppress(OSError):
+                transcript.finish()
     elif quiet:
         yield LineWriter(lambda fact: None)
     elif sys.stderr.isatty():
@@ -296,18 +272,3 @@ def open_writer(
             )
     else:
         yield LineWriter(StoryLines().tell_steps)
-
-
-def _lines(fact: ShownFact, texts: list[str]) -> Line | None:
-    moment = fact.at.astimezone().strftime("%H:%M:%S")
-    said = "".join(f"{moment} {neutralise(text).rstrip()}\n" for text in texts)
-    return ("stderr", said) if said else None
-
-
-def _write(lines: list[Line]) -> None:
-    for stream, text in lines:
-        if stream == "json":
-            put_json(text)
-        else:
-            put(text, err=stream == "stderr")
-    flush()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import _thread
 import threading
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, TypeVarTuple
+from typing import Any
 
-from penstock.cli.bell import ring_end
+from penstock.cli.agent_command import Requests
+from penstock.cli.bell import AskBell, ring_end
 from penstock.cli.forwarding import forward, is_piped
-from penstock.cli.interrupts import Left, on_signals
+from penstock.cli.interrupts import Left, in_thread, on_signals
 from penstock.cli.kind_commands import Kinds, submit_only
 from penstock.cli.notes import RunNotes
 from penstock.cli.open_daemon import open_daemon_for
@@ -22,15 +20,20 @@ from penstock.cli.replies import tell_replayed
 from penstock.cli.run_end import failures_in_json, tell_end
 from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session
+from penstock.cli.terminal_asks import TerminalAsks, open_terminal_asks
 from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
 from penstock.unforeseen import CannotWrite
 from penstock.words.cancel_receipt import receipt_line
 from penstock.words.errors import PenstockError
-from penstock.words.exit_codes import CODES_OF_RUNS, PROGRAM_KIND, Exit, in_a_line
+from penstock.words.exit_codes import (
+    AGENT_KIND,
+    CODES_OF_RUNS,
+    PROGRAM_KIND,
+    Exit,
+    in_a_line,
+)
 from penstock.words.run_exit import RunExit
-
-Ts = TypeVarTuple("Ts")
 
 
 def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -> int:
@@ -50,15 +53,21 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
             )
             tell_replayed(reply)
             signals: list[int] = []
-            with open_writer(
-                reply["kind"],
-                json_wanted=options.as_json,
-                quiet=options.quiet,
-                told=lambda: RunExit(128 + signals[0], "penstock") if signals else None,
-            ) as writer:
+            with (
+                open_writer(
+                    reply["kind"],
+                    json_wanted=options.as_json,
+                    quiet=options.quiet,
+                    told=lambda: (
+                        RunExit(128 + signals[0], "penstock") if signals else None
+                    ),
+                ) as writer,
+                open_terminal_asks(client, wanted=asks_here(reply, options)) as asks,
+            ):
                 followed = FollowedRun(
                     client, reply, options, writer, signals, forwards=forwards
                 )
+                followed.put_questions(asks, session)
                 followed.follow()
             code = followed.tell_end()
             if options.notify:
@@ -68,8 +77,10 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
                     "what came out here is not whole, so this fails; the program did not"
                 )
                 code = Exit.PENSTOCK
-            if not options.as_json and reply["kind"] != PROGRAM_KIND:
+            if not options.as_json and reply["kind"] not in (PROGRAM_KIND, AGENT_KIND):
                 followed.show_result()
+            if reply["kind"] == AGENT_KIND and not (options.as_json or options.quiet):
+                followed.show_changes()
             return code
 
     with failures_in_json(options.as_json):
@@ -79,6 +90,12 @@ def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -
 def incomplete(writer: FactWriter) -> bool:
     """Whether a pipe or a file lacks some of the output; nobody may take it for all there was."""
     return isinstance(writer, OutputWriter) and writer.incomplete
+
+
+def asks_here(reply: dict[str, Any], options: RunOptions) -> bool:
+    """Whether what the run asks is put to the person at this terminal. A program may have that itself."""
+    told = options.as_json or options.quiet
+    return not told and reply["kind"] != PROGRAM_KIND
 
 
 def forwards_stdin(request: dict[str, Any]) -> bool:
@@ -115,6 +132,9 @@ class FollowedRun:
         """`signals`: those that came, in order; they go there."""
         self._client, self._run_id = client, reply["run_id"]
         self._quiet = options.quiet
+        #: What is short to type, where it has a number that lasts.
+        self._named = str(reply.get("number") or "") if client.comes_back else ""
+        self._named = self._named or self._run_id
         #: Whether the program gets what is piped in here.
         self._forwards = forwards
         self._notes = RunNotes(self._run_id, reply["kind"], reply["state"], writer)
@@ -123,11 +143,19 @@ class FollowedRun:
         self._printed = writer if isinstance(writer, OutputWriter) else None
         self._live = bool(reply.get("live"))
         self._receipt_shown = threading.Event()
+        self._beside: tuple[TerminalAsks, ...] = ()
+
+    def put_questions(self, asks: TerminalAsks, session: Session) -> None:
+        """Have what it asks put here, and ring for it."""
+        asks.before(self._notes)
+        self._beside = (asks,)
+        if not self._quiet:
+            self._notes.watcher = AskBell(session.environ).see
 
     def follow(self) -> None:
         """Tell the run until it has ended or a second signal comes."""
         if self._forwards:
-            _in_thread(forward, self._client, self._run_id, self._say_beside)
+            in_thread(forward, self._client, self._run_id, self._say_beside)
         try:
             with on_signals(self._heed):
                 self._write()
@@ -153,6 +181,16 @@ class FollowedRun:
         if result is not None:
             emit(result, indent=2)
 
+    def show_changes(self) -> None:
+        """What became of its tree, and what can be done with it."""
+        # Late: for what only these runs need.
+        from penstock.cli.agent_end import say_changes
+
+        end = self._notes.end
+        say_changes(
+            self._named, None if end is None else getattr(end.event, "result", None)
+        )
+
     def _write(self) -> None:
         telling = Telling(self._client, self._notes, quiet=self._quiet)
         try:
@@ -172,7 +210,7 @@ class FollowedRun:
         if self._live and self._printed is not None:
             write_as_printed(client, run_id, notes, self._printed, telling)
         else:
-            write_live(client, run_id, notes, telling=telling)
+            write_live(client, run_id, notes, telling=telling, beside=self._beside)
 
     def _heed(self, number: int) -> None:
         """The first signal cancels the run, and the second leaves it to that."""
@@ -180,7 +218,7 @@ class FollowedRun:
         match len(self._signals):
             case 1:
                 # What goes on may wait for a reader, or for the daemon.
-                _in_thread(self._cancel)
+                in_thread(self._cancel)
             case 2:
                 raise Left(number)
 
@@ -202,20 +240,6 @@ class FollowedRun:
         say(text)
 
 
-def _in_thread(work: Callable[[*Ts], None], *arguments: *Ts) -> None:
-    """Do it beside; it is left behind if it is not done when this command ends.
-
-    Not by `threading`, whose locks may be held where a signal comes.
-    """
-
-    def do() -> None:
-        # Nobody may be there to be told.
-        with suppress(OSError):
-            work(*arguments)
-
-    _thread.start_new_thread(do, ())
-
-
 def run_or_detach(
     session: Session, request: dict[str, Any], options: RunOptions
 ) -> int:
@@ -228,8 +252,20 @@ def run_or_detach(
     return work(session, request, options)
 
 
+def run_together(session: Session, requests: Requests) -> int:
+    """Several at once; `--detach` prints their ids."""
+    if all(options.detach for _, options in requests):
+        codes = [submit_only(session, *request) for request in requests]
+        return next(filter(None, codes), Exit.OK)
+    # Late: few ask for it.
+    from penstock.cli.several_runs import run_several
+
+    return run_several(session, requests)
+
+
 run = Kinds(
     run_or_detach,
+    run_together,
     name="run",
     help="Start a run, follow it to its end, and end as it did.\n\n"
     "Ctrl-C cancels it and shows the receipt. Without a running daemon one is made for the "

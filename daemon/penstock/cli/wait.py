@@ -8,7 +8,7 @@ from functools import partial
 
 import click
 
-from penstock.cli.bell import ring_end
+from penstock.cli.bell import AskBell, ring_end
 from penstock.cli.history import RunSource, open_source
 from penstock.cli.interrupts import run_detachable
 from penstock.cli.notes import RunNotes
@@ -102,6 +102,8 @@ class Waited:
         with self._failing(), open_source(session, run_id) as source:
             view = source.view(run_id)
             notes = RunNotes.of_view(run_id, view, LineWriter(lambda fact: None))
+            if not (self._quiet or self._as_json):
+                notes.watcher = AskBell(self._environ).see
             after = view["position"] - 1
             if source.client is None or view.get("ended_at"):
                 write_recorded(source, run_id, notes, after)

@@ -17,6 +17,7 @@ from penstock.words.errors import PenstockError
 from penstock.words.events import UnknownEvent
 from penstock.words.lifecycle import (
     MOVING_TYPES,
+    PARKED_STATES,
     QUEUED_STATES,
     SLOT_STATES,
     TERMINAL_STATES,
@@ -29,7 +30,7 @@ from penstock.words.recorded import Recorded
 from penstock.words.run_exit import RunExit, exit_json, exit_of_run, read_exit
 from penstock.words.sentences import model_doing
 from penstock.words.values import format_time
-from penstock.words.wait_reason import Waiting
+from penstock.words.wait_reason import Waiting, read_reason
 
 
 class BrokenStory(PenstockError):
@@ -232,6 +233,10 @@ class RunView:
         }
         view.milestones = list(data.get("milestones") or ())
         view.known_exit = read_exit(data)
+        if view.state in PARKED_STATES:
+            waiting = read_reason(view.reason)
+            # One that only words tell may be a preemption.
+            view.waiting = None if waiting.kind == "other" else waiting
         return view
 
 

@@ -8,6 +8,7 @@ import marshal
 import os
 import socket
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -75,6 +76,8 @@ class ProcessTree:
     ended: dict[str, Any] | None = None
     sent: bool = False
     pending: bytes = b""
+    #: Lines that were received and not looked at yet.
+    heard: deque[bytes] = field(default_factory=deque)
     #: That of a program which has one, once it has begun.
     terminal: TerminalInput | None = None
     #: Pids that were ended without the supervisor, after it was lost.
@@ -115,11 +118,11 @@ class ProcessTree:
 
     async def follow(self, on_started: OnStarted) -> None:
         """Take what the supervisor says until it has said the end, or is lost."""
-        # After the end it says nothing more.
-        while not self.ended and (data := await self._receive()):
-            *lines, self.pending = (self.pending + data).split(b"\n")
-            for line in lines:
-                await self._hear(json.loads(line), on_started)
+        # After the end it says nothing more. What was said waits where a cancel leaves it: whoever follows
+        # to the end afterwards finds it.
+        while not self.ended and (self.heard or await self._listen()):
+            while self.heard:
+                await self._hear(json.loads(self.heard.popleft()), on_started)
         if self.sent and not self.failed and not self.ended:
             await self.end_orphans()
         self.over = True
@@ -129,6 +132,13 @@ class ProcessTree:
             self.turns.end()
         for scope in self.waits.values():
             scope.cancel(reason="the process tree is over")
+
+    async def _listen(self) -> bool:
+        """Wait for words of the supervisor's; false once it is gone."""
+        data = await self._receive()
+        *lines, self.pending = (self.pending + data).split(b"\n")
+        self.heard += lines
+        return bool(data)
 
     async def _receive(self) -> bytes:
         """What the supervisor says, no bytes once it is gone.

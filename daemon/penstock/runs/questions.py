@@ -15,7 +15,7 @@ from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.writes import Answer
 from penstock.runs.artifact_writer import Emit
-from penstock.words.errors import AlreadyAnswered, AskExpired
+from penstock.words.errors import AlreadyAnswered, AskExpired, AskNotFound
 from penstock.words.events import AskRaised, AskWithdrawn
 from penstock.words.values import new_event_id
 
@@ -69,12 +69,15 @@ class Questions:
             await self.recorder.record(answer)
 
     async def withdraw(self, name: str, reason: str) -> None:
-        """Take it back, for it takes an answer no more. One that was answered stays so."""
+        """Take it back, for it takes an answer no more. One that was answered stays so.
+
+        One that the view does not have yet may be on its way, put by who was cancelled meanwhile.
+        """
         ask = self.view_of(self.run_id).asks.get(name)
-        if ask is None or not ask.open:
+        if ask is not None and not ask.open:
             await trio.lowlevel.checkpoint()
             return
-        with suppress(AlreadyAnswered):
+        with suppress(AlreadyAnswered, AskNotFound):
             await self.emit(AskWithdrawn(name=name, reason=reason))
 
     async def wait_answered(self, name: str) -> str:

@@ -34,6 +34,8 @@ class Exit(IntEnum):
 RUN_VERBS = ("run", "follow", "wait", "attach")
 #: The kind that is nothing but its program: what fails it otherwise is Penstock's own.
 PROGRAM_KIND = "command"
+#: The kind whose words are data: what a coding agent says.
+AGENT_KIND = "agent"
 
 #: What some of these codes say of a run that no program of its own gave them.
 OF_PENSTOCK: Mapping[int, str] = {

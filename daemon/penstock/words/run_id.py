@@ -12,6 +12,8 @@ LONGEST_RUN_ID = 200
 MOST_DISMISSED_AT_ONCE = 500
 #: The label that says what a run is called by people.
 NAME_LABEL = "name"
+#: The label that says which coding agent does it: what people call it where it has no name.
+AGENT_LABEL = "agent"
 #: Ids that nobody has chosen: the daemon makes them so.
 GENERATED = re.compile(r"\br-[0-9a-f]{12}\b")
 

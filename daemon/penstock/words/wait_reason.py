@@ -45,8 +45,11 @@ class Waiting:
         return f"{_WORDS[self.kind]}{self.subject}{until}"
 
 
+_TIME_OF_DAY = "%H:%M UTC on %Y-%m-%d"
+
+
 def _time_of_day(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%H:%M UTC on %Y-%m-%d")
+    return moment.astimezone(UTC).strftime(_TIME_OF_DAY)
 
 
 def read_reason(reason: str) -> Waiting:
@@ -61,11 +64,21 @@ def read_reason(reason: str) -> Waiting:
         if reason.startswith(_WORDS[kind]):
             return Waiting(kind, reason.removeprefix(_WORDS[kind]))
     if quota := _QUOTA.fullmatch(reason):
-        return Waiting("quota", quota["name"])
+        return Waiting("quota", quota["name"], _moment(quota["until"]))
     return Waiting("other", reason)
 
 
-# Its time is in the run's fact, and is not read from the words.
+# To the minute; the run's fact has it to the second.
 _QUOTA = re.compile(
-    r"quota of (?P<name>.+?)(?: until \d\d:\d\d UTC on [-\d]+)?", re.DOTALL
+    r"quota of (?P<name>.+?)(?: until (?P<until>\d\d:\d\d UTC on \d{4}-\d\d-\d\d))?",
+    re.DOTALL | re.ASCII,
 )
+
+
+def _moment(said: str | None) -> datetime | None:
+    if said is None:
+        return None
+    try:
+        return datetime.strptime(said, _TIME_OF_DAY).replace(tzinfo=UTC)
+    except ValueError:
+        return None

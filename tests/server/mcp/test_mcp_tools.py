@@ -250,6 +250,39 @@ def test_a_client_that_can_ask_its_user_is_asked_by_a_wait(
 
 
 @every_era
+def test_a_question_is_put_with_what_it_is_about(agents: Agents, era: str) -> None:
+    """MCP-01: the command, the files and the diff; as text that no terminal obeys, and as values for a model."""
+    asked: list[str] = []
+    diff = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+new\x1b[2J\u202e\n"
+    details = {"tool": "edit", "command": "rm x", "paths": ["x"], "diff": diff}
+
+    async def ask(_context: Any, params: Any) -> ElicitResult:
+        await anyio.lowlevel.checkpoint()
+        asked.append(params.message)
+        return ElicitResult(action="accept", content={"answer": "deny"})
+
+    async def scenario() -> None:
+        inputs = {"question": "May it?", "choices": ["allow", "deny"], "details": details}  # fmt: skip
+        async with agents.client(era) as client:
+            told = await call(client, "run_interview", **inputs)
+            run_id = told["run_id"]
+            seen = await call(client, "wait_run", run_id=run_id, until="asks")
+            assert seen["asks"][0]["details"] == details
+        async with agents.client(era, elicitation_callback=ask) as client:
+            seen = await call(client, "wait_run", run_id=run_id)
+            assert seen["result"] == {"answer": "deny"}
+            assert seen["asks"][0]["details"] == {}
+        [message] = asked
+        lines = message.split("\n")
+        assert lines[:5] == ["May it?", "", "tool: edit", "command: rm x", "file: x"]
+        assert lines[5:] == [
+            "--- a/x", "+++ b/x", "@@ -1 +1 @@", "-old", "+new\u241b[2J\ufffd", "",
+        ]  # fmt: skip
+
+    run(scenario)
+
+
+@every_era
 def test_tools_say_what_rest_says(agents: Agents, era: str) -> None:
     """MCP-02, MCP-04, APP-08"""
 

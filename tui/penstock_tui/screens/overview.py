@@ -292,6 +292,7 @@ class Overview(Screen[None]):
     def action_zoom(self) -> None:
         """The list alone, and back."""
         self.toggle_class("-alone")
+        self.monitor.show_ask("", "")
         self.call_after_refresh(self.preview.show_run, self.run_id, again=True)
 
     def action_panel(self, name: str) -> None:

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
+from penstock.words.ask_details import AskDetails
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES
 from penstock.words.recorded import Recorded
@@ -18,6 +19,7 @@ from penstock_tui.monitor import Monitor
 from penstock_tui.state import DashboardState
 from penstock_tui.story import RunStory, facts_of
 from penstock_tui.theme import tones_of
+from penstock_tui.transcript import ASK, ShownTranscript, ask_lines
 from penstock_tui.widgets.tail import Tail
 from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import plain
@@ -53,6 +55,8 @@ class Preview(Vertical):
         #: Whether steps are shown, for want of output.
         self._steps = False
         self._seconds = 0
+        #: The question that stands at the end.
+        self._asked = ""
 
     @property
     def told(self) -> bool:
@@ -74,6 +78,7 @@ class Preview(Vertical):
         self._leave()
         self.run_id, self._why, self._story = run_id, "", RunStory()
         self._steps = False
+        self.tail.wrap = False
         self.tail.replace([])
         self.tail.follow = True
         if run_id is None or not self.display:
@@ -100,7 +105,7 @@ class Preview(Vertical):
                 after = max(0, run.view.position - reach) if run else 0
                 async for facts in self.monitor.history(run_id, after):
                     story.take(facts)
-                if len(story.log) >= ENOUGH or after == 0:
+                if len(story.log) >= ENOUGH or after == 0 or story.transcript.spoken:
                     break
             if run_id != self.run_id:
                 return
@@ -118,7 +123,9 @@ class Preview(Vertical):
 
     def _show_story(self) -> None:
         story = self._story
-        if story.log or story.unfinished:
+        if story.transcript.spoken:
+            self._show_transcript(story.transcript)
+        elif story.log or story.unfinished:
             if self._steps:
                 self.tail.replace([])
                 self._steps = False
@@ -131,6 +138,29 @@ class Preview(Vertical):
             )
         story.log, story.timeline, story.causality, story.texts = [], [], [], {}
 
+    def _show_transcript(self, transcript: ShownTranscript) -> None:
+        """Its end, each part as it comes: what is unfolded, and what is not."""
+        run = self.monitor.model.runs.get(self.run_id or "")
+        ask = run.open_ask if run is not None else None
+        asked = ask.name if ask is not None else ""
+        if transcript.changed >= len(transcript.folds) and asked == self._asked:
+            return
+        self._asked = asked
+        transcript.shown()
+        lines: list[Line] = []
+        for fold in transcript.folds[-ENOUGH:]:
+            open_plan = fold.unfolded and not fold.key.startswith(ASK)
+            shown = (*fold.head, *fold.body) if open_plan else fold.head
+            lines += [Line("")] * fold.apart + list(shown)
+        # What the keys answer stands last, whatever was asked after it.
+        if ask is not None:
+            details = AskDetails.read(ask.details)
+            lines += [Line(""), Line(plain(f"? {ask.question}"), "warning", hang=2)]
+            lines += ask_lines(details, ask.question)
+        self._steps = True
+        self.tail.wrap = True
+        self.tail.replace(lines)
+
     def redraw(self, model: DashboardState, *, whole: bool) -> None:
         """Bring it up to date; called by the overview."""
         run = model.runs.get(self.run_id) if self.run_id else None
@@ -142,6 +172,9 @@ class Preview(Vertical):
             self._story.take(list(self._new))
             self._new.clear()
             self._show_story()
+        elif self._loaded and self._story.transcript.spoken:
+            # A question may be known later than the facts that were read.
+            self._show_transcript(self._story.transcript)
         tones = tones_of(self)
         self.head.update(heading_of(run, self.monitor.now(), tones))
         standing = run.view.state in (*QUEUED_STATES, *PARKED_STATES)
@@ -150,6 +183,8 @@ class Preview(Vertical):
         text = "\n".join(filter(None, (said, plain(str(where)) if where else "")))
         self.facts.update(text)
         self.facts.display = bool(text)
+        ask = run.open_ask if self.display else None
+        self.monitor.show_ask(run.view.run_id, ask.name if ask else "")
         self._seconds += whole
         if whole and standing and self._loaded and self._seconds % WHY_SECONDS == 0:
             self.run_worker(self._why_again(), group="preview-why", exclusive=True)

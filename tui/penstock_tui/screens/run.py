@@ -24,6 +24,7 @@ from penstock_tui.screens.run_tabs import RunTabs
 from penstock_tui.state import DashboardState
 from penstock_tui.story import RunStory, facts_of
 from penstock_tui.theme import tones_of
+from penstock_tui.widgets.folding import Folding
 from penstock_tui.widgets.key_line import KeyLine
 from penstock_tui.widgets.scrubber import Scrubber
 from penstock_tui.widgets.tail import Tail
@@ -149,7 +150,9 @@ class RunScreen(Screen[None]):
             self._failed = True
             return
         self._loaded = True
-        self._silent = not (self.tabs.log_tail.lines or story.unfinished)
+        self._silent = not (
+            self.tabs.log_tail.lines or story.unfinished or story.transcript.spoken
+        )
         self.monitor.model.version += 1
 
     async def _ask_why(self) -> None:
@@ -209,6 +212,9 @@ class RunScreen(Screen[None]):
         said = facts_of(view, why, self.story.left)
         self.facts.update(said)
         self.facts.display = bool(said)
+        if self.is_current:
+            ask = run.open_ask
+            self.monitor.show_ask(self.run_id, ask.name if ask else "")
 
     async def _show_story(self) -> None:
         if self.ready:  # else it was left while the history was on its way
@@ -221,6 +227,9 @@ class RunScreen(Screen[None]):
         tail = self.tabs.tail()
         if tail is None:
             self.status.update("enter opens the run under the cursor")
+            return
+        if isinstance(tail, Folding) and tail.marked is None and not tail.search:
+            self.status.update(_folding_status(tail))
             return
         follow = "following" if tail.follow else "paused here: f follows"
         text = f"{counted(len(tail.lines), 'line')}  {follow}"
@@ -293,3 +302,8 @@ class RunScreen(Screen[None]):
     @on(Input.Submitted)
     def _search_done(self) -> None:
         self._leave_entry()
+
+
+def _folding_status(tail: Folding) -> str:
+    follow = "following" if tail.follow else "f follows"
+    return f"{counted(len(tail.lines), 'line')}  enter unfolds, O all  {follow}"

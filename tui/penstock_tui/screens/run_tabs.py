@@ -1,4 +1,4 @@
-"""The tabs of a run's screen: its output first, each text that it makes, its particulars, steps, relations and causes."""
+"""The tabs of a run's screen: its output first (of an agent what it said), each text that it makes, its particulars, steps, relations and causes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from textual.widgets import TabbedContent, TabPane
 
 from penstock_tui.details import RELATIONS
+from penstock_tui.hunks import MOST_PATCH, is_patch, patch_folds
 from penstock_tui.story import RunStory
+from penstock_tui.transcript import ShownTranscript
+from penstock_tui.widgets.folding import Folding
 from penstock_tui.widgets.run_table import RunList
 from penstock_tui.widgets.tail import Tail
 from penstock_tui.widgets.tail_line import Line
@@ -34,7 +37,12 @@ class RunTabs(TabbedContent):
         self.graph = RunList(RELATIONS, name="graph")
         self.graph.set_title("enter opens the run under the cursor")
         self.log_tail.empty = "nothing was printed yet"
+        self.transcript = Folding(most=MOST_LINES, name="transcript")
         self._texts: dict[str, Tail] = {}
+        #: What of a patch has come: it is read as a whole.
+        self._patches: dict[str, str] = {}
+        #: The facts that the transcript shows are told of by this one.
+        self._told: ShownTranscript | None = None
 
     def panes(self) -> Iterator[TabPane]:
         """The tabs every run has."""
@@ -64,11 +72,13 @@ class RunTabs(TabbedContent):
 
     def empty(self) -> None:
         """It is told anew."""
+        self._patches.clear()
         for tail in (
             self.timeline,
             self.log_tail,
             self.causality,
             self.exchanges,
+            self.transcript,
             *self._texts.values(),
         ):
             tail.replace([])
@@ -82,6 +92,8 @@ class RunTabs(TabbedContent):
         ):
             tail.extend(lines, story.unfinished if tail is self.log_tail else ())
             lines.clear()
+        if story.transcript.spoken:
+            await self._show_transcript(story.transcript)
         if story.exchanges:
             await self._show_exchanges(story.exchanges)
             story.exchanges.clear()
@@ -89,9 +101,33 @@ class RunTabs(TabbedContent):
         for artifact_id, pieces in texts.items():
             tail = await self._text_tail(artifact_id)
             begin = len(pieces) - pieces[::-1].index(None) if None in pieces else 0
+            if isinstance(tail, Folding):
+                self._show_patch(artifact_id, tail, pieces[begin:], anew=begin > 0)
+                continue
             if begin:
                 tail.replace([])
             tail.write("".join(piece for piece in pieces[begin:] if piece))
+
+    async def _show_transcript(self, transcript: ShownTranscript) -> None:
+        """Its tab comes with the first word of an agent, before the output, and is what one sees first."""
+        if not self.query("#transcript-pane"):
+            pane = TabPane("Transcript", self.transcript, id="transcript-pane")
+            await self.add_pane(pane, before="log-pane")
+            if self.active in ("log-pane", "timeline-pane", ""):
+                self.active = "transcript-pane"
+        if transcript is not self._told:
+            self._told, transcript.changed = transcript, 0
+        if transcript.changed < len(transcript.folds):
+            self.transcript.show_folds(transcript.folds, transcript.changed)
+            transcript.shown()
+
+    def _show_patch(
+        self, artifact_id: str, tail: Folding, pieces: list[str | None], *, anew: bool
+    ) -> None:
+        before = "" if anew else self._patches.get(artifact_id, "")
+        text = self._patches[artifact_id] = before + "".join(filter(None, pieces))
+        tail.show_folds(patch_folds(text[:MOST_PATCH]))
+        tail.follow = False
 
     async def _show_exchanges(self, lines: list[Line]) -> None:
         """Their tab comes with the first of them: most runs ask no model."""
@@ -108,7 +144,9 @@ class RunTabs(TabbedContent):
         if len(self._texts) >= MOST_TEXTS:
             tail = self._texts[artifact_id] = next(reversed(self._texts.values()))
             return tail
-        tail = self._texts[artifact_id] = Tail(most=MOST_LINES)
+        tail = self._texts[artifact_id] = (
+            Folding(most=MOST_LINES) if is_patch(artifact_id) else Tail(most=MOST_LINES)
+        )
         tail.wrap = True
         title = plain(artifact_id)[-24:].replace("[", "\\[")
         pane = TabPane(title, tail, id=f"text-{len(self._texts)}")

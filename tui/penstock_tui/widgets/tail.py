@@ -207,7 +207,8 @@ class Tail(ScrollView, can_focus=True):
 
     def _draw(self, line: Line, width: int, tones: Tones) -> Strip:
         style = tones[line.tone] if line.tone else tones.ground
-        text = line.text
+        # The blank at which a line was wrapped needs no room.
+        text = line.text.rstrip(" ") if line.goes_on else line.text
         if len(text) > width or not text.isascii():
             text = (
                 set_cell_size(text, width - 1) + "…" if cell_len(text) > width else text
@@ -335,7 +336,7 @@ class Tail(ScrollView, can_focus=True):
         rows = [self.shown[row] for row in self._marked_rows()]
         if not rows:
             raise SkipAction
-        text = "".join(row.text if row.goes_on else f"{row.text}\n" for row in rows)
+        text = "".join(row.said if row.goes_on else f"{row.said}\n" for row in rows)
         text = text.removesuffix("\n")
         self.post_message(self.Copied(text, text.count("\n") + 1))
         self.action_unmark()

@@ -6,6 +6,7 @@ crash asks the same one. That its answer was used is a step of the run.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +55,7 @@ class Permissions:
         if verdict == "deny":
             self.denied += 1
         if judged == "deny":
-            await self.run.log(f"denied by a rule: {_told(act)}\n")
+            await self.run.log(f"denied by a rule: {_told(act, self.tree)}\n")
         return pick_option(wish.options, verdict)
 
     async def _ask(self, act: AgentAct) -> Decision:
@@ -73,11 +74,15 @@ class Permissions:
         try:
             answer = await self.run.ask(
                 name,
-                f"{self.name} wants to {_told(act)}",
+                f"{self.name} wants to {_told(act, self.tree)}",
                 ("allow", "deny"),
                 None if within is None else "deny",
                 within,
-                details={**act.details(), "paths": paths},
+                details={
+                    **act.details(),
+                    "paths": paths,
+                    "title": _shortly(act.title, self.tree),
+                },
             )
         except AskExpired:
             answer = "deny"
@@ -113,8 +118,14 @@ def judge_act(act: AgentAct, inputs: AgentInputs, tree: Path) -> Verdict:
     return judge(act, rules, tree, inputs.otherwise)
 
 
-def _told(act: AgentAct) -> str:
-    """The act in one line, as "edit a.py" or "execute: make"."""
+def _told(act: AgentAct, tree: Path) -> str:
+    """The act in one line, as "edit: a.py" or "execute: make"; paths are those of the tree."""
     what = act.command or act.title or ", ".join(act.paths)
+    what = _shortly(what, tree)
     line = " ".join(what.split())[:_LONGEST_ACT]
     return f"{act.tool}: {line}" if line else act.tool
+
+
+def _shortly(text: str, tree: Path) -> str:
+    """With the tree's own paths as from its root on."""
+    return text.replace(f"{tree}{os.sep}", "")

@@ -43,6 +43,7 @@ from penstock.pipeline import (
     Kind,
     ProcessFailed,
     Recorded,
+    Refused,
     Run,
     Waiting,
     end_in_words,
@@ -135,6 +136,10 @@ class AgentRun:
             return AgentFailed(f"{name} wants somebody to log in{how} ({error})")
         if isinstance(error, AgentGone) and self._ended is not None:
             return _end_of_agent(self.preset, error, self._ended, begun=talk.begun)
+        if isinstance(error, Refused) and "exit_code" in error.facts and self.preset.package:  # fmt: skip
+            # A program that could not be started.
+            how = f"`npm install -g {self.preset.package}` brings it"
+            return AgentFailed(f"{error}; {how}", **error.facts)
         if isinstance(error, AgentRefused | AgentUnfit):
             return AgentFailed(f"{name}: {error}")
         return error
@@ -197,7 +202,14 @@ class AgentRun:
         self._finished = True
 
     async def _servers(self) -> Sequence[Mapping[str, Any]]:
-        return self.inputs.mcp_servers
+        """The servers of MCP that the agent is given, ours with what this run may ask among them."""
+        given = self.inputs.mcp_servers
+        if not self.inputs.penstock_tools:
+            return given
+        ours = await self.run.tools_server(self.inputs.penstock_tools)
+        program, *args = ours.argv
+        env = [{"name": name, "value": value} for name, value in ours.env.items()]
+        return [*given, {"name": "penstock", "command": program, "args": args, "env": env}]  # fmt: skip
 
     async def _take_turn(
         self, talk: AgentTalk, agent: Agent, turn: AgentTurn
@@ -288,35 +300,28 @@ def _texts(words: Sequence[Recorded]) -> list[str]:
     return [str(getattr(word.event, "text", "")) for word in words]
 
 
-#: What a supervisor, like a shell, answers for a program that is not there, or is none.
-_NO_PROGRAM = {127: "there is no such program", 126: "it cannot be executed"}
-
-
 def _end_of_agent(
     preset: AgentPreset, error: AgentGone, ended: Executed, *, begun: bool
 ) -> Exception:
     """How the agent's program ended, and what may be done about it."""
-    how = end_in_words(ended)
-    if ended.exit_code in _NO_PROGRAM and not begun:
-        why = f"{preset.command[0]}: {_NO_PROGRAM[ended.exit_code]}"
-        if preset.package:
-            why += f"; `npm install -g {preset.package}` brings it"
-    else:
-        why = f"{preset.name}: {error}, {how}"
-        if not begun and preset.node:
-            why += f"; it needs Node {preset.node} or newer, and its own words are in the log"  # fmt: skip
+    why = f"{preset.name}: {error}, {end_in_words(ended)}"
+    if not begun and preset.node:
+        why += f"; it needs Node {preset.node} or newer, and its own words are in the log"  # fmt: skip
     return ProcessFailed(why, exit_code=ended.exit_code, signal=ended.signal)
 
 
 async def agent(run: Run, inputs: AgentInputs) -> AgentOutput:
     """Have the agent do the task. What a run leaves that fails is kept; see `tree`."""
     preset = find_agent(run.config.agents, inputs.agent, tuple(inputs.command or ()))
+    for kind in inputs.penstock_tools:
+        if kind not in run.kinds:
+            raise Refused("inputs.penstock_tools", f"{kind!r} is not installed")
     tree = await open_tree(run, inputs)
     if inputs.keep:
         run.keep_workspace()
     async with rescued(run, tree, RESCUE_SECONDS):
         if inputs.setup is not None:
-            await _set_up(run, inputs.setup, tree)
+            await _make_ready(run, inputs.setup, tree)
         within = inputs.quota_within if inputs.quota == "wait" else None
         quota = AgentQuota(run, preset.quota or preset.name, within)
         done = AgentRun(run, inputs, preset, tree, quota)
@@ -325,7 +330,7 @@ async def agent(run: Run, inputs: AgentInputs) -> AgentOutput:
         return await _conclude(done)
 
 
-async def _set_up(run: Run, argv: Sequence[str], tree: AgentTree) -> None:
+async def _make_ready(run: Run, argv: Sequence[str], tree: AgentTree) -> None:
     """Make the tree ready, once."""
 
     async def set_up() -> None:
@@ -391,4 +396,5 @@ KIND = Kind(
     pipeline=agent,
     on_restart="requeue",
     milestones=frozenset({"session", "silent"}),
+    guarded=True,
 )

@@ -36,8 +36,10 @@ def asker(ctx: Context) -> Callable[[AskView], Awaitable[str | None]] | None:
         return None
 
     async def ask(view: AskView) -> str | None:
-        form = question(view)["params"]["requestedSchema"]
-        told = await ctx.session.elicit_form(view.question, form, ctx.request_id)
+        asked = question(view)["params"]
+        told = await ctx.session.elicit_form(
+            asked["message"], asked["requestedSchema"], ctx.request_id
+        )
         return answer_in({"action": told.action, "content": told.content})
 
     return ask

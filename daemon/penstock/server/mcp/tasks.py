@@ -29,9 +29,11 @@ from penstock.runs.core import Core
 from penstock.server.json_bodies import open_asks, status_line, task_reply
 from penstock.server.mcp.results import texts_of
 from penstock.words.api import AnswerRequest, TaskReply, refused
+from penstock.words.ask_details import AskDetails
 from penstock.words.errors import Conflict, NotFound, Refused, Terminal
 from penstock.words.lifecycle import CANCELLED, COMPLETED
 from penstock.words.run_id import check_run_id
+from penstock.words.text import neutralise
 from penstock.words.values import format_time
 
 EXTENSION = "io.modelcontextprotocol/tasks"
@@ -39,6 +41,8 @@ EXTENSION = "io.modelcontextprotocol/tasks"
 SINCE = "2026-07-28"
 #: Milliseconds between two looks of a client that only polls.
 POLL_MS = 500
+#: Characters of what a question is about that a client is sent: some show all of it in one dialog.
+LONGEST_DETAILS = 8000
 
 Context = ServerRequestContext[Any, Any]
 Status = Literal["working", "input_required", "completed", "failed", "cancelled"]
@@ -267,10 +271,16 @@ def question(ask: AskView) -> dict[str, Any]:
         "method": "elicitation/create",
         "params": {
             "mode": "form",
-            "message": ask.question,
+            "message": question_in_words(ask),
             "requestedSchema": schema,
         },
     }
+
+
+def question_in_words(ask: AskView) -> str:
+    """What a person is asked, and what one should see before one answers: harmless, hosts show it as it is."""
+    details = AskDetails.read(ask.details)
+    return neutralise(details.told_with(ask.question, LONGEST_DETAILS))
 
 
 def _status(view: RunView) -> Status:

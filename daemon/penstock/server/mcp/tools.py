@@ -168,7 +168,7 @@ TOOLS: dict[str, Tool] = {
         ),
         Tool(
             "read_events",
-            "What happened, oldest first: output, progress, steps, questions, the end. While `more`,"
+            "What happened, oldest first: output, steps, what an agent says and does, the end. While `more`,"
             " call again with `after` = `next`.",
             a.ReadEvents,
             reads_only=True,

@@ -14,7 +14,7 @@ from penstock.words.address import websocket_url
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}  # fmt: skip
 _FILES = {
     "": "index.html",
-    **{name: name for name in ("page.css", "icon.svg", "page.js", "daemon.js", "list.js", "run.js", "printed.js", "words.js")},
+    **{name: name for name in ("page.css", "icon.svg", "page.js", "daemon.js", "list.js", "run.js", "printed.js", "words.js", "diff.js", "prose.js", "transcript.js")},
 }  # fmt: skip
 PAGE_PATH = "/web/"
 KEYS_PATH = f"{PAGE_PATH}keys"

@@ -1,11 +1,18 @@
 """A kind that asks a question and writes down the answer, for agents to be tested with."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
 from penstock.pipeline import Inputs, Kind, Output, Run
 
 
 class Interview(Inputs):
     question: str
     choices: tuple[str, ...] = ()
+    #: What the question is about.
+    details: Mapping[str, Any] = Field(default_factory=dict)
     #: Words written before the question.
     words: int = 1
     #: Facts recorded before the question, one commit each.
@@ -22,7 +29,9 @@ async def interview(run: Run, inputs: Interview) -> Told:
             await story.write(f"word {number} ")
     for number in range(inputs.steps):
         await run.progress(f"step {number}", number / inputs.steps)
-    answer = await run.ask("which", inputs.question, inputs.choices)
+    answer = await run.ask(
+        "which", inputs.question, inputs.choices, details=inputs.details
+    )
     return Told(answer=answer)
 
 

@@ -1,11 +1,16 @@
 // One run: where it stands, what it asks, its output as it is printed, and its cancel with the receipt.
 
 import { ask, get, Stream } from "./daemon.js";
+import { diffOf, patchOf } from "./diff.js";
 import { Printed } from "./printed.js";
-import { about, element, glyph, hasEnded, nameOf, receiptSaid, standing, took } from "./words.js";
+import { Transcript } from "./transcript.js";
+import { about, element, glyph, harmless, hasEnded, nameOf, receiptSaid, standing, took } from "./words.js";
 
 // Bytes of the output's end that are shown at first.
 const END_BYTES = 256 * 1024;
+// Facts of an agent that are read at first: the newest. And characters of its patch.
+const MOST_FACTS = 20000;
+const MOST_PATCH = 1024 * 1024;
 // Milliseconds between two looks at the run while something happens to it.
 const LOOK_PAUSE = 300;
 
@@ -26,7 +31,11 @@ class Run {
     this.receipt = element("div", { role: "status" });
     this.output = element("div", { class: "printed", tabindex: "0", "aria-label": "output" });
     this.printed = new Printed(this.output);
-    main.replaceChildren(this.title, this.about, this.asks, this.actions, this.receipt, this.output);
+    this.talk = element("div", { class: "talk", tabindex: "0", "aria-label": "transcript" });
+    this.transcript = new Transcript(this.talk);
+    this.patch = element("div", { class: "patch" });
+    this.patches = new Map();
+    main.replaceChildren(this.title, this.about, this.asks, this.actions, this.receipt, this.talk, this.patch, this.output);
     this.clock = setInterval(() => this.run && !hasEnded(this.run) && this.drawHead(), 1000);
   }
 
@@ -39,6 +48,7 @@ class Run {
       this.printed.write("stdout", new Uint8Array(await reply.arrayBuffer()));
       this.output.scrollTop = this.output.scrollHeight;
       const position = Number(reply.headers.get("Penstock-Position"));
+      if (this.run.kind === "agent" || this.run.labels?.agent) await this.hear(position);
       if (!this.over) this.stream = new Stream(this.run.run_id, position, (...told) => this.heed(...told), this.tellLink);
     } catch (error) {
       if (this.over) return;
@@ -46,6 +56,34 @@ class Run {
       this.tellLink(false);
       this.timer = setTimeout(() => this.load(), 3000);
     }
+  }
+
+  // What an agent did until now: its facts up to a position, from which on the stream tells them.
+  async hear(position) {
+    for (let after = Math.max(0, position - MOST_FACTS), more = true; more && !this.over; ) {
+      const page = await ask(`${this.path}/events?after=${after}`);
+      const facts = page.events.filter((fact) => fact.position <= position);
+      this.tell(facts);
+      after = page.next;
+      more = page.more && facts.length === page.events.length;
+    }
+  }
+
+  tell(facts) {
+    for (const fact of facts) {
+      this.transcript.take(fact);
+      const { type, artifact_id: name, text, attempt } = fact.event;
+      if (type === "artifact.partial" && /\.(patch|diff)$/.test(name)) {
+        const known = this.patches.get(name);
+        const before = known?.attempt === attempt ? known.text : "";
+        this.patches.set(name, { attempt, text: (before + text).slice(0, MOST_PATCH) });
+        this.patched = true;
+      }
+    }
+    if (!this.patched) return;
+    this.patched = false;
+    const parts = [...this.patches].flatMap(([name, { text }]) => [element("h2", { text: harmless(name) }), ...patchOf(text)]);
+    this.patch.replaceChildren(...parts);
   }
 
   async look() {
@@ -56,6 +94,7 @@ class Run {
   heed(facts, gap) {
     if (gap) this.printed.write("pipeline", `(${gap.last - gap.first + 1} events were left out here)\n`);
     for (const { event } of facts) if (event.type === "log") this.print(event);
+    this.tell(facts);
     if (gap || facts.some(({ event }) => event.type !== "log")) {
       this.timer ??= setTimeout(() => {
         this.timer = null;
@@ -120,7 +159,17 @@ class Run {
     words.addEventListener("keydown", ({ key }) => key === "Enter" && answer(words.value));
     const given = choices.length ? choices : [words, send];
     return element("div", { class: "card asks" },
-      element("b", { text: question.question }), element("div", { class: "bar" }, ...given), said);
+      element("b", { text: harmless(question.question) }), ...this.askDetails(question.details ?? {}),
+      element("div", { class: "bar" }, ...given), said);
+  }
+
+  // What one should see before one answers.
+  askDetails({ tool, title, command, paths, diff }) {
+    const told = [["tool", tool], ["title", title], ["command", Array.isArray(command) ? command.join(" ") : command],
+      ...(Array.isArray(paths) ? paths : []).map((path) => ["file", path])];
+    const rows = told.filter(([, value]) => typeof value === "string" && value)
+      .map(([name, value]) => element("div", { class: "plain" }, element("span", { class: "dim", text: `${name}  ` }), harmless(value)));
+    return typeof diff === "string" && diff ? [...rows, diffOf(diff)] : rows;
   }
 
   confirm() {

@@ -17,6 +17,15 @@ export function element(tag, { text, on, ...attributes } = {}, ...children) {
   return made;
 }
 
+// Text of unknown origin: what has a say in the direction of text, so that a line reads other than it is,
+// and what terminals obey is shown instead.
+export function harmless(text) {
+  return text
+    .replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\x80-\x9f]/g, "\ufffd")
+    .replace(/[\x00-\x08\x0b-\x1f]/g, (letter) => (letter === "\r" ? "" : String.fromCharCode(0x2400 + letter.charCodeAt(0))))
+    .replaceAll("\x7f", "\u2421");
+}
+
 export const glyph = (state) => GLYPHS[state] ?? "·";
 
 export const hasEnded = (run) => run.ended_at != null;
@@ -54,6 +63,9 @@ export function about(run) {
 // What the state comes to: "62 %", "exit 2", "2nd in line".
 export function standing(run) {
   if (run.state === "running" && run.progress != null) return `${Math.round(run.progress * 100)} %`;
+  if (run.kind === "agent" && run.state === "running" && run.step?.startsWith("silent for ")) return "silent";
+  const quota = run.state === "waiting" && /^quota of .*? until (\d\d:\d\d) UTC on (\d{4}-\d\d-\d\d)$/s.exec(run.reason);
+  if (quota) return `quota ${new Date(`${quota[2]}T${quota[1]}Z`).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`;
   if (run.state === "failed" && run.exit_code != null) return `exit ${run.exit_code}`;
   if (run.state === "queued" && run.place) return `place ${run.place}`;
   return run.state;
