@@ -2263,9 +2263,9 @@ TESTED_MUTANTS = (
         "runs/test_selection.py::test_an_imported_log_goes_on_counting",
     ),
     TestedMutant(
-        "what a recalled commit did is not told",
+        "who waits for a commit that is recalled is not woken",
         "Recorder._commit",
-        "self._settle(before, its_claim, recalled)",
+        "self._wake(before)",
         "pass",
         "log/test_recorder.py::"
         "test_a_commit_that_is_recalled_is_settled_as_if_its_answer_had_come",
