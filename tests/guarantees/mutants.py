@@ -978,8 +978,9 @@ TESTED_MUTANTS = (
                     await left.wait()
         """,
         """
-            with trio.CancelScope(shield=True):
-                await left.wait()
+            if not left.is_set():
+                with trio.move_on_after(30, shield=True):
+                    await left.wait()
         """,
         "runs/test_connected.py::test_a_block_that_does_not_end_has_its_program_ended",
     ),
@@ -2173,9 +2174,9 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "of whom nothing can be read is the owner",
-        "GuardedTrees.scope_of",
+        "GuardedTrees.judge",
         """
-            if one.whole:
+            if one.whole or self._is_older(one):
                 return None
         """,
         "return None",
@@ -2184,10 +2185,21 @@ TESTED_MUTANTS = (
     TestedMutant(
         "who knocked before its end is the owner after it",
         "GuardedTrees.open_tree",
-        "self._until = trio.current_time() + LINGER_SECONDS",
+        "self.linger()",
         "",
         "runs/test_guarded_trees.py"
         "::test_who_knocked_before_the_end_is_looked_at_after_it",
+    ),
+    TestedMutant(
+        "who knocked at the end of the last life is the owner",
+        "runs/core:_repair",
+        """
+            if kind is not None and kind.guarded:
+                core.trees.linger()
+        """,
+        "",
+        "runs/test_guarded_trees.py"
+        "::test_a_daemon_whose_last_life_had_agents_looks_at_who_comes_first",
     ),
     TestedMutant(
         "a child of a guarded run is the owner",
@@ -2339,6 +2351,61 @@ TESTED_MUTANTS = (
         "kinds/test_loop_model.py::test_successive_prompts_begin_alike",
     ),
     TestedMutant(
+        "what a model server has packed is unpacked",
+        "open_response",
+        """
+            if packed := _packed(response):
+                raise ModelFailed(
+                    f"the model server at {url} packs its answers ({packed}), though it is asked not to"
+                )
+        """,
+        "",
+        "llm/test_hostile_servers.py::test_packed_answers_are_not_unpacked",
+    ),
+    TestedMutant(
+        "a model server counts as far as it likes",
+        "llm/http:count",
+        "return value if counts and 0 <= value <= LARGEST_COUNT else None",
+        "return value if counts and 0 <= value else None",
+        "llm/test_hostile_servers.py::test_what_is_no_count_is_not_counted",
+    ),
+    TestedMutant(
+        "an answer counts only with the end of its stream",
+        "llm/http:Api.ask",
+        "tail.deadline = trio.current_time() + TAIL_SECONDS",
+        "pass",
+        "llm/test_hostile_servers.py::test_an_answer_whose_end_does_not_come_counts",
+    ),
+    TestedMutant(
+        "the example of the form is an answer",
+        "_refuse_examples",
+        "raise Unusable(name, why, kept if form == 'blocks' else None)",
+        "pass",
+        "llm/test_asking.py::test_the_example_of_the_form_is_no_answer",
+    ),
+    TestedMutant(
+        "code that stays wrong is never written anew",
+        "_write_anew",
+        """
+        if work.retested.get(module.name) != code:
+            work.retested[module.name] = code
+            return await _rewrite_tests(work, number, module, problem, started)
+        """,
+        "return await _rewrite_tests(work, number, module, problem, started)",
+        "kinds/coding/test_coding_proof.py::test_code_that_other_tests_condemn_too_is_written_anew_unseen",
+    ),
+    TestedMutant(
+        "a full non-blocking stream is an end",
+        "descriptors:PatientFile.write",
+        """
+        while (written := super().write(data)) is None:
+            _wait(self.fileno(), select.POLLOUT)
+        return written
+        """,
+        "return super().write(data)",
+        "cli/test_shared_streams.py::test_what_does_not_fit_into_a_pipe_waits",
+    ),
+    TestedMutant(
         "an end that came with the start is lost by a cancel between the two",
         "ProcessTree.follow",
         """
@@ -2386,5 +2453,50 @@ TESTED_MUTANTS = (
         "yield Update(update, past)",
         "yield Update(update, False)",
         "kinds/agent/test_agent_connection.py::test_a_past_that_is_told_again_is_not_heard",
+    ),
+    TestedMutant(
+        "a key that was meant for something else allows what an agent asks",
+        "TerminalAsks._press",
+        "if said is None or self._now() - self._put_at < UNREAD_SECONDS:\n    return",
+        "if said is None:\n    return",
+        "cli/test_terminal_asks.py::"
+        "test_a_key_that_comes_before_one_can_have_read_it_answers_nothing",
+    ),
+    TestedMutant(
+        "what is pasted answers a question by its first letter",
+        "TerminalAsks._press",
+        "said = question.keys.get(typed.strip('\\r\\n'))",
+        "said = question.keys.get(typed.strip('\\r\\n')[:1])",
+        "cli/test_terminal_asks.py::"
+        "test_a_key_that_comes_before_one_can_have_read_it_answers_nothing",
+    ),
+    TestedMutant(
+        "a question that somebody else answered still stands there",
+        "TerminalAsks.over",
+        "if self._put is not None and meant(self._put):\n    gone.append(self._put)\n    self._clear()",
+        "",
+        "cli/test_terminal_asks.py::test_one_that_is_taken_back_stands_there_no_more",
+    ),
+    TestedMutant(
+        "a patch is mixed with a person's own changes unasked",
+        "Patching.put_in",
+        "mixed = self._tree.changed(flat)",
+        "mixed: list[str] = []",
+        "cli/test_changes.py::test_where_you_have_changed_the_same_file_you_are_asked",
+    ),
+    TestedMutant(
+        "what is overwritten in a person's tree is lost",
+        "UsersTree.keep",
+        "shutil.copy2(file, copy, follow_symlinks=False)",
+        "pass",
+        "cli/test_changes.py::"
+        "test_what_does_not_fit_is_refused_whole_and_overwritten_only_on_demand",
+    ),
+    TestedMutant(
+        "a patch that is taken from a commit writes through a link",
+        "UsersTree._within",
+        "if not inside or '..' in file.parts or '.git' in map(str.lower, Path(path).parts):\n    raise Refused(path, 'lies outside of the tree')",
+        "",
+        "cli/test_changes.py::test_a_patch_writes_nothing_outside_of_the_tree",
     ),
 )
