@@ -90,6 +90,20 @@ def test_another_tells_its_version_itself(penstock: Penstock, programs: Path) ->
     assert [(row["version"], row["trouble"]) for row in rows.values()] == [("1.2.3-rc1", ""), ("", "")]  # fmt: skip
 
 
+def test_another_program_of_a_known_name_needs_only_itself(
+    penstock: Penstock, programs: Path, home: Path
+) -> None:
+    """AG-01: by its path the same program needs what it needs; of another nothing is known."""
+    program(programs, "codex-acp", "exit 1")
+    config = home / "config.toml"
+    for command, trouble in (("codex-acp", "needs Node 22"), ("mine", "")):
+        path = program(programs, command, "exit 1")
+        config.write_text(f'[agents.codex]\ncommand = ["{path}"]\n')
+        result = penstock("--config", str(config), "agents", "codex", "--json")
+        assert json.loads(result.stdout)["trouble"].startswith(trouble)
+    assert json.loads(result.stdout)["trouble"] == ""
+
+
 @pytest.mark.parametrize(
     ("scenario", "trouble"),
     [

@@ -10,6 +10,7 @@ import pytest
 from penstock.cli import output
 from penstock.cli.run_lines import ago, show_runs
 from penstock.words.display import columns_of, cut
+from penstock.words.wait_reason import Waiting
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -46,6 +47,24 @@ def test_each_state_says_what_one_asks_of_it(
     assert lines[2].split()[1:] == ["✗", "exit", "2", "3", "m", "ago", "2:00", "make", "test"]  # fmt: skip
     assert lines[3].endswith("(group disk is full)  disk")
     assert lines[4].split()[-1] == "echo"
+
+
+def test_a_run_that_waits_says_for_whom(capsys: pytest.CaptureFixture[str]) -> None:
+    """DU-03 AG-06: an answer, a quota and until when by the clock here; of an agent its name."""
+    until = datetime(2030, 1, 1, 19, 12, tzinfo=UTC)
+    agent = {"kind": "agent", "inputs": {"agent": "codex", "prompt": "fix it"}}
+    lines = shown(
+        capsys,
+        row(3, state="waiting", reason="asks: permit-1", **agent),
+        row(
+            2, state="waiting", reason=Waiting("quota", "codex", until).reason, **agent
+        ),
+        row(1, state="waiting", reason="child: r.c"),
+    )
+    assert [line.split("?")[1].split("  ")[0].strip() for line in lines[1:]] == [
+        "asks", f"quota {until.astimezone():%H:%M}", "waiting",
+    ]  # fmt: skip
+    assert "agent codex fix it" in lines[1]
 
 
 def test_a_column_that_has_nothing_is_not_there(

@@ -978,8 +978,9 @@ TESTED_MUTANTS = (
                     await left.wait()
         """,
         """
-            with trio.CancelScope(shield=True):
-                await left.wait()
+            if not left.is_set():
+                with trio.move_on_after(30, shield=True):
+                    await left.wait()
         """,
         "runs/test_connected.py::test_a_block_that_does_not_end_has_its_program_ended",
     ),
@@ -1308,7 +1309,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1317,9 +1318,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1344,9 +1345,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1367,7 +1368,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1376,9 +1377,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1394,7 +1395,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), spec.labels)
+                    shown, labels = (_clean_fields(spec.shown, wanted), spec.labels)
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1403,9 +1404,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1426,7 +1427,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1435,9 +1436,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1453,7 +1454,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return write
@@ -1462,9 +1463,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1485,7 +1486,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1494,9 +1495,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1512,7 +1513,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1521,9 +1522,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1544,7 +1545,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1553,9 +1554,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1571,7 +1572,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1580,9 +1581,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -2173,9 +2174,9 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "of whom nothing can be read is the owner",
-        "GuardedTrees.scope_of",
+        "GuardedTrees.judge",
         """
-            if one.whole:
+            if one.whole or self._is_older(one):
                 return None
         """,
         "return None",
@@ -2184,10 +2185,21 @@ TESTED_MUTANTS = (
     TestedMutant(
         "who knocked before its end is the owner after it",
         "GuardedTrees.open_tree",
-        "self._until = trio.current_time() + LINGER_SECONDS",
+        "self.linger()",
         "",
         "runs/test_guarded_trees.py"
         "::test_who_knocked_before_the_end_is_looked_at_after_it",
+    ),
+    TestedMutant(
+        "who knocked at the end of the last life is the owner",
+        "runs/core:_repair",
+        """
+            if kind is not None and kind.guarded:
+                core.trees.linger()
+        """,
+        "",
+        "runs/test_guarded_trees.py"
+        "::test_a_daemon_whose_last_life_had_agents_looks_at_who_comes_first",
     ),
     TestedMutant(
         "a child of a guarded run is the owner",
@@ -2441,5 +2453,50 @@ TESTED_MUTANTS = (
         "yield Update(update, past)",
         "yield Update(update, False)",
         "kinds/agent/test_agent_connection.py::test_a_past_that_is_told_again_is_not_heard",
+    ),
+    TestedMutant(
+        "a key that was meant for something else allows what an agent asks",
+        "TerminalAsks._press",
+        "if said is None or self._now() - self._put_at < UNREAD_SECONDS:\n    return",
+        "if said is None:\n    return",
+        "cli/test_terminal_asks.py::"
+        "test_a_key_that_comes_before_one_can_have_read_it_answers_nothing",
+    ),
+    TestedMutant(
+        "what is pasted answers a question by its first letter",
+        "TerminalAsks._press",
+        "said = question.keys.get(typed.strip('\\r\\n'))",
+        "said = question.keys.get(typed.strip('\\r\\n')[:1])",
+        "cli/test_terminal_asks.py::"
+        "test_a_key_that_comes_before_one_can_have_read_it_answers_nothing",
+    ),
+    TestedMutant(
+        "a question that somebody else answered still stands there",
+        "TerminalAsks.over",
+        "if self._put is not None and meant(self._put):\n    gone.append(self._put)\n    self._clear()",
+        "",
+        "cli/test_terminal_asks.py::test_one_that_is_taken_back_stands_there_no_more",
+    ),
+    TestedMutant(
+        "a patch is mixed with a person's own changes unasked",
+        "Patching.put_in",
+        "mixed = self._tree.changed(flat)",
+        "mixed: list[str] = []",
+        "cli/test_changes.py::test_where_you_have_changed_the_same_file_you_are_asked",
+    ),
+    TestedMutant(
+        "what is overwritten in a person's tree is lost",
+        "UsersTree.keep",
+        "shutil.copy2(file, copy, follow_symlinks=False)",
+        "pass",
+        "cli/test_changes.py::"
+        "test_what_does_not_fit_is_refused_whole_and_overwritten_only_on_demand",
+    ),
+    TestedMutant(
+        "a patch that is taken from a commit writes through a link",
+        "UsersTree._within",
+        "if not inside or '..' in file.parts or '.git' in map(str.lower, Path(path).parts):\n    raise Refused(path, 'lies outside of the tree')",
+        "",
+        "cli/test_changes.py::test_a_patch_writes_nothing_outside_of_the_tree",
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from penstock.cli.output import say
@@ -42,6 +43,11 @@ def changes_line(run: str, result: dict[str, Any]) -> str:
     branch = f", branch {result['branch']}" if result.get("branch") else ""
     what = f"{count} file{'' if count == 1 else 's'} {much}{branch}"
     return f"{what}: `penstock diff {run}`, `penstock apply {run}`"
+
+
+def several_line(runs: Sequence[str]) -> str:
+    """What can be done with what several changed."""
+    return f"`penstock diff {runs[0]}` shows one of them, `penstock apply {runs[0]}` takes it"
 
 
 def _number(value: Any) -> float:

@@ -7,11 +7,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from penstock.kinds.agent.presets import AgentPreset
+from penstock.kinds.agent.presets import PRESETS_OF_AGENTS, AgentPreset
 from penstock.words.plain_files import read_plain
 
 #: Seconds for a program that only tells its version.
@@ -45,6 +45,11 @@ class AgentHere:
 
 def look_for(preset: AgentPreset, environ: Mapping[str, str], node: str) -> AgentHere:
     """Look, without starting it. `node`: the version of Node that there is, "" if there is none."""
+    own = PRESETS_OF_AGENTS.get(preset.name)
+    if own is None or Path(next(iter(preset.command), "")).name != own.command[0]:
+        # Of another program nothing is known: its version, what it needs, what brings it.
+        preset = replace(preset, package="", version="", node=0, login="")
+        own = None
     program = (
         shutil.which(preset.command[0], path=environ.get("PATH"))
         if preset.command
@@ -55,7 +60,9 @@ def look_for(preset: AgentPreset, environ: Mapping[str, str], node: str) -> Agen
         preset.name,
         preset.command,
         program,
-        "" if program is None else version_of(program, preset.package, environ),
+        ""
+        if None in (program, own)
+        else version_of(str(program), preset.package, environ),
         preset.version,
         install,
         preset.login,

@@ -107,7 +107,8 @@ class Patching:
         if misfits:
             self._allow_overwriting(misfits, overwrite=overwrite, asking=asking)
         flat = [name for names in self._files if names not in misfits for name in names]
-        if mixed := self._tree.changed(flat):
+        mixed = self._tree.changed(flat)
+        if mixed:
             _allow(
                 f"you have changed files that it changes too, and it fits all the same: {_shortened(mixed)}",
                 "--yes", "change them", given=yes or overwrite, asking=asking,

@@ -21,6 +21,7 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.run_id import GENERATED, NAME_LABEL
 from penstock.words.sentences import about
+from penstock.words.wait_reason import read_reason
 
 #: state -> what it looks like at a glance, and where the terminal has no such character.
 MARKS: Mapping[str, tuple[str, str]] = {
@@ -113,9 +114,20 @@ def state_of(row: Mapping[str, Any]) -> str:
         word = "stashed"
     elif state in QUEUED_STATES and row.get("retried"):
         word = f"retry {row['retried']}/{row['retries']}"
+    elif state == "waiting" and not row.get("ended_at"):
+        word = _waits_for(row)
     elif state in SLOT_STATES and state != PAUSED and row.get("progress") is not None:
         word = f"{row['progress']:.0%}"
     return f"{mark} {word}"
+
+
+def _waits_for(row: Mapping[str, Any]) -> str:
+    """What a run that has no slot is without: an answer, a quota and until when, by the clock here."""
+    waiting = read_reason(str(row.get("reason") or ""))
+    if waiting.kind == "quota":
+        until = waiting.until
+        return "quota" if until is None else f"quota {until.astimezone():%H:%M}"
+    return "asks" if waiting.kind in ("ask", "restart") else "waiting"
 
 
 def time_left(row: Mapping[str, Any], now: datetime) -> timedelta:

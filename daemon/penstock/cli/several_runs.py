@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock.cli.agent_end import several_line
 from penstock.cli.bell import AskBell, ring_end
 from penstock.cli.changes import read_any_changes
 from penstock.cli.comparison import show_comparison
@@ -24,6 +25,7 @@ from penstock.cli.run_options import RunOptions
 from penstock.cli.session import Session
 from penstock.cli.story_lines import Line, StoryLines
 from penstock.cli.terminal_asks import open_terminal_asks
+from penstock.cli.transcript import is_plain
 from penstock.client.followed_log import FollowedLog
 from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
@@ -54,6 +56,11 @@ def run_several(
             read_any_changes(LiveSource(client), member.run_id) for member in members
         ]
         show_comparison(found, as_json=options.as_json)
+        if not (options.quiet or options.as_json):
+            numbered = client.comes_back
+            names = [str((numbered and c.view.get("number")) or c.run_id) for c in found if c.files]  # fmt: skip
+            if names:
+                say(several_line(names))
         return code
 
 
@@ -220,6 +227,8 @@ class MemberLines:
                 else None
             )
         rest = self._end()
+        if is_plain(fact):
+            return self._lines(rest)
         line = self._story.tell_steps(fact)
         told = [] if line is None else line[1].rstrip("\n").split("\n")
         return self._lines([*rest, *told])

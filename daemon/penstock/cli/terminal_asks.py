@@ -106,6 +106,7 @@ class TerminalAsks:
     def raise_(self, question: PutQuestion) -> None:
         """One more is asked."""
         self._waiting.append(question)
+        question.notes.asked_here = True
 
     def over(self, run_id: str, name: str | None) -> list[PutQuestion]:
         """It is open no more (None: none of the run is): those that were not answered here."""
@@ -115,6 +116,8 @@ class TerminalAsks:
 
         gone = [question for question in self._waiting if meant(question)]
         self._waiting = deque(q for q in self._waiting if not meant(q))
+        for question in gone:
+            self._mark(question.notes)
         if self._put is not None and meant(self._put):
             gone.append(self._put)
             self._clear()
@@ -127,7 +130,6 @@ class TerminalAsks:
         if self._put is not None or not self._waiting or self._keyboard is None:
             return
         question = self._put = self._waiting.popleft()
-        question.notes.asked_here = True
         question.notes.end_line()
         cut = show_question(question.event, question.who)
         if (diff := details_of(question.event).diff) and not cut:
@@ -182,18 +184,24 @@ class TerminalAsks:
     def _part(self) -> None:
         """Nobody types here any more."""
         left = [q for q in (self._put, *self._waiting) if q is not None]
-        self._clear()
         self._waiting.clear()
+        self._clear()
         self._keyboard = None
         for question in left:
+            self._mark(question.notes)
             say(f"it stays open: `penstock answer {question.run_id}`")
 
     def _clear(self) -> None:
-        if self._put is not None:
-            self._put.notes.asked_here = False
-        self._put = None
+        put, self._put = self._put, None
+        if put is not None:
+            self._mark(put.notes)
         if self._keyboard is not None:
             self._keyboard.give_back()
+
+    def _mark(self, notes: RunNotes) -> None:
+        """Whether a question of this run stands here, or is next in line."""
+        open_ = (self._put, *self._waiting)
+        notes.asked_here = any(q is not None and q.notes is notes for q in open_)
 
 
 class AsksWriter:

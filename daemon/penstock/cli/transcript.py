@@ -118,13 +118,7 @@ class TranscriptWriter:
                 self._tell_ended(fact, self._tools.pop(event.call, ""))
             case "plan.updated":
                 self._tell(DOES, sentence_of(fact) or "")
-            case "run.started" | "artifact.completed":
-                # Who looks sees that it has begun, and is told at the end what can be had.
-                return
-            case "run.waiting" | "run.resumed" if (
-                getattr(event, "kind", "ask") == "ask"
-            ):
-                # The question says it, and its answer.
+            case _ if is_plain(fact):
                 return
             case _:
                 if (line := self._story.tell_steps(fact)) is not None:
@@ -159,6 +153,13 @@ class TranscriptWriter:
             show_line(Word(f"  … {len(lines) - MOST_OUTPUT_LINES} lines before", _DIM), err=True)  # fmt: skip
         for line in lines[-MOST_OUTPUT_LINES:]:
             show_line(Word(f"  {line}", _DIM), err=True)
+
+
+def is_plain(fact: ShownFact) -> bool:
+    """Whether who looks on knows it without a line: it has begun, it asks, what its tools say once more."""
+    if fact.type in ("run.waiting", "run.resumed"):
+        return bool(getattr(fact.event, "kind", "ask") == "ask")
+    return fact.type in ("progress", "run.started", "artifact.completed")
 
 
 class Thoughts:
