@@ -259,7 +259,7 @@ def main() -> None:
     parser.add_argument("--provider", default="openai", choices=["openai", "ollama"])
     parser.add_argument("--record", type=Path, default=Path("bench-models.jsonl"))
     parser.add_argument("--part", action="append", choices=[*ASKED, "coding"])
-    parser.add_argument("--no-held-out", action="store_true")
+    parser.add_argument("--half", choices=["open", "held-out"], help="only this half")
     options = parser.parse_args()
     config = Models(provider=options.provider, url=options.url, chain=(options.model,))
     known = options.record.read_text().splitlines() if options.record.exists() else []
@@ -271,7 +271,7 @@ def main() -> None:
         for part in options.part or [*ASKED, "coding"]
         for task in tasks[part]
         if (part, task["name"]) not in done
-        and not (options.no_held_out and task.get("held_out", False))
+        and options.half in (None, "held-out" if task.get("held_out") else "open")
     ]
     with scratch() as folder, options.record.open("a") as record:
         environ = environ_in(folder / "home") | {

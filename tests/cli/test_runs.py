@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import trio
 
 from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
+from penstock.runs.control import Control
+from penstock.runs.receipts import RunEnd, make_receipt
 from penstock.testing import FakeProgram
 from penstock.words.events import ProcessStarted, Progress
 
@@ -113,6 +116,29 @@ def test_a_cancel_that_nobody_waits_for_claims_no_more_than_it_knows(
     executing(daemon, FakeProgram.hanging())
     result = penstock("cancel", "r")
     assert (result.exit_code, result.stdout) == (0, "r: cancel requested\n")
+
+
+@pytest.mark.parametrize("left", [(), (9,)])
+def test_a_cancel_that_waited_in_vain_fails(
+    monkeypatch: pytest.MonkeyPatch,
+    penstock: Penstock,
+    daemon: HouseBeside,
+    left: tuple[int, ...],
+) -> None:
+    """CN-06: `cancel --wait && rm -r what-it-works-on` must not go on."""
+
+    async def cancel(_self: Control, run_id: str, _reason: str, **_: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        asked = datetime(2026, 1, 1, tzinfo=UTC)
+        return make_receipt(
+            run_id, "cancelled", asked, [RunEnd(None, pids=left, survivors=left)]
+        )
+
+    executing(daemon, FakeProgram.hanging())
+    monkeypatch.setattr(Control, "cancel", cancel)
+    result = penstock("cancel", "r", "--wait")
+    assert result.exit_code == 1
+    assert ("not proven gone" if left else "not over yet") in result.stdout
 
 
 def test_the_receipt_of_a_run_that_is_to_come_says_that_it_will_not_start(

@@ -445,7 +445,8 @@ async def _limit(agent: ScriptedAgent, _text: str) -> str | Json:
         return "end_turn"
     _write(str(agent.cwd / "second"))
     await agent.say("begun")
-    said = "You've hit your usage limit. Try again in 4 seconds."
+    span = "2 hours" if agent.scenario == "long-limit" else "4 seconds"
+    said = f"You've hit your usage limit. Try again in {span}."
     data = {"message": said, "codexErrorInfo": "usageLimitExceeded"}
     return {"code": -32603, "message": "Internal error", "data": data}
 
@@ -492,7 +493,7 @@ SCENARIOS: dict[str, Turn] = {
     "auth-at-prompt": _auth_at_prompt, "binary": _binary, "deaf-cancel": _deaf_cancel, "deep": _deep,
     "die-asking": _die_asking, "die-in-turn": _die_in_turn, "echo": _echo, "edit": _edit,
     "endless-line": _endless_line, "exit-in-turn": _exit_in_turn, "flood": _flood, "flood-garbage": _flood_garbage,
-    "flood-ids": _flood_ids, "long-flood": _long_flood, "fs": _fs, "garbage": _garbage, "late-cancel": _late_cancel, "limit": _limit,
+    "flood-ids": _flood_ids, "long-flood": _long_flood, "fs": _fs, "garbage": _garbage, "late-cancel": _late_cancel, "limit": _limit, "long-limit": _limit,
     "many-asks": _many_asks, "many-values": _many_values, "mode": _mode, "nothing": _nothing, "outside": _outside,
     "load": _echo, "resume": _echo, "resume-refused": _echo, "same-id": _same_id, "silent": _silent, "slow": _slow,
     "spend": _spend, "stop": _stop, "talk": _talk, "two-asks": _two_asks, "unasked": _unasked, "withdraw": _withdraw,

@@ -978,8 +978,9 @@ TESTED_MUTANTS = (
                     await left.wait()
         """,
         """
-            with trio.CancelScope(shield=True):
-                await left.wait()
+            if not left.is_set():
+                with trio.move_on_after(30, shield=True):
+                    await left.wait()
         """,
         "runs/test_connected.py::test_a_block_that_does_not_end_has_its_program_ended",
     ),
@@ -1308,7 +1309,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1317,9 +1318,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1344,9 +1345,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1367,7 +1368,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1376,9 +1377,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1394,7 +1395,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), spec.labels)
+                    shown, labels = (_clean_fields(spec.shown, wanted), spec.labels)
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1403,9 +1404,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1426,7 +1427,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1435,9 +1436,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1453,7 +1454,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return write
@@ -1462,9 +1463,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1485,7 +1486,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1494,9 +1495,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1512,7 +1513,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1521,9 +1522,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1544,7 +1545,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1553,9 +1554,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -1571,7 +1572,7 @@ TESTED_MUTANTS = (
                 case Complete(new_event=before) | Release(new_event=before):
                     return replace(write, new_event=_redacted_event(before, wanted))
                 case Enqueue(spec=spec):
-                    shown, labels = (_clean(spec.shown, wanted), _clean(spec.labels, wanted))
+                    shown, labels = (_clean_fields(spec.shown, wanted), _clean(spec.labels, wanted))
                     return replace(write, spec=replace(spec, shown=shown, labels=labels))
                 case Answer(answer=text):
                     return replace(write, answer=_clean(text, wanted))
@@ -1580,9 +1581,9 @@ TESTED_MUTANTS = (
                 case AdvanceSchedule(skipped=text):
                     return replace(write, skipped=_clean(text, wanted))
                 case Edit(shown=shown):
-                    return replace(write, shown=_clean(shown, wanted))
+                    return replace(write, shown=_clean_fields(shown, wanted))
                 case SetSchedule(row=row):
-                    clean = replace(row, shown=_clean(row.shown, wanted))
+                    clean = replace(row, shown=_clean_fields(row.shown, wanted))
                     return replace(write, row=clean)
                 case Park(waiting=waiting):
                     subject = _clean(waiting.subject, wanted)
@@ -2173,9 +2174,9 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "of whom nothing can be read is the owner",
-        "GuardedTrees.scope_of",
+        "GuardedTrees.judge",
         """
-            if one.whole:
+            if one.whole or self._is_older(one):
                 return None
         """,
         "return None",
@@ -2184,10 +2185,21 @@ TESTED_MUTANTS = (
     TestedMutant(
         "who knocked before its end is the owner after it",
         "GuardedTrees.open_tree",
-        "self._until = trio.current_time() + LINGER_SECONDS",
+        "self.linger()",
         "",
         "runs/test_guarded_trees.py"
         "::test_who_knocked_before_the_end_is_looked_at_after_it",
+    ),
+    TestedMutant(
+        "who knocked at the end of the last life is the owner",
+        "runs/core:_repair",
+        """
+            if kind is not None and kind.guarded:
+                core.trees.linger()
+        """,
+        "",
+        "runs/test_guarded_trees.py"
+        "::test_a_daemon_whose_last_life_had_agents_looks_at_who_comes_first",
     ),
     TestedMutant(
         "a child of a guarded run is the owner",
@@ -2337,6 +2349,61 @@ TESTED_MUTANTS = (
         "if LAYERS_HERE not in message.content:\n    return _before(message, told)",
         "return _before(message, told)",
         "kinds/test_loop_model.py::test_successive_prompts_begin_alike",
+    ),
+    TestedMutant(
+        "what a model server has packed is unpacked",
+        "open_response",
+        """
+            if packed := _packed(response):
+                raise ModelFailed(
+                    f"the model server at {url} packs its answers ({packed}), though it is asked not to"
+                )
+        """,
+        "",
+        "llm/test_hostile_servers.py::test_packed_answers_are_not_unpacked",
+    ),
+    TestedMutant(
+        "a model server counts as far as it likes",
+        "llm/http:count",
+        "return value if counts and 0 <= value <= LARGEST_COUNT else None",
+        "return value if counts and 0 <= value else None",
+        "llm/test_hostile_servers.py::test_what_is_no_count_is_not_counted",
+    ),
+    TestedMutant(
+        "an answer counts only with the end of its stream",
+        "llm/http:Api.ask",
+        "tail.deadline = trio.current_time() + TAIL_SECONDS",
+        "pass",
+        "llm/test_hostile_servers.py::test_an_answer_whose_end_does_not_come_counts",
+    ),
+    TestedMutant(
+        "the example of the form is an answer",
+        "_refuse_examples",
+        "raise Unusable(name, why, kept if form == 'blocks' else None)",
+        "pass",
+        "llm/test_asking.py::test_the_example_of_the_form_is_no_answer",
+    ),
+    TestedMutant(
+        "code that stays wrong is never written anew",
+        "_write_anew",
+        """
+        if work.retested.get(module.name) != code:
+            work.retested[module.name] = code
+            return await _rewrite_tests(work, number, module, problem, started)
+        """,
+        "return await _rewrite_tests(work, number, module, problem, started)",
+        "kinds/coding/test_coding_proof.py::test_code_that_other_tests_condemn_too_is_written_anew_unseen",
+    ),
+    TestedMutant(
+        "a full non-blocking stream is an end",
+        "descriptors:PatientFile.write",
+        """
+        while (written := super().write(data)) is None:
+            _wait(self.fileno(), select.POLLOUT)
+        return written
+        """,
+        "return super().write(data)",
+        "cli/test_shared_streams.py::test_what_does_not_fit_into_a_pipe_waits",
     ),
     TestedMutant(
         "an end that came with the start is lost by a cancel between the two",

@@ -240,6 +240,34 @@ async def test_only_the_block_that_is_missing_is_asked_for_again(
     assert "This is there already:\n```\nx = 1\n```" in user
 
 
+class Judge(dspy.Signature):  # type: ignore[misc]
+    """You judge."""
+
+    task: str = dspy.InputField()
+    reasons: list[str] = dspy.OutputField(
+        desc="why", examples=[["the list has 3 entries, not none", "it is old"]]
+    )
+    kind: str = dspy.OutputField(desc="which", examples=["command"])
+
+
+async def test_an_answer_in_json_that_has_the_example_is_asked_for_again(
+    model_server: ModelServer,
+) -> None:
+    """DS-05: asked for pairs of neighbours, a 1.5B model planned the example's converter, and wrote it."""
+    told = '{"reasons": ["it is old", "%s"], "kind": "command"}'
+    model_server.script(
+        {"text": told % "the list has 3 entries, not none", "times": 1},
+        {"text": told % "the list is long"},
+    )
+    async with open_asking(model_server) as models:
+        answer = await models.ask(Judge, inputs=TASK, form="json")
+    first, second = model_server.log()
+    assert "for another task" in first["messages"][0]["content"]
+    assert "reasons: that is only the example" in second["messages"][-1]["content"]
+    assert answer["reasons"] == ["it is old", "the list is long"]
+    assert answer["kind"] == "command", "one word may well be the same"
+
+
 @pytest.mark.parametrize(
     ("signature", "example"), [(Repair, "def shown(): ..."), (Code, "(code)")]
 )

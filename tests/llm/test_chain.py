@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from penstock.llm.budget import Spent
-from penstock.llm.chain import Chain
+from penstock.llm.chain import Chain, Wanted
 from penstock.llm.chat import (
     ChatRequest,
     Heard,
@@ -194,7 +194,7 @@ async def test_room_for_the_answer_is_what_the_prompt_leaves(
     engine = ScriptedEngine(answers)
     chain = chain_of(engine)
     await chain.complete([Message("user", "x" * 20_000)], ignore, account=Books())
-    await chain.complete(HELLO, ignore, account=Books(), max_tokens=100)
+    await chain.complete(HELLO, ignore, account=Books(), wanted=Wanted(max_tokens=100))
     assert engine.requests[0].max_tokens == 8_000 - 5_005
     assert engine.requests[1].max_tokens == 100
 
@@ -396,4 +396,6 @@ async def test_a_cancelled_first_request_leaves_the_server_to_be_known(
 
 
 async def ask_with_schema(chain: Chain) -> None:
-    await chain.complete(HELLO, ignore, account=lambda *_: None, schema={})
+    await chain.complete(
+        HELLO, ignore, account=lambda *_: None, wanted=Wanted(schema={})
+    )

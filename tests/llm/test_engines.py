@@ -319,6 +319,16 @@ def test_a_line_without_end_is_refused() -> None:
             lines.feed(b"x" * 1000)
 
 
+class Body(httpx.AsyncByteStream):
+    """As it comes over a socket."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:  # noqa: ASYNC900 - as httpx's own
+        yield self._content
+
+
 @pytest.mark.parametrize(
     ("slots", "busy"),
     [
@@ -335,7 +345,7 @@ async def test_slots_that_cannot_be_read_are_not_free(
     """CN-04: a receipt that called a slot free would prove what nobody has seen."""
 
     def answer(_request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=slots)
+        return httpx.Response(200, stream=Body(json.dumps(slots).encode()))
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
         engine = OpenAIEngine(Api(client, "http://models.test/v1"))

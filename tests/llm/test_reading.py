@@ -85,6 +85,23 @@ def test_recorded_code_is_read() -> None:
     assert found.count(["code"]) == 1
 
 
+def test_code_in_one_fence_or_in_a_list_is_read() -> None:
+    """SM-02 DS-05: as a 1.5B model answered a later form; three answers had nothing to say."""
+    found = []
+    for text in said("W2"):
+        splitter = BlockSplitter(["code", "tests"])
+        splitter.feed(text)
+        splitter.close()
+        found.append(sorted(splitter.values))
+        if len(splitter.values) == 2:
+            code, tests = splitter.values.values()
+            ast.parse(code)
+            assert "import" not in code or "(tests)" in tests
+            assert "unittest" in tests or "(tests)" in tests
+    assert found.count(["code", "tests"]) == 14
+    assert len(found) == 16
+
+
 BLOCKS = """Here is the code:
 [[ ## code ## ]]
 ```python
@@ -231,3 +248,13 @@ def test_a_schema_is_closed_and_bounded() -> None:
     assert schema["properties"]["modules"]["maxItems"] == 12
     assert "$ref" not in json.dumps(schema)
     assert PlannedModule.model_fields.keys() > set(items["required"])
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 100_000, "- a\n" + "[" * 9])
+def test_what_is_nested_too_deep_is_no_json(text: str) -> None:
+    """Law 6: it was an error that nobody foresaw."""
+    with pytest.raises(ValueError, match=r".+"):
+        read_json(text)
+    if not text.startswith("-"):
+        with pytest.raises(ValueError, match=r".+"):
+            read_list(text)

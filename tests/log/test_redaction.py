@@ -122,6 +122,36 @@ async def test_what_people_say_is_redacted(
     assert not [fact for fact in facts if SECRET in fact.body.decode()]
 
 
+async def test_a_secret_in_a_key_is_redacted_too(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """API-07: keys of labels, variables and metadata are words of somebody; names of fields are not."""
+
+    class Table(Inputs):
+        text: dict[str, str]
+
+    async def tell_keys(run: Run, inputs: Table) -> Nothing:
+        await run.emit(Milestone(name="m", metadata={"deep": [{SECRET: 1}]}))
+        assert inputs.text == {SECRET: "x"}
+        return Nothing()
+
+    told = Kind("keys", "keys", Table, Nothing, tell_keys)
+    environment = replace(
+        fake_environment(), redact=make_redaction([SECRET, "metadata|labels|text"])
+    )
+    async with open_fake_core(told, environment=environment) as core:
+        await core.submitter.submit(
+            request("keys", "k", text={SECRET: "x"}, labels={SECRET: SECRET})
+        )
+        await wait_ended(core, "k")
+        view = await core.reader.view("k")
+        assert (view.state, view.labels) == ("completed", {REDACTED: REDACTED})
+        log = await whole_log(core.store)
+        assert not [f for f in log if SECRET in f.event.model_dump_json()]
+        [said] = [f.event for f in log if isinstance(f.event, Milestone)]
+        assert said.metadata == {"deep": [{REDACTED: 1}]}
+
+
 async def test_what_an_open_run_asks_is_shown_redacted(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

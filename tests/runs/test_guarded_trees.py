@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from subprocess import PIPE
 from typing import cast
@@ -15,10 +16,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from penstock.processes.ancestry import ancestry_of
+from penstock.pipeline import Inputs, Kind, Output, Run
+from penstock.processes.ancestry import Ancestry, ancestry_of
 from penstock.runs.execution import Execution
 from penstock.runs.guarded_trees import LINGER_SECONDS, GuardedTrees
 from penstock.runs.run_scopes import RunScope
+from penstock.testing import open_memory_store, open_test_core
 from penstock.words.errors import Forbidden
 from penstock.words.events import ProcessStarted
 
@@ -92,7 +95,30 @@ async def test_who_knocked_before_the_end_is_looked_at_after_it(
     with trees.open_tree(scope()):
         await trio.sleep(1)
     await _lingers(trees)
-    await _lingers(GuardedTrees())
+    young = GuardedTrees()
+    assert young.scope_of(NOBODY) is None
+    young.linger()
+    await _lingers(young)
+
+
+async def test_what_began_before_the_agents_is_none_of_them_whatever_is_hidden(
+    autojump_clock: MockClock,
+) -> None:
+    """AG-07: /proc with `hidepid` hides whom our user's shell descends from, and nobody is shut out for it."""
+    trees = await old_trees()
+    with trees.open_tree(scope()) as tree:
+        tree.begun = 1000
+        hidden = Ancestry((NOBODY,), whole=False, begun=999)
+        assert trees.judge(NOBODY, hidden) is None
+        for seen in (replace(hidden, begun=1000), replace(hidden, pids=(), begun=0)):
+            with pytest.raises(Forbidden):
+                trees.judge(NOBODY, seen)
+    # Nor after its end, of this one and of one that ended after it.
+    with trees.open_tree(scope()) as later:
+        later.begun = 2000
+    assert trees.judge(NOBODY, hidden) is None
+    with pytest.raises(Forbidden):
+        trees.judge(NOBODY, replace(hidden, begun=1500))
 
 
 async def _lingers(trees: GuardedTrees) -> None:
@@ -139,3 +165,21 @@ def _orphan(environ: Mapping[str, str]) -> Iterator[tuple[int, int]]:
         yield shell.pid, int(told)
     finally:
         os.kill(int(told), signal.SIGKILL)
+
+
+async def test_a_daemon_whose_last_life_had_agents_looks_at_who_comes_first(
+    autojump_clock: MockClock,
+) -> None:
+    """AG-07: one of them may have knocked before it was ended; where there was none, nobody is looked at."""
+
+    async def stay(_run: Run, _inputs: Inputs) -> Output:
+        await trio.sleep_forever()
+        raise AssertionError("not reached")
+
+    agent = Kind("agent", "Stays", Inputs, Output, stay, guarded=True)
+    async with open_memory_store(life="life-1") as store:
+        async with open_test_core([agent], store=store) as first:
+            assert first.core.trees.scope_of(NOBODY) is None
+            await first.submit("agent")
+        async with open_test_core([agent], store=store, life="life-2") as second:
+            await _lingers(second.core.trees)

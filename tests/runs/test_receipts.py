@@ -36,6 +36,7 @@ from penstock.runs.receipts import (
     make_receipt,
     merge_ends,
 )
+from penstock.testing import FakeProgram, memory_environment
 from penstock.words.errors import StoreUnavailable
 from penstock.words.events import ProcessStarted
 
@@ -183,6 +184,34 @@ async def test_a_tree_that_will_not_unwind_is_told_after_the_sla(
         receipt = await core.control.cancel("m", "now", wait=True)
         assert trio.current_time() - began <= core.config.cancel_sla + 0.1
         assert receipt.gone_at is None
+
+
+@pytest.mark.parametrize("wait", [True, False])
+async def test_a_program_that_is_not_over_after_the_sla_is_told_as_left(
+    autojump_clock: Clock, wait: bool
+) -> None:
+    """CN-06: as that of a supervisor that stands still; nothing is proven of it by then."""
+
+    async def child(run: Run, _inputs: Seconds) -> Nothing:
+        with trio.CancelScope(shield=True):
+            await run.exec(["work"])
+        return Nothing()
+
+    async def mother(run: Run, _inputs: Seconds) -> Nothing:
+        await run.spawn_run("child", "child", {})
+        return Nothing()
+
+    processes = FakeProcesses({"work": FakeProgram(seconds=60.0)})
+    kinds = (kind("child", child), kind("mother", mother))
+    async with open_fake_core(
+        *kinds, environment=memory_environment(processes)
+    ) as core:
+        await core.submitter.submit(request("mother", "m"))
+        await trio.sleep(1)
+        receipt = await core.control.cancel("m", "now", wait=wait)
+        assert receipt.gone_at is None
+        told = (receipt.pids, receipt.survivors)
+        assert told == (((1001,), (1001,)) if wait else ((), ()))
 
 
 async def test_a_store_that_cannot_tell_the_tree_proves_nothing(

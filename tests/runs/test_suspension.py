@@ -351,12 +351,13 @@ async def test_the_time_of_a_run_that_waits_stands_still_though_it_was_paused_in
             assert [t for t in await types_of(core, "r") if t in moves] == moves
 
 
-@pytest.mark.parametrize("paused_at", [8.2, 8.5, 8.9, 9.2, 9.4, 9.8, 10.2])
+@pytest.mark.parametrize("box", [FakeProcesses, SlowToLaunch])
+@pytest.mark.parametrize("paused_at", [8.2, 8.5, 8.9, 9.2, 9.4, 9.8, 10.2, 10.8])
 async def test_a_program_that_begins_as_its_run_is_paused_stands_too(
-    autojump_clock: Any, paused_at: float
+    autojump_clock: Any, paused_at: float, box: type[FakeProcesses]
 ) -> None:
     """DU-05: whichever of its start and the pause comes to the log first; and both go on."""
-    processes = SlowToLaunch({"work": FakeProgram(seconds=1000.0)})
+    processes = box({"work": FakeProgram(seconds=1000.0)})
 
     async def tested(run: Run, _inputs: Seconds) -> Nothing:
         async with trio.open_nursery() as nursery:
@@ -366,8 +367,8 @@ async def test_a_program_that_begins_as_its_run_is_paused_stands_too(
         return Nothing()
 
     async with open_memory_store(delay=lambda: 0.5) as store:
-        box = open_box(processes, others=(kind("tested", tested),), store=store)
-        async with box as core:
+        others = (kind("tested", tested),)
+        async with open_box(processes, others=others, store=store) as core:
             began = trio.current_time()
             await core.submitter.submit(request("tested", run_id="r"))
             await trio.sleep_until(began + paused_at)

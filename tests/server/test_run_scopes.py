@@ -40,13 +40,22 @@ class Scripted:
     def __init__(self, *, asks: bool = False) -> None:
         self.asks = asks
         self.tokens: dict[str, str] = {}
+        self._news = trio.Event()
         self.may_end = trio.Event()
 
     def kind(self, name: str = "scripted") -> Kind:
         return Kind(name, "Is an agent", Nothing, Output, self.play, guarded=True)
 
+    async def wait_token(self) -> str:
+        """The token of the next execution that takes one."""
+        with trio.fail_after(10):
+            await self._news.wait()
+        self._news = trio.Event()
+        return self.tokens["agent"]
+
     async def play(self, run: Run, _inputs: Nothing) -> Output:
         self.tokens[run.run_id] = await run.token(KINDS)
+        self._news.set()
         if self.asks:
             await run.ask("may I?", "May it?", ("allow", "deny"))
         await self.may_end.wait()
@@ -67,10 +76,7 @@ async def open_scripted(
         await house.start("other")
         request = SubmitRequest(kind="scripted", run_id="agent", priority=priority)  # type: ignore[arg-type]
         await house.core.submitter.submit(request)
-        with trio.fail_after(10):
-            while "agent" not in scripted.tokens:
-                await trio.lowlevel.checkpoint()
-        yield house, scripted, scripted.tokens["agent"]
+        yield house, scripted, await scripted.wait_token()
 
 
 async def end_agent(house: House, scripted: Scripted) -> None:
@@ -217,15 +223,13 @@ async def test_a_token_is_that_of_one_execution() -> None:
         request = SubmitRequest(kind="scripted", run_id="agent", retries=1, backoff=0.0)
         await house.core.submitter.submit(request)
         await house.wait_fact("agent", RunStarted)
-        first = scripted.tokens["agent"]
+        first = await scripted.wait_token()
         execution = house.core.table.executions["agent"]
         execution.stop()
         await execution.concluded.wait()
         house.core.recorder.kick()
-        with trio.fail_after(10):
-            while scripted.tokens["agent"] == first:
-                await trio.lowlevel.checkpoint()
-        for token, status in ((first, 401), (scripted.tokens["agent"], 200)):
+        second = await scripted.wait_token()
+        for token, status in ((first, 401), (second, 200)):
             async with house.http(token) as client:
                 assert (await client.get("/runs/agent")).status_code == status
 

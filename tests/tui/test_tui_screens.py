@@ -441,8 +441,8 @@ async def test_another_kind_has_another_form(busy: DaemonProcess) -> None:
         await pilot.press("r")
         await until(lambda: isinstance(app.focused, Input), app)
         await shows(app, "words, quoted as in a shell")
-        # The command, then the others by name: coding, dead-code, llms-txt.
-        await pilot.press("shift+tab", "enter", "down", "down", "down", "enter")
+        # The command, then the others by name: agent, coding, dead-code, llms-txt.
+        await pilot.press("shift+tab", "enter", *["down"] * 4, "enter")
         await shows(app, "source *")
         assert "argv" not in text_of(app)
         await pilot.press("ctrl+s")

@@ -12,9 +12,10 @@ from fakes.tui_scene import World
 from penstock.words import events as e
 from penstock.words import sgr
 from penstock.words.recorded import Recorded
+from penstock.words.wait_reason import Waiting
 from penstock_tui.hunks import diff_lines, patch_folds
 from penstock_tui.prose import Prose
-from penstock_tui.story import RunStory
+from penstock_tui.story import RunStory, facts_of
 from penstock_tui.transcript import MOST_ENTRIES, ShownTranscript
 from penstock_tui.widgets.tail_line import Line
 
@@ -317,3 +318,64 @@ def test_who_waits_for_a_quota_is_told_until_when() -> None:
     for fact in facts:
         transcript.take(fact)
     assert told(transcript)[-1].startswith("── waiting: quota of codex until ")
+
+
+def test_the_keys_are_told_at_the_question_that_they_answer() -> None:
+    """TU-03: of several the oldest, and then the next."""
+    asked = [
+        e.AskRaised(name=name, question=f"{name}?", choices=("allow", "deny"))
+        for name in ("one", "two")
+    ]
+    heads = [
+        "? one? [allow / deny]  (a allows, d denies)",
+        "? two? [allow / deny]",
+    ]
+    assert told(transcript_of(*asked))[1:] == heads
+    answered = e.AskAnswered(name="one", answer="allow", by="tui")
+    assert told(transcript_of(*asked, answered))[1:] == [
+        "? one?  ✓ allow (by tui)",
+        "? two? [allow / deny]  (a allows, d denies)",
+    ]
+    world = World()
+    world.submit("a", "agent", {}, 20, 0)
+    for event in asked:
+        world.record("a", event)
+    assert facts_of(world.views["a"]).splitlines()[:2] == heads
+
+
+def test_what_an_agent_came_to_is_told_in_few_words() -> None:
+    world = World()
+    world.submit("a", "agent", {}, 20, 0)
+    world.start("a", 0)
+    result = {
+        "stop_reason": "max_tokens", "summary": "Half done.\nMore", "session": "s", "files": ["a", "b"], "added": 3,
+        "removed": 1, "branch": "penstock/a", "denied": 2, "unasked": 0, "cost": 0.0,
+    }  # fmt: skip
+    world.record("a", e.RunCompleted(result=result))
+    assert facts_of(world.views["a"]) == (
+        f"✓ Half done.  2 files  +3 {MINUS}1  branch penstock/a  denied 2  stopped: max_tokens"
+    )
+
+
+def test_a_slot_taken_again_is_no_news_and_another_execution_is() -> None:
+    transcript = transcript_of(
+        e.RunStarted(kind="agent"),
+        e.RunWaiting.of(Waiting("quota", "codex")),
+        e.RunResumed(attempt=1),
+        e.RunRequeued(reason="crash"),
+        e.RunResumed(attempt=2),
+    )
+    assert told(transcript)[1:] == [
+        "── waiting: quota of codex",
+        "── back in the queue (crash)",
+        "── resumed (attempt 2)",
+    ]
+
+
+def test_a_tool_that_an_agent_left_open_ends_with_the_run() -> None:
+    transcript = transcript_of(
+        e.ToolCalled(call="x", title="t"),
+        e.RunStarted(kind="agent"),
+        e.RunFailed(reason="error", error="it is gone"),
+    )
+    assert told(transcript)[1:] == ["  ■ other     t", "── failed: it is gone"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from rich.text import Text
 
@@ -12,6 +13,7 @@ from penstock.log.projections import RunView
 from penstock.words.lifecycle import FIRST_STATE
 from penstock.words.priority import Priority
 from penstock.words.run_exit import exit_in_words
+from penstock.words.unified_diff import change_in_words
 from penstock_tui.rows import row_of, state_of
 from penstock_tui.standing import elapsed
 from penstock_tui.state import ShownRun, name_of
@@ -21,6 +23,7 @@ from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import (
     bar,
     clock_time,
+    counted,
     duration,
     plain,
     priority_word,
@@ -116,12 +119,28 @@ def _particulars(view: RunView) -> Iterator[tuple[str, str]]:
 def result_in_words(view: RunView) -> str:
     """What it came to; an exit code is told as the exit."""
     result = view.result
+    if isinstance(result, Mapping) and isinstance(result.get("stop_reason"), str):
+        return _of_agent(result)
     if isinstance(result, Mapping):
         said = {k: v for k, v in result.items() if k not in ("exit_code", "signal")}
         return "  ".join(
             f"{k} {v}" for k, v in said.items() if v not in (None, "", [], {})
         )
     return "" if result is None else str(result)
+
+
+def _of_agent(result: Mapping[str, Any]) -> str:
+    """What an agent's work came to: its own last words, and what is there of it."""
+    files = result.get("files")
+    change = [result.get(name) for name in ("added", "removed")]
+    said = [str(result.get("summary") or "").strip().partition("\n")[0]]
+    if isinstance(files, list | tuple) and files:
+        said.append(counted(len(files), "file"))
+        said.append(change_in_words(*(n if isinstance(n, int) else 0 for n in change)))
+    said += [f"{name} {result[name]}" for name in ("branch", "denied", "unasked") if result.get(name)]  # fmt: skip
+    if (stop := result["stop_reason"]) != "end_turn":
+        said.append(f"stopped: {stop}")
+    return "  ".join(filter(None, said)) or str(stop)
 
 
 def _moment(at: datetime | None) -> str:

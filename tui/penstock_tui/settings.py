@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from penstock.words.errors import StartRefused
 from penstock.words.plain_files import read_plain, reason_of, write_plain
+from penstock.words.toml_text import parse_toml
 
 DEFAULT_THEME = "penstock-dark"
 _KEYS = {"theme", "keys", "read_only"}
@@ -64,10 +64,10 @@ def load_settings(environ: Mapping[str, str], state: Path) -> Settings:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_plain(path))
+        return parse_toml(read_plain(path))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise StartRefused(f"{path} cannot be read: {reason_of(error)}") from None
 
 

@@ -150,11 +150,12 @@ def facts_of(view: RunView, why: str = "", left: int = 0) -> str:
     `left`: the processes that its facts say were left behind, which a view from a list does not know.
     """
     parts = []
-    for ask in view.asks.values():
-        if ask.open and not view.ended:
-            choices = f" [{' / '.join(ask.choices)}]" if ask.choices else ""
-            keys = answer_keys(ask.choices)
-            parts.append(f"? {ask.question}{choices}  ({keys})")
+    asks = [] if view.ended else [ask for ask in view.asks.values() if ask.open]
+    for ask in asks:
+        choices = f" [{' / '.join(ask.choices)}]" if ask.choices else ""
+        # The keys are about the first; the next one has its turn then.
+        keys = f"  ({answer_keys(ask.choices)})" if ask is asks[0] else ""
+        parts.append(f"? {ask.question}{choices}{keys}")
     if view.error:
         parts.append(
             f"{CROSS} {view.reason}: {view.error}"

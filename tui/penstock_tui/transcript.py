@@ -13,6 +13,7 @@ from typing import Any
 
 from penstock.words import events as e
 from penstock.words.ask_details import ALLOW, DENY, AskDetails
+from penstock.words.lifecycle import CANCELLED
 from penstock.words.recorded import Recorded
 from penstock.words.sentences import sentence_of
 from penstock.words.unified_diff import change_in_words, counts_of
@@ -23,6 +24,8 @@ from penstock_tui.wording import CROSS, answer_keys, lines_of, plain
 
 #: Entries that one can scroll back through; the facts have all of them.
 MOST_ENTRIES = 5000
+#: What the keys of folds begin with that are questions.
+ASK = "?"
 #: Lines of a thought that are shown without being asked for.
 FIRST_LINES = 1
 #: Characters of a tool's input that are no command.
@@ -47,7 +50,7 @@ _COMMANDS = ("command", "cmd", "argv")
 #: Facts beside those of the agent that belong to the story, and how they look.
 _NOTES = {
     "run.resumed": "dim", "run.waiting": "warning", "run.requeued": "warning", "run.failed": "error",
-    "run.cancelled": "dim", "run.cancel_requested": "warning", "run.completed": "success", "milestone": "success",
+    "run.cancelled": "dim", "run.cancel_requested": "warning", "run.completed": "success", "milestone": "dim",
     "step.failed": "error",
 }  # fmt: skip
 
@@ -76,6 +79,7 @@ class ShownTranscript:
     _asks: dict[str, e.AskRaised] = field(default_factory=dict)
     _plan: tuple[int, Fold] | None = None
     _prompt: str = ""
+    _attempt: int = 1
     _count: int = 0
     #: What was told last: a message, a tool or something else.
     _last: str = ""
@@ -204,13 +208,18 @@ class ShownTranscript:
 
     def _asked(self, event: e.AskRaised) -> None:
         self._asks[event.name] = event
-        choices = f" [{' / '.join(event.choices)}]" if event.choices else ""
-        said = f"? {event.question}{choices}  ({answer_keys(event.choices)})"
-        head = Line(plain(said), "warning", hang=2)
+        head = self._ask_head(event)
         details = AskDetails.read(event.details)
         body = tuple(ask_lines(details, event.question))
         place = self._add(Fold("", (head,), body, unfolded=True), "ask")
         self._places[_ask_key(event.name)] = place
+
+    def _ask_head(self, event: e.AskRaised) -> Line:
+        """The keys are told at the oldest open question, for it is what they answer."""
+        oldest = next(iter(self._asks)) == event.name
+        choices = f" [{' / '.join(event.choices)}]" if event.choices else ""
+        keys = f"  ({answer_keys(event.choices)})" if oldest else ""
+        return Line(plain(f"? {event.question}{choices}{keys}"), "warning", hang=2)
 
     def _settled(self, name: str, how: str) -> None:
         event = self._asks.pop(name, None)
@@ -219,14 +228,32 @@ class ShownTranscript:
             return
         head = Line(plain(f"? {event.question}  {how}"), "dim", hang=2)
         self._change(place, self.folds[place]._replace(head=(head,), unfolded=False))
+        if (follows := next(iter(self._asks.values()), None)) is not None:
+            place = self._places.get(_ask_key(follows.name), -1)
+            if place >= 0:
+                head = self._ask_head(follows)
+                self._change(place, self.folds[place]._replace(head=(head,)))
 
     def _note(self, fact: Recorded) -> None:
         event = fact.event
         if isinstance(event, e.RunWaiting) and event.kind == "ask":
             return  # the question itself stands there
+        if isinstance(event, e.RunResumed):
+            if event.attempt <= self._attempt:
+                return  # it only has its slot again
+            self._attempt = event.attempt
+        if fact.type in e.TERMINAL_TYPES:
+            self._close()
         if said := sentence_of(fact):
             line = Line(f"── {plain(said)}", _NOTES[fact.type], hang=3)
             self._add(Fold("", (line,)), "note")
+
+    def _close(self) -> None:
+        """Nothing goes on in a run that has ended, whatever an agent left open."""
+        for call, tool in self._tools.items():
+            if tool.ended is None:
+                tool.ended = e.ToolEnded(call=call, status=CANCELLED)
+                self._change(self._places[call], self._tool(tool))
 
     # -- where it stands
 
@@ -238,7 +265,8 @@ class ShownTranscript:
             self._drop()
         place = len(self.folds)
         apart = bool(self._last) and (what != self._last or what == "message")
-        self.folds.append(fold._replace(key=str(self._count), apart=apart))
+        key = f"{ASK}{self._count}" if what == "ask" else str(self._count)
+        self.folds.append(fold._replace(key=key, apart=apart))
         self._last = what
         return place
 

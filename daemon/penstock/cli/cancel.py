@@ -12,7 +12,7 @@ from penstock.cli.output import emit, show_line
 from penstock.cli.run_lookup import call_source
 from penstock.cli.selecting import is_known, select_named
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.cancel_receipt import left_of, receipt_line
+from penstock.words.cancel_receipt import is_under_way, left_of, receipt_line
 from penstock.words.errors import RunNotFound
 from penstock.words.exit_codes import Exit
 
@@ -62,8 +62,8 @@ def cancel(
         if as_json:
             emit(receipt)
         else:
-            show_line(receipt_line(receipt))
-    if any(left_of(receipt) for receipt in receipts):
+            show_line(receipt_line(receipt, waited=wait))
+    if any(left_of(one) or (wait and is_under_way(one)) for one in receipts):
         raise click.exceptions.Exit(Exit.RUN_FAILED)
 
 

@@ -150,10 +150,10 @@ def find_presets() -> dict[str, Preset]:
 
 
 def _read_presets(file: Path) -> dict[str, Preset]:
-    import tomllib
+    from penstock.words.toml_text import parse_toml
 
     try:
-        told = tomllib.loads(read_plain(file)).get("presets", {})
+        told = parse_toml(read_plain(file)).get("presets", {})
     except (OSError, ValueError) as error:
         raise Refused(str(file), f"cannot be read: {reason_of(error)}") from None
     if not (isinstance(told, dict) and all(isinstance(v, dict) for v in told.values())):

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import tempfile
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from penstock.cli.mcp_hosts import SERVER, Host, Way, document_of, entry_of, table_of
 from penstock.words.errors import Refused
 from penstock.words.plain_files import read_plain, reason_of
+from penstock.words.toml_text import parse_toml
 
 #: What the name of the file before ends with.
 BACKUP = ".before-penstock"
@@ -89,8 +89,8 @@ def _merged(
 
 def _with_table(entry: Mapping[str, Any], before: str, name: str) -> str | None:
     try:
-        there = tomllib.loads(before)
-    except tomllib.TOMLDecodeError as error:
+        there = parse_toml(before)
+    except ValueError as error:
         raise Refused(name, f"is no TOML: {error}") from None
     servers = there.get("mcp_servers", {})
     if servers.get(SERVER) == entry:
@@ -99,8 +99,8 @@ def _with_table(entry: Mapping[str, Any], before: str, name: str) -> str | None:
     after = f"{others}\n\n{table_of(dict(entry))}\n".lstrip()
     wanted = {**there, "mcp_servers": {**servers, SERVER: entry}}
     try:
-        right = tomllib.loads(after) == wanted
-    except tomllib.TOMLDecodeError:
+        right = parse_toml(after) == wanted
+    except ValueError:
         right = False
     if not right:
         why = f"has mcp_servers.{SERVER} in a form of its own; change it by hand"

@@ -101,6 +101,24 @@ class Completion:
     spent: Spent
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How an answer is to be, and who may give it."""
+
+    #: Tokens at most; None: as for all.
+    max_tokens: int | None = None
+    temperature: float | None = None
+    schema: Mapping[str, Any] | None = None
+    #: A model that is not to be asked again, if there is a larger one.
+    above: str = ""
+    #: Only its models are asked, and as it says.
+    role: Role = ANY_ROLE
+
+
+#: As who says nothing wants it.
+ANY_ANSWER = Wanted()
+
+
 class Chain:
     """The models; made by `open_models`, shared by all runs."""
 
@@ -147,24 +165,19 @@ class Chain:
         on_heard: OnHeard,
         *,
         account: Callable[[str, Spent], None],
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        schema: Mapping[str, Any] | None = None,
-        above: str = "",
-        role: Role = ANY_ROLE,
+        wanted: Wanted = ANY_ANSWER,
         on_cut: OnCut | None = None,
     ) -> Completion:
-        """Ask the smallest model that has room for the prompt; one larger than `above`, if there is one.
+        """Ask the smallest model that has room for the prompt.
 
-        Only models of the `role` are asked, and as it says. `on_cut` is told what becomes of a request
-        that is cancelled, where its server tells its slots.
+        `on_cut` is told what becomes of a request that is cancelled, where its server tells its slots.
 
         `account` is told what each try cost, an unfinished one by our estimate. ContextTooLarge if
         no model has room; ModelUnreachable, RequestRefused, StreamBroken, ModelFailed when the
         tries are used up.
         """
         await self._get_acquainted()
-        windows = self._above(above, role)
+        windows = self._above(wanted.above, wanted.role)
         estimated = estimate_messages(messages)
         needed = {
             window.model: await self._count(window.model, messages, estimated)
@@ -173,30 +186,23 @@ class Chain:
         while True:
             window = choose(windows, needed.__getitem__)
             model_client = self.model_clients[window.model]
+            most = wanted.max_tokens or self.config.answer_tokens
             request = _request(
-                model_client,
-                messages,
-                needed[window.model],
-                max_tokens or self.config.answer_tokens,
-                temperature,
-                schema,
-                role,
+                model_client, messages, needed[window.model], most, wanted
             )
             try:
                 return await self._persist(
                     model_client, request, estimated, on_heard, account, on_cut
                 )
             except RequestRefused as error:
-                if refuses_schema(error, request):
-                    if model_client.dialects == (request.dialect,):
-                        raise
-                    model_client.forget_dialect(request.dialect)
-                    continue
-                if not is_overflow(error):
+                if is_overflow(error):
+                    windows = windows[windows.index(window) + 1 :]
+                    if windows:
+                        continue
+                    raise ContextTooLarge(str(error), model=window.model) from None
+                otherwise = refuses_schema(error, request)
+                if not otherwise or not model_client.forget_dialect(request.dialect):
                     raise
-                windows = windows[windows.index(window) + 1 :]
-                if not windows:
-                    raise ContextTooLarge(str(error), model=model_client.name) from None
 
     async def _run(
         self, attempt: Attempt, model_client: ModelClient, on_cut: OnCut | None
@@ -308,9 +314,7 @@ def _request(
     messages: Sequence[Message],
     needed: int,
     max_tokens: int,
-    temperature: float | None,
-    schema: Mapping[str, Any] | None,
-    role: Role,
+    wanted: Wanted,
 ) -> ChatRequest:
     room = max(1, model_client.window - needed)
     sent = [Message(message.role, valid_text(message.content)) for message in messages]
@@ -319,10 +323,10 @@ def _request(
         sent,
         model_client.window,
         min(max_tokens, room),
-        temperature,
-        schema,
+        wanted.temperature,
+        wanted.schema,
         model_client.dialects[0],
-        thinking=role.thinking,
-        extra=role.extra,
+        thinking=wanted.role.thinking,
+        extra=wanted.role.extra,
         progress=model_client.facts.llama_cpp,
     )

@@ -60,6 +60,9 @@ TRIES_OF_ONE = 2
 #: Words of JSON schema by which a signature bounds its fields.
 _BOUNDS = ("maxItems", "maxLength", "minItems", "pattern")
 
+#: Words of an example from which on an answer that has it was not thought of.
+_EXAMPLE_WORDS = 6
+
 #: How prompts name the JSON object and the blocks that are asked for.
 ASKS_JSON = "Answer with one JSON object and nothing else"
 ASKS_BLOCKS = "Answer with these blocks of code, each between ``` lines"
@@ -325,12 +328,14 @@ class FieldAdapter(dspy.ChatAdapter):  # type: ignore[misc]
         """The fields of a whole answer: the same text that the stream gave. Unusable names one."""
         completion = without_thoughts(completion)
         if self._form == "json":
-            return _complete(signature, _read_object(signature, completion), self._form)
+            found = _read_object(signature, completion)
+            _refuse_examples(signature, found, self._form)
+            return _complete(signature, found, self._form)
         splitter = _splitter(self._form, signature)
         splitter.feed(completion)
         splitter.close()
         if self._form == "blocks":
-            _refuse_examples(signature, splitter.values)
+            _refuse_examples(signature, splitter.values, self._form)
         fields: dict[str, Any] = {}
         for name, text in splitter.values.items():
             try:
@@ -423,7 +428,7 @@ def _describe_json(signature: type[dspy.Signature]) -> str:
         for name, info in signature.output_fields.items()
     }
     lines = [
-        f"{ASKS_JSON}, like this:\n{json.dumps(example)}",
+        f"{ASKS_JSON}, like this one for another task:\n{json.dumps(example)}",
         *[
             f"`{name}`: {info.json_schema_extra['desc']}"
             for name, info in signature.output_fields.items()
@@ -454,14 +459,32 @@ def _example_block(name: str, info: Any) -> str:
 
 
 def _refuse_examples(
-    signature: type[dspy.Signature], fields: Mapping[str, str]
+    signature: type[dspy.Signature], fields: Mapping[str, Any], form: AnswerForm
 ) -> None:
-    """Unusable if a block is only that of the example: small models repeat it when they have nothing to say."""
-    for name, text in fields.items():
-        example = _example_block(name, signature.output_fields[name])
-        if text.split() == example.split():
+    """Unusable if a field has what its example has: small models repeat that when they have nothing to say."""
+    for name, value in fields.items():
+        info = signature.output_fields[name]
+        if form == "blocks":
+            is_example = value.split() == _example_block(name, info).split()
+        else:
+            is_example = any(
+                _has_example(value, example) for example in info.examples or ()
+            )
+        if is_example:
             kept = {k: v for k, v in fields.items() if k != name}
-            raise Unusable(name, "it is only the example", kept)
+            why = "that is only the example, which is of another task"
+            raise Unusable(name, why, kept if form == "blocks" else None)
+
+
+def _has_example(value: Any, example: Any) -> bool:
+    """Whether a value is that of the example, or a list has an item of it; a few words may well be the same."""
+    if isinstance(value, list) and isinstance(example, list):
+        return any(_has_example(one, other) for one in value for other in example)
+    if hasattr(value, "model_dump"):
+        value = value.model_dump()
+    shown = json.dumps(example)
+    long = len(shown.split()) >= _EXAMPLE_WORDS
+    return long and json.dumps(value, default=str) == shown
 
 
 def _describe_inputs(signature: type[dspy.Signature], inputs: Mapping[str, Any]) -> str:

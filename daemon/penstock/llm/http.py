@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from penstock.llm.chat import (
     RequestRefused,
     StreamBroken,
 )
-from penstock.words.errors import ModelUnreachable
+from penstock.words.errors import ModelFailed, ModelUnreachable
 
 #: A line of a stream holds one token or one closing record; a longer one is not our protocol.
 LONGEST_LINE = 1024 * 1024
@@ -31,6 +32,15 @@ LARGEST_BODY = 1024 * 1024
 
 #: Characters of a server's own words that we repeat.
 LONGEST_QUOTE = 300
+
+#: What no server counts to: more is a mistake, and would be one in every sum that it enters.
+LARGEST_COUNT = 10**15
+
+#: Seconds for what may follow the last word of an answer: what it cost, and the end of the stream.
+TAIL_SECONDS = 10.0
+
+#: What answers whoever takes something else for a model server: no waiting mends that.
+_NO_STREAMS = frozenset({"text/html", "application/json"})
 
 
 class LineSplitter:
@@ -86,6 +96,10 @@ async def open_response(
         try:
             if not response.is_success:
                 raise await _refusal(response)
+            if packed := _packed(response):
+                raise ModelFailed(
+                    f"the model server at {url} packs its answers ({packed}), though it is asked not to"
+                )
             yield response
         finally:
             with trio.move_on_after(LONGEST_DRAIN, shield=True):
@@ -138,7 +152,7 @@ async def each_line(
                 return True
         return False
 
-    if not await each_piece(response, take):
+    if not await each_piece(response, take, raw=True):
         for line in lines.close():
             await on_line(line)
 
@@ -160,7 +174,7 @@ def parse_value(text: str) -> Any:
     """The JSON in `text`; StreamBroken if it is none."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _no_protocol(text) from None
 
 
@@ -195,17 +209,25 @@ def seconds_until(retry_after: str | None, now: datetime) -> float | None:
 
 def count(value: Any) -> int | None:
     """A provider's count of tokens, if that is what it is."""
-    return (
-        value
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        else None
-    )
+    counts = isinstance(value, int) and not isinstance(value, bool)
+    return value if counts and 0 <= value <= LARGEST_COUNT else None
+
+
+def _packed(response: httpx.Response) -> str:
+    """How a body is packed, "" if it is not: unpacking would give a stranger as much memory as he likes."""
+    told = response.headers.get("content-encoding", "").strip()
+    return "" if told.lower() == "identity" else quote(told)
 
 
 async def _refusal(response: httpx.Response) -> RequestRefused:
-    text = (await read_bounded(response, LARGEST_BODY)).decode("utf-8", "replace")
+    body = await read_bounded(response, LARGEST_BODY, raw=True)
+    text = "" if _packed(response) else body.decode("utf-8", "replace")
     status = response.status_code
-    detail = f"the model server at {response.url} answered {status}: {quote(_reason(text)) or response.reason_phrase}"
+    why = quote(_reason(text)) or response.reason_phrase
+    if where := response.headers.get("location"):
+        # Nobody goes there: the key is for the address that was configured.
+        why = f"{why}, and points to {quote(where)}"
+    detail = f"the model server at {response.url} answered {status}: {why}"
     pause = seconds_until(response.headers.get("retry-after"), datetime.now(UTC))
     return RequestRefused(detail, status=status, retry_after=pause)
 
@@ -214,7 +236,7 @@ def _reason(text: str) -> str:
     """The sentence inside an error body; both protocols put it under `error`."""
     try:
         error = json.loads(text)["error"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return text
     if isinstance(error, dict):
         return str(error.get("message", error))
@@ -227,6 +249,11 @@ class AnswerFold(Protocol):
     @property
     def ended(self) -> bool:
         """Whether nothing more is to be read."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last word has come; what it cost may follow."""
         ...
 
     @property
@@ -254,18 +281,31 @@ class Api:
     ) -> Reply:
         """Fold the stream into `answer`, handing over what it says piece by piece."""
 
+        tail, silent, kind = trio.CancelScope(), True, ""
+
         async def take(line: str) -> bool:
+            nonlocal silent
             heard = answer.take(line)
             if heard != NOTHING_HEARD:
+                silent = False
                 await on_heard(heard)
+            if answer.finished and math.isinf(tail.deadline):
+                tail.deadline = trio.current_time() + TAIL_SECONDS
             return answer.ended
 
         url = f"{self.url}{path}"
-        async with open_response(
-            self._client, "POST", url, body=body, headers=self._headers
-        ) as response:
-            await each_line(response, take)
+        with tail:
+            async with open_response(
+                self._client, "POST", url, body=body, headers=self._headers
+            ) as response:
+                kind = response.headers.get("content-type", "").partition(";")[0]
+                await each_line(response, take)
         if answer.reply is None:
+            if silent and kind.strip().lower() in _NO_STREAMS:
+                raise ModelFailed(
+                    f"what answers at {url} is no model server that streams: it sent {kind};"
+                    " is `models.url` right?"
+                )
             raise StreamBroken(
                 f"the answer of {body['model']} ended without its end marker"
             )
@@ -294,7 +334,8 @@ class Api:
             async with open_response(
                 self._client, method, url, body=body, headers=self._headers
             ) as response:
-                return parse_value(decode(await read_bounded(response, LARGEST_BODY)))
+                answer = await read_bounded(response, LARGEST_BODY, raw=True)
+                return parse_value(decode(answer))
         except ModelUnreachable as error:
             # People know the server by the address that they configured.
             said = str(error).replace(url, self.url)

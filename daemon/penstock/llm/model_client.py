@@ -51,9 +51,15 @@ class ModelClient:
             known = speed if self.tokens_per_second is None else self.tokens_per_second
             self.tokens_per_second = known + _NEWEST * (speed - known)
 
-    def forget_dialect(self, refused: SchemaDialect) -> None:
-        """Say schemas otherwise from now on; requests that were under way are refused after the first one."""
+    def forget_dialect(self, refused: SchemaDialect) -> bool:
+        """Say schemas otherwise from now on; False if there is no other way.
+
+        Requests that were under way are refused after the first one.
+        """
+        if self.dialects == (refused,):
+            return False
         self.dialects = tuple(one for one in self.dialects if one != refused)
+        return True
 
     def learn(self, facts: ServerFacts) -> None:
         """Take what the server tells of itself: what it cannot do, no configuration makes it do."""

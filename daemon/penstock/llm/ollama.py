@@ -32,7 +32,7 @@ _SECOND = 1_000_000_000
 #: Tokens that a model gets where only its largest window is known: memory for that may not be there.
 LARGEST_UNASKED = 8192
 
-_NUM_CTX = re.compile(r"^num_ctx\s+(\d+)", re.MULTILINE)
+_NUM_CTX = re.compile(r"^num_ctx\s+(\d{1,12})\b", re.MULTILINE)
 
 
 class OllamaEngine:
@@ -98,6 +98,10 @@ class _OllamaAnswer:
     def ended(self) -> bool:
         return self.reply is not None
 
+    @property
+    def finished(self) -> bool:
+        return self.ended
+
     def take(self, line: str) -> Heard:
         """Fold one line; what it adds."""
         if not line.strip():
@@ -106,10 +110,10 @@ class _OllamaAnswer:
         if "error" in record:
             raise ModelStopped(f"the model stopped: {quote(str(record['error']))}")
         text, thought = _text(record, "content"), _text(record, "thinking")
-        self._parts.append(text)
-        self._thoughts.append(thought)
+        self._parts += [text] if text else []
+        self._thoughts += [thought] if thought else []
         if record.get("done") is True:
-            reason = str(record.get("done_reason") or "stop")
+            reason = quote(str(record.get("done_reason") or "stop"))
             self.reply = Reply(
                 "".join(self._parts),
                 reason,

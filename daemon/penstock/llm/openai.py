@@ -25,7 +25,15 @@ from penstock.llm.chat import (
     Usage,
     valid_text,
 )
-from penstock.llm.http import Api, count, merged, objects_in, parse_object, quote
+from penstock.llm.http import (
+    LARGEST_COUNT,
+    Api,
+    count,
+    merged,
+    objects_in,
+    parse_object,
+    quote,
+)
 from penstock.words.errors import ModelFailed
 
 _END = "[DONE]"
@@ -142,6 +150,10 @@ class _OpenAIAnswer:
         self._usage = Usage()
 
     @property
+    def finished(self) -> bool:
+        return self._finish_reason is not None
+
+    @property
     def reply(self) -> Reply | None:
         if self._finish_reason is None:
             return None
@@ -179,7 +191,7 @@ class _OpenAIAnswer:
         if not isinstance(choice, dict):
             return NOTHING_HEARD
         if isinstance(reason := choice.get("finish_reason"), str):
-            self._finish_reason = reason
+            self._finish_reason = quote(reason)
         delta = choice.get("delta")
         if not isinstance(delta, dict):
             return NOTHING_HEARD
@@ -188,7 +200,8 @@ class _OpenAIAnswer:
             return Heard(text)
         # llama.cpp and others call it one way, vLLM and OpenRouter the other.
         thought = _text(delta, "reasoning_content") or _text(delta, "reasoning")
-        self._thoughts.append(thought)
+        if thought:
+            self._thoughts.append(thought)
         return Heard(thought=thought)
 
 
@@ -200,7 +213,9 @@ def _text(delta: dict[str, Any], name: str) -> str:
 def _generated_in(timings: dict[str, Any]) -> float | None:
     """Seconds that llama.cpp says it generated for: what is sent in one piece tells no speed."""
     milliseconds = timings.get("predicted_ms")
-    if isinstance(milliseconds, int | float) and milliseconds > 0:
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
+        return None
+    if 0 < milliseconds <= LARGEST_COUNT:
         return milliseconds / 1000
     return None
 

@@ -83,7 +83,7 @@ def read_json(text: str) -> Any:
     for candidate in (text, unfenced(text), text[max(0, text.find("{")) :]):
         try:
             value, _ = json.JSONDecoder(strict=False).raw_decode(candidate.strip())
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict | list):
             return value
@@ -110,7 +110,10 @@ def _read_objects(text: str) -> list[Any]:
     found: list[Any] = []
     decoder = json.JSONDecoder(strict=False)
     while text:
-        value, end = decoder.raw_decode(text)
+        try:
+            value, end = decoder.raw_decode(text)
+        except RecursionError:
+            raise ValueError("it is nested too deep") from None
         if isinstance(value, list) and not found:
             return value
         found.append(value)

@@ -23,7 +23,7 @@ from penstock.llm.away import (
     pause_before_look,
 )
 from penstock.llm.budget import Spending, Spent
-from penstock.llm.chain import Chain, Completion, OnCut
+from penstock.llm.chain import Chain, Completion, OnCut, Wanted
 from penstock.llm.chat import (
     AnswerCut,
     Heard,
@@ -316,27 +316,11 @@ class RunModels:
         several calls, AnswerCut says that an answer broke off and that its server is back.
         """
         waits = patience or Patience(self._chain.config.patience)
-
+        wanted = Wanted(max_tokens, temperature, schema, above, self.role_of(role))
         while True:
             await self._pass_budget()
-            activity = Activity(estimate_messages(messages))
-
-            async def hear(heard: Heard, activity: Activity = activity) -> None:
-                activity.hear(heard)
-                if heard.text:
-                    await on_text(heard.text)
-
             try:
-                async with open_telling(activity, self._on_progress):
-                    completion = await self._request(
-                        messages,
-                        hear,
-                        max_tokens=max_tokens,
-                        temperature=temperature,
-                        schema=schema,
-                        above=above,
-                        role=self.role_of(role),
-                    )
+                completion = await self._follow(messages, on_text, wanted)
             except ModelFailed as error:
                 cut = error.facts.get("heard", False)
                 # What was handed over cannot be taken back, so it must not be said twice.
@@ -348,6 +332,20 @@ class RunModels:
             else:
                 waits.restore()
                 return completion
+
+    async def _follow(
+        self, messages: Sequence[Message], on_text: OnText, wanted: Wanted
+    ) -> Completion:
+        """One request, of which is told what the model does meanwhile."""
+        activity = Activity(estimate_messages(messages))
+
+        async def hear(heard: Heard) -> None:
+            activity.hear(heard)
+            if heard.text:
+                await on_text(heard.text)
+
+        async with open_telling(activity, self._on_progress):
+            return await self._request(messages, hear, wanted)
 
     async def _wait_server(self, error: ModelFailed, patience: Patience) -> None:
         """Wait, without a slot, until the server can be asked again; the error if that does not help."""
@@ -375,15 +373,7 @@ class RunModels:
         )
 
     async def _request(
-        self,
-        messages: Sequence[Message],
-        on_heard: OnHeard,
-        *,
-        max_tokens: int | None,
-        temperature: float | None,
-        schema: Mapping[str, Any] | None,
-        above: str,
-        role: Role,
+        self, messages: Sequence[Message], on_heard: OnHeard, wanted: Wanted
     ) -> Completion:
         tries: list[tuple[str, Spent, UUID]] = []
 
@@ -396,11 +386,7 @@ class RunModels:
                 messages,
                 on_heard,
                 account=account,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                schema=schema,
-                above=above,
-                role=role,
+                wanted=wanted,
                 on_cut=self._on_cut,
             )
             await self._tell(tries)
@@ -455,7 +441,7 @@ def read_program(name: str, file: Path) -> dict[str, Any]:
     """A compiled predictor as DSPy saves it. Refused if the file is none. Blocks."""
     try:
         state = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Refused(f"programs.{name}", f"cannot be read: {error}") from None
     if not isinstance(state, dict):
         raise Refused(f"programs.{name}", "is no JSON object")

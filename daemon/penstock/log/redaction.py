@@ -173,7 +173,10 @@ def _redacted(write: Write[Result], wanted: _Patterns) -> Write[Result]:
         case Complete(new_event=before) | Release(new_event=before):
             return replace(write, new_event=_redacted_event(before, wanted))
         case Enqueue(spec=spec):
-            shown, labels = _clean(spec.shown, wanted), _clean(spec.labels, wanted)
+            shown, labels = (
+                _clean_fields(spec.shown, wanted),
+                _clean(spec.labels, wanted),
+            )
             return replace(write, spec=replace(spec, shown=shown, labels=labels))
         case Answer(answer=text):
             return replace(write, answer=_clean(text, wanted))
@@ -182,9 +185,9 @@ def _redacted(write: Write[Result], wanted: _Patterns) -> Write[Result]:
         case AdvanceSchedule(skipped=text):
             return replace(write, skipped=_clean(text, wanted))
         case Edit(shown=shown):
-            return replace(write, shown=_clean(shown, wanted))
+            return replace(write, shown=_clean_fields(shown, wanted))
         case SetSchedule(row=row):
-            clean = replace(row, shown=_clean(row.shown, wanted))
+            clean = replace(row, shown=_clean_fields(row.shown, wanted))
             return replace(write, row=clean)
         case Park(waiting=waiting):
             subject = _clean(waiting.subject, wanted)
@@ -204,7 +207,7 @@ def _redacted_event(new_event: NewEvent, wanted: _Patterns) -> NewEvent:
     if not any(not _is_word(p) or p.search(text) for p in wanted):
         return new_event
     event = from_json(new_event.body)
-    clean = _clean(event, wanted)
+    clean = _clean_fields(event, wanted)
     if clean == event:
         return new_event
     return new_event.with_body(to_json({**clean, "type": event["type"]}))
@@ -266,6 +269,11 @@ def _cut_out(parts: Sequence[str], spans: Sequence[tuple[int, int]]) -> str:
     return "".join(out)
 
 
+def _clean_fields(fields: Mapping[str, Any], wanted: _Patterns) -> dict[str, Any]:
+    """What is said in a table whose own keys nobody chose."""
+    return {key: _clean(value, wanted) for key, value in fields.items()}
+
+
 def _clean(value: Any, wanted: _Patterns) -> Any:
     if isinstance(value, str):
         for pattern in wanted:
@@ -273,7 +281,10 @@ def _clean(value: Any, wanted: _Patterns) -> Any:
             value = pattern.sub(lambda found: REDACTED if found[0] else "", value)
         return value
     if isinstance(value, Mapping):
-        return {key: _clean(item, wanted) for key, item in value.items()}
+        # Keys are words of somebody as well: labels, variables, what a step found.
+        return {
+            _clean(key, wanted): _clean(item, wanted) for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_clean(item, wanted) for item in value]
     return value

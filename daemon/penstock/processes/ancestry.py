@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from penstock.processes.liveness import read_of_threads, read_stat, read_whole
+from penstock.processes.liveness import Stat, read_of_threads, read_stat, read_whole
 
 #: Times that a line is read anew because a process of it ended meanwhile: its children are somebody
 #: else's then.
@@ -17,13 +17,15 @@ _RUN = b"PENSTOCK_RUN_ID="
 
 @dataclass(frozen=True, slots=True)
 class Ancestry:
-    """What `/proc` tells of a process: it and those it descends from, nearest first, and three marks.
+    """What `/proc` tells of a process: it and those it descends from, nearest first, and some marks.
 
-    `whole` if nothing of the line was hidden or gone.
+    `whole` if nothing of the line was hidden or gone; the first of all that is seen has `begun` then, in
+    ticks since the machine's start.
     """
 
     pids: tuple[int, ...]
     whole: bool
+    begun: int = 0
     session: int = 0
     #: The names of its cgroup and of those above it.
     groups: frozenset[str] = frozenset()
@@ -33,25 +35,26 @@ class Ancestry:
 
 def ancestry_of(pid: int) -> Ancestry:
     """What is to be read of a process. Blocks for some microseconds for each that it descends from."""
-    pids, whole = _read_line(pid)
+    line, whole = _read_line(pid)
     for _ in range(LOOKS - 1):
         if whole:
             break
-        pids, whole = _read_line(pid)
-    stat = read_stat(pid)
-    session = 0 if stat is None else stat.session
-    return Ancestry(pids, whole, session, _groups_of(pid), _run_of(pid))
+        line, whole = _read_line(pid)
+    begun = line[-1][1].start_time if line else 0
+    session = line[0][1].session if line else 0
+    pids = tuple(pid for pid, _ in line)
+    return Ancestry(pids, whole, begun, session, _groups_of(pid), _run_of(pid))
 
 
-def _read_line(pid: int) -> tuple[tuple[int, ...], bool]:
-    pids: list[int] = []
-    while pid and len(pids) < LONGEST_LINE:
+def _read_line(pid: int) -> tuple[list[tuple[int, Stat]], bool]:
+    line: list[tuple[int, Stat]] = []
+    while pid and len(line) < LONGEST_LINE:
         stat = read_stat(pid)
         if stat is None:
-            return tuple(pids), False
-        pids.append(pid)
+            return line, False
+        line.append((pid, stat))
         pid = stat.parent
-    return tuple(pids), not pid
+    return line, not pid
 
 
 def _groups_of(pid: int) -> frozenset[str]:

@@ -28,7 +28,7 @@ from penstock.runs.console import Console
 from penstock.runs.execution import Execution
 from penstock.runs.kind import Kind, check_whole, digest_inputs, encode_inputs
 from penstock.runs.reader import Reader
-from penstock.runs.receipts import RunEnd, end_of_row, make_receipt
+from penstock.runs.receipts import RunEnd, end_of_row, make_receipt, merge_ends
 from penstock.runs.selection import no_group
 from penstock.runs.submit import changed_inputs, moment_of
 from penstock.runs.table import RunTable
@@ -274,7 +274,7 @@ class Control:
             return RunEnd(None)
         if not wait:
             return execution.end()
-        with trio.move_on_at(deadline):
+        with trio.move_on_at(deadline) as limit:
             await execution.concluded.wait()
             # A release on its way may have been followed by a new claim, before the request was
             # written. One that was abandoned stays in the table.
@@ -283,6 +283,9 @@ class Control:
             ) is not execution:
                 execution = newer
                 await execution.concluded.wait()
+        if limit.cancelled_caught:
+            # Who waited for so long is told what is left, and not that nothing is known to be.
+            return merge_ends([execution.end(), execution.left()])
         return execution.end()
 
     async def _request(

@@ -429,6 +429,9 @@ async def _repair(core: Core) -> Repaired:
             continue
         core.table.seed(row, view)
         rows.append(row)
+        kind = core.kinds.get(row.kind)
+        if kind is not None and kind.guarded:
+            core.trees.linger()
     core.table.paused.update(await core.store.paused())
     for group, slots in (await core.store.slots()).items():
         core.table.give_slots(group, slots)

@@ -172,6 +172,11 @@ class Execution:
         own = replace(end_of_proofs(self.proofs, over_at), model_slot=slot)
         return merge_ends([own, *ends_before(self.row, over_at)])
 
+    def left(self) -> RunEnd:
+        """What it is known to have now: its programs, of which nothing is proven yet."""
+        pids = tuple(program.pid for program in self.programs)
+        return RunEnd(None, pids=pids, survivors=pids)
+
 
 @asynccontextmanager
 async def open_execution(

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 import trio
 
 from penstock.processes.ancestry import Ancestry, ancestry_of
+from penstock.processes.liveness import read_stat
 from penstock.runs.run_scopes import RunScope
 from penstock.words.errors import Forbidden
 from penstock.words.events import ProcessStarted
 
-#: Seconds after the end of a guarded tree, and after the start of the daemon, in which programs are still
-#: looked at: one may have knocked before it was ended, and is let in after that.
+#: Seconds after the end of a guarded tree, and after the start of a daemon whose last life had one, in which
+#: programs are still looked at: one may have knocked before it was ended, and is let in after that.
 LINGER_SECONDS = 10.0
 
 
@@ -29,6 +30,8 @@ class GuardedTree:
 
     scope: RunScope
     supervisor: int = 0
+    #: When its supervisor began, before all of the tree, in ticks since the machine's start.
+    begun: int = 0
     session: int = 0
     #: The name of its cgroup, which no other has; one that is None is nobody's.
     group: str | None = None
@@ -36,6 +39,8 @@ class GuardedTree:
     def launched(self, supervisor: int) -> None:
         """Its supervisor is there, and has started nothing yet."""
         self.supervisor = supervisor
+        stat = read_stat(supervisor)
+        self.begun = 0 if stat is None else stat.start_time
 
     def started(self, event: ProcessStarted) -> None:
         """Its program has begun, in a session of its own."""
@@ -61,7 +66,19 @@ class GuardedTrees:
     """The process trees of all guarded runs that execute now."""
 
     _trees: list[GuardedTree] = field(default_factory=list)
-    _until: float = field(default_factory=lambda: trio.current_time() + LINGER_SECONDS)
+    #: When the first of those began that ended lately; None: there is none, or nobody knows.
+    _ended_begun: int | None = None
+    #: Trio's time until which it matters that there were any.
+    _until: float | None = None
+
+    def linger(self) -> None:
+        """There were such trees a moment ago."""
+        self._until = trio.current_time() + LINGER_SECONDS
+
+    def _lingers(self) -> bool:
+        if self._until is not None and trio.current_time() >= self._until:
+            self._until = self._ended_begun = None
+        return self._until is not None
 
     @contextmanager
     def open_tree(self, scope: RunScope) -> Iterator[GuardedTree]:
@@ -72,7 +89,11 @@ class GuardedTrees:
             yield tree
         finally:
             self._trees.remove(tree)
-            self._until = trio.current_time() + LINGER_SECONDS
+            begun = tree.begun
+            if self._lingers():
+                begun = min(begun, self._ended_begun or 0)
+            self._ended_begun = begun
+            self.linger()
 
     def scope_of(self, pid: int) -> RunScope | None:
         """The scope of the run to which the process at the other end of a connection belongs.
@@ -80,15 +101,26 @@ class GuardedTrees:
         None for the owner's. Forbidden if nobody can tell: it has ended, or what it descends from is
         hidden. A pid of 0 is of a namespace in which no program of ours can be.
         """
-        if not pid or not (self._trees or trio.current_time() < self._until):
+        if not pid or not (self._trees or self._lingers()):
             return None
-        one = ancestry_of(pid)
+        return self.judge(pid, ancestry_of(pid))
+
+    def judge(self, pid: int, one: Ancestry) -> RunScope | None:
+        """The same, of what is known of the process. Forbidden."""
         for tree in self._trees:
             if tree.holds(one):
                 return tree.scope
-        if one.whole:
+        if one.whole or self._is_older(one):
             return None
         raise Forbidden(
-            f"a coding agent runs, and nobody can tell whether the process {pid} is one of its own:"
-            " what it descends from has ended or is hidden; ask again, or by the port with the token"
+            f"a coding agent runs, or did a moment ago, and nobody can tell whether the process {pid} is"
+            " one of its own: what it descends from has ended or is hidden; ask again, or by the port"
+            " with the token"
         )
+
+    def _is_older(self, one: Ancestry) -> bool:
+        """Whether what is seen of its line began before all of these trees, and so is below none of them."""
+        begun = [tree.begun for tree in self._trees]
+        if self._lingers():
+            begun.append(self._ended_begun or 0)
+        return 0 < one.begun < min(begun, default=0)

@@ -34,7 +34,7 @@ class AskDetails:
             tool=_text(data.get("tool")),
             title=_text(data.get("title")),
             command=_command(data.get("command")),
-            paths=tuple(str(path) for path in paths if isinstance(path, str))
+            paths=tuple(dict.fromkeys(path for path in paths if isinstance(path, str)))
             if isinstance(paths, list | tuple)
             else (),
             diff=_text(data.get("diff")),

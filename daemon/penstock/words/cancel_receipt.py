@@ -30,8 +30,14 @@ def left_of(receipt: Receipt) -> Any:
     return receipt.get("survivors")
 
 
-def receipt_line(receipt: Receipt) -> str:
-    """A receipt in a sentence."""
+def is_under_way(receipt: Receipt) -> bool:
+    """Whether the run is still being ended, as far as the receipt knows."""
+    over = receipt["outcome"] in {"already_terminal", "tombstoned"}
+    return not over and not proves_end(receipt)
+
+
+def receipt_line(receipt: Receipt, *, waited: bool = False) -> str:
+    """A receipt in a sentence; `waited`: it was to be given when the run is over."""
     run_id, outcome, left = receipt["run_id"], receipt["outcome"], left_of(receipt)
     if outcome == "already_terminal":
         doubt = f", but is not proven gone; survivors: {left}" if left else ""
@@ -42,8 +48,9 @@ def receipt_line(receipt: Receipt) -> str:
         )
     if left:
         return f"{run_id} cancelled, but not proven gone; survivors: {left}"
-    if not proves_end(receipt):
-        return f"{run_id}: cancel requested"
+    if is_under_way(receipt):
+        late = ", and it is not over yet" if waited else ""
+        return f"{run_id}: cancel requested{late}"
     pids = " ".join(map(str, receipt["pids"]))
     proof = f" ({receipt['method']}: {pids})" if pids else ""
     slot = _SLOTS.get(receipt.get("model_slot"), "")

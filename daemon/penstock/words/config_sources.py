@@ -117,9 +117,9 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
     try:
         text = read_plain(path)
         # Late: most have no such file.
-        import tomllib
+        from penstock.words.toml_text import parse_toml
 
-        return tomllib.loads(text)
+        return parse_toml(text)
     except FileNotFoundError:
         if required:
             raise StartRefused(f"the config file {path} does not exist") from None

@@ -15,7 +15,10 @@ from fakes.agent_processes import BASE, HEAD, AgentProcesses
 from penstock.kinds.agent.pipeline import KIND
 from penstock.log.projections import RunView
 from penstock.log.store import Store
+from penstock.runs.core import open_core
 from penstock.testing import InMemoryCore, open_memory_store, open_test_core
+from penstock.testing.in_memory import memory_environment
+from penstock.words.config import Config
 from penstock.words.recorded import Recorded
 
 Clock = trio.testing.MockClock
@@ -296,6 +299,43 @@ async def test_a_spent_quota_is_waited_for_without_a_slot(
     assert len(processes_of(core).agents) == 1
 
 
+async def test_a_long_wait_for_a_quota_keeps_no_program_alive(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-06: it is started again when the time has come, and all others of the quota wait with it."""
+    async with open_agents(tmp_path) as core:
+        first = await core.submit("agent", task("long-limit"))
+        await trio.sleep(60)
+        other = await core.submit("agent", task("echo"))
+        await trio.sleep(60)
+        assert core.processes.running == 0
+        waits = [(await core.view(run_id)).waiting for run_id in (first, other)]
+        assert [w and (w.kind, w.subject) for w in waits] == [("quota", "agent")] * 2
+        why = await core.core.why(first)
+        assert "It waits, without a slot: quota of agent until" in why.reasons[0].text
+        for run_id in (first, other):
+            await ended_well(core, run_id)
+        assert trio.current_time() >= 2 * 3600
+    assert [agent.scenario for agent in processes_of(core).agents].count("long-limit") == 2  # fmt: skip
+
+
+async def test_a_restart_in_a_wait_for_a_quota_waits_on(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-06: until when is a step of the run."""
+    async with open_memory_store() as store:
+        async with open_agents(tmp_path, store=store) as core:
+            run_id = await core.submit("agent", task("long-limit"))
+            await trio.sleep(60)
+        async with open_agents(tmp_path, store=store, life="life-2") as core:
+            await trio.sleep(60)
+            waiting = (await core.view(run_id)).waiting
+            assert waiting is not None
+            assert waiting.kind == "quota"
+            assert processes_of(core).agents == []
+            await ended_well(core, run_id)
+
+
 @pytest.mark.parametrize(
     ("more", "error"),
     [({"quota": "fail"}, "is used up until"), ({"quota_within": 1}, "longer than this run waits")],
@@ -321,6 +361,32 @@ async def test_an_agent_that_overspends_is_ended(
     assert (view.error or "").startswith("the agent spent 0.")
     assert 0.55 < view.cost < 1.2
     assert processes_of(core).agents[0].cancelled.is_set()
+
+
+@pytest.mark.parametrize(
+    ("models", "sentence"),
+    [
+        ({"run_budget": {"cost": 0.7}}, "more than 0.7"),
+        ({"run_budget": {"cost": 0.7}, "tree_budget": {"cost": 0.3}}, "of 0.3 money are spent by r-1 and all runs below it"),
+    ],
+)  # fmt: skip
+async def test_what_any_run_and_its_whole_tree_spend_is_bounded_too(
+    models: dict[str, Any], sentence: str, autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-07: by the settings for all that asks models."""
+    processes = AgentProcesses()
+    world = memory_environment(processes, workspaces=tmp_path)
+    config = Config.model_validate({"models": models})
+    kinds = {KIND.name: KIND}
+    async with (
+        open_memory_store() as store,
+        open_core(config, store=store, kinds=kinds, life="life-1", environment=world) as real,
+    ):  # fmt: skip
+        core = InMemoryCore(real, processes)
+        view = await ended_badly(
+            core, await core.submit("agent", task("spend", stall=2))
+        )
+    assert sentence in (view.error or "")
 
 
 async def test_silence_is_told_once(autojump_clock: Clock, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from penstock.kinds.coding.proving import (
     make_runnable,
     make_stub,
     own_frames,
+    same_program,
 )
 from penstock.kinds.coding.solving import FAILING, FAILING_FILE
 from penstock.words.recorded import Recorded
@@ -148,6 +149,55 @@ async def test_code_that_stays_the_same_gets_new_tests(
     assert facts[-1].type == "run.completed"
     assert len(model_server.log()) == 4
     assert story(facts).count("correction.completed") == 1
+
+
+@pytest.mark.processes
+async def test_code_that_other_tests_condemn_too_is_written_anew_unseen(
+    where: Place, model_server: ModelServer
+) -> None:
+    """WF-02 WF-08: a 1.5B model gave the same wrong code five times, once without a comment, and repaired good tests."""
+    wrong = f"# slug.py\n{WRONG_SLUG}"
+    facts = await do(
+        where,
+        model_server,
+        once(WRITE, code=wrong, tests=SLUG_TESTS),
+        once(CORRECT, code=WRONG_SLUG, tests=SLUG_TESTS),
+        once(REWRITE, tests=SLUG_TESTS),
+        once(CORRECT, code=WRONG_SLUG, tests="unchanged"),
+        once(WRITE, code=SLUG),
+    )
+    assert facts[-1].type == "run.completed", facts[-1].event
+    log = model_server.log()
+    assert len(log) == 6
+    system, asked = (message["content"] for message in log[-1]["messages"])
+    assert "`tests`" not in system
+    assert "Write slug(text)." in asked
+    assert WRONG_SLUG not in asked
+    heat = [record["options"]["temperature"] for record in log]
+    assert heat[4] == heat[5] > heat[1] == heat[2]
+    causes = [f.event.cause for f in facts if f.type == "correction.started"]  # type: ignore[union-attr]
+    assert all(
+        cause.startswith("tests: exit status 1; AssertionError: ") for cause in causes
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("a = 1\n", "# a.py\na = 1", True),
+        ("a = 1\n", "a = 2\n", False),
+        ("def f():\n    'x'\n", "def f():\n    'y'\n", False),
+        ("a =", "# a\na =", False),
+        ("a =", "a =", True),
+        ("a" + "." * 9, "b", False),
+        ("(" * 5000, "(" * 5001, False),
+    ],
+)
+def test_what_differs_in_comments_only_is_the_same_program(
+    one: str, other: str, same: bool
+) -> None:
+    assert same_program("a.py", one, other) is same
+    assert not same_program("a.js", one, f"{one} ")
 
 
 @pytest.mark.processes

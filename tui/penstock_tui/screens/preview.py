@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
+from penstock.words.ask_details import AskDetails
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES
 from penstock.words.recorded import Recorded
@@ -18,7 +19,7 @@ from penstock_tui.monitor import Monitor
 from penstock_tui.state import DashboardState
 from penstock_tui.story import RunStory, facts_of
 from penstock_tui.theme import tones_of
-from penstock_tui.transcript import ShownTranscript
+from penstock_tui.transcript import ASK, ShownTranscript, ask_lines
 from penstock_tui.widgets.tail import Tail
 from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import plain
@@ -54,6 +55,8 @@ class Preview(Vertical):
         #: Whether steps are shown, for want of output.
         self._steps = False
         self._seconds = 0
+        #: The question that stands at the end.
+        self._asked = ""
 
     @property
     def told(self) -> bool:
@@ -137,13 +140,23 @@ class Preview(Vertical):
 
     def _show_transcript(self, transcript: ShownTranscript) -> None:
         """Its end, each part as it comes: what is unfolded, and what is not."""
-        if transcript.changed >= len(transcript.folds):
+        run = self.monitor.model.runs.get(self.run_id or "")
+        ask = run.open_ask if run is not None else None
+        asked = ask.name if ask is not None else ""
+        if transcript.changed >= len(transcript.folds) and asked == self._asked:
             return
+        self._asked = asked
         transcript.shown()
         lines: list[Line] = []
         for fold in transcript.folds[-ENOUGH:]:
-            shown = (*fold.head, *fold.body) if fold.unfolded else fold.head
+            open_plan = fold.unfolded and not fold.key.startswith(ASK)
+            shown = (*fold.head, *fold.body) if open_plan else fold.head
             lines += [Line("")] * fold.apart + list(shown)
+        # What the keys answer stands last, whatever was asked after it.
+        if ask is not None:
+            details = AskDetails.read(ask.details)
+            lines += [Line(""), Line(plain(f"? {ask.question}"), "warning", hang=2)]
+            lines += ask_lines(details, ask.question)
         self._steps = True
         self.tail.wrap = True
         self.tail.replace(lines)
@@ -159,6 +172,9 @@ class Preview(Vertical):
             self._story.take(list(self._new))
             self._new.clear()
             self._show_story()
+        elif self._loaded and self._story.transcript.spoken:
+            # A question may be known later than the facts that were read.
+            self._show_transcript(self._story.transcript)
         tones = tones_of(self)
         self.head.update(heading_of(run, self.monitor.now(), tones))
         standing = run.view.state in (*QUEUED_STATES, *PARKED_STATES)

@@ -78,7 +78,11 @@ class Permissions:
                 ("allow", "deny"),
                 None if within is None else "deny",
                 within,
-                details={**act.details(), "paths": paths},
+                details={
+                    **act.details(),
+                    "paths": paths,
+                    "title": _shortly(act.title, self.tree),
+                },
             )
         except AskExpired:
             answer = "deny"
@@ -117,6 +121,11 @@ def judge_act(act: AgentAct, inputs: AgentInputs, tree: Path) -> Verdict:
 def _told(act: AgentAct, tree: Path) -> str:
     """The act in one line, as "edit: a.py" or "execute: make"; paths are those of the tree."""
     what = act.command or act.title or ", ".join(act.paths)
-    what = what.replace(f"{tree}{os.sep}", "")
+    what = _shortly(what, tree)
     line = " ".join(what.split())[:_LONGEST_ACT]
     return f"{act.tool}: {line}" if line else act.tool
+
+
+def _shortly(text: str, tree: Path) -> str:
+    """With the tree's own paths as from its root on."""
+    return text.replace(f"{tree}{os.sep}", "")

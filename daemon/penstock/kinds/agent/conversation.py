@@ -18,6 +18,7 @@ from penstock.kinds.agent.failures import AgentRefused, AgentUnfit
 from penstock.kinds.agent.inputs import AgentInputs
 from penstock.kinds.agent.offered import Greeting, PermissionWish
 from penstock.kinds.agent.presets import AgentPreset
+from penstock.kinds.agent.spending import overspent, overspent_together
 from penstock.kinds.agent.transcript import Transcript
 from penstock.kinds.agent.tree import AgentTree
 from penstock.kinds.agent.turns import AgentParting, TurnEnd
@@ -112,14 +113,9 @@ class AgentTalk:
         """End the turn once it costs too much, or does what it should have asked for."""
         if self.over is not None:
             return
-        view, budget = self.run.view, self.inputs.budget
-        tokens = view.tokens_in + view.tokens_out
-        if budget.cost is not None and view.cost > budget.cost:
-            spent = f"the agent spent {view.cost:.4g}, more than {budget.cost:.4g}"
-            self._end_turn(BudgetSpent(spent))
-        elif budget.tokens is not None and tokens > budget.tokens:
-            spent = f"the agent spent {tokens:,} tokens, more than {budget.tokens:,}"
-            self._end_turn(BudgetSpent(spent))
+        of_any = self.run.config.models.run_budget
+        if why := overspent(self.run.view, self.inputs.budget, of_any):
+            self._end_turn(BudgetSpent(why))
         elif self.inputs.strict and self.transcript.unasked:
             why = "the agent did something without asking, and `strict` forbids that"
             self._end_turn(AgentFailed(why))
@@ -135,6 +131,8 @@ class AgentTalk:
         while True:
             await trio.sleep(min(self.inputs.stall / 4, _OVER_SECONDS))
             silent = trio.current_time() - agent.heard_at
+            if self.over is None and (why := await overspent_together(self.run)):
+                self._end_turn(BudgetSpent(why))
             if self.over is not None and silent >= _OVER_SECONDS:
                 raise self.over
             if self.permissions.waiting or silent < self.inputs.stall:
@@ -220,6 +218,8 @@ class AgentTalk:
 
         Raises `over` once it was ended from here, AgentRefused, AgentGone.
         """
+        if why := await overspent_together(self.run):
+            raise BudgetSpent(why)
         failed, turn = DeferredFailure(), DeferredFailure()
         end: TurnEnd | None = None
         with failed:

@@ -99,8 +99,8 @@ async def _tell(run: Run, said: _Said) -> None:
     """What of the repository is not in the copy."""
     if (count := said.one("uncommitted")) not in ("", "0"):
         await run.log(
-            f"{count} files with uncommitted changes are not in the agent's copy"
-            " (`include_uncommitted` takes them)\n"
+            f"{count} uncommitted {'change is' if count == '1' else 'changes are'} not in the"
+            " agent's copy (`include_uncommitted` takes them)\n"
         )
     if said.one("submodules"):
         await run.log("submodules are empty folders in the agent's copy\n")

@@ -41,7 +41,8 @@ else
     git -C "$top" show-ref --verify --quiet "refs/heads/$5" && cannot "make the branch $5: it exists already"
   fi
   rm -rf -- "$tree.part"
-  git clone --quiet --local --no-checkout --template= --no-recurse-submodules -- "$top" "$tree.part" ||
+  # By links where that can be; `--local` would insist on them, and fail between two file systems.
+  git clone --quiet --no-checkout --template= --no-recurse-submodules -- "$top" "$tree.part" ||
     cannot "copy $top"
   git -C "$tree.part" checkout --quiet --detach "$sha" -- || cannot "check out $3"
   if [ "$4" = yes ] && [ "$(git -C "$top" rev-parse --is-bare-repository)" = false ]; then

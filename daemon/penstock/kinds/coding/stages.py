@@ -84,6 +84,8 @@ class Work:
     idle: str = ""
     #: What was corrected, and why.
     corrections: list[str] = field(default_factory=list)
+    #: The code for which a module's tests were written anew, since it stayed as it was.
+    retested: dict[str, str | None] = field(default_factory=dict)
     #: How often each module was written.
     iterations: dict[str, int] = field(default_factory=dict)
 
@@ -107,6 +109,7 @@ class Work:
         shape: Callable[[Mapping[str, Any]], Any],
         check: Check | None = None,
         artifacts: Mapping[str, str] | None = None,
+        temperature: float | None = None,
     ) -> Any:
         """Ask a model as a step: once, whatever happens to the run; what `shape` makes of the answer.
 
@@ -132,6 +135,7 @@ class Work:
                     form=asked.form,
                     name=asked.name,
                     role=asked.role,
+                    temperature=temperature,
                 )
             told = heard if "notes" in inputs else 0
             return {"answer": shape(answer.fields), "heard": told}

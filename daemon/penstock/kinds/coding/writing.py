@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import trio
 
-from penstock.kinds.coding.deciding import Decision
+from penstock.kinds.coding.deciding import Cause, Decision
 from penstock.kinds.coding.modules import Plan, PlannedModule
-from penstock.kinds.coding.proving import import_module, import_name, make_runnable
+from penstock.kinds.coding.proving import (
+    import_module,
+    import_name,
+    make_runnable,
+    same_program,
+)
 from penstock.kinds.coding.stages import Work
 from penstock.kinds.coding.work_tree import plain, show_file
 from penstock.pipeline import (
@@ -23,8 +29,14 @@ from penstock.pipeline import (
     Refused,
 )
 
+#: How tracebacks end, and other runners' lines that say what is wrong.
+_ERROR = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception)\b.*", re.MULTILINE)
+
 #: What a model says of a file that stays as it is.
 UNCHANGED = "unchanged"
+
+#: How freely code is written that was written before, and wrong: it is to be other code.
+ANEW_TEMPERATURE = 0.8
 
 #: Characters of a correction's cause in its event.
 LONGEST_CAUSE = 500
@@ -71,11 +83,11 @@ async def correct(
 ) -> str:
     """Have a model correct one module; what was corrected, and why.
 
-    Tests are written anew, from the task, where the model leaves failing code as it is, and where
-    they say nothing about the code: then they are what is wrong.
+    What says nothing about the code, or stays as it is though the tests fail, is written anew from the
+    task: see `_write_anew`.
     """
     named = next((c.module for c in decision.causes if plan.module(c.module)), "")
-    why = "; ".join(f"{c.kind}: {c.text.strip()}" for c in decision.causes)
+    why = "; ".join(f"{c.kind}: {brief(c)}" for c in decision.causes)
     event = CorrectionStarted(module=named, cause=why[:LONGEST_CAUSE])
     started = await work.history.tell(f"correction {number}", event, cause=cause)
     only_tests = all(c.kind == "tests" for c in decision.causes)
@@ -88,9 +100,9 @@ async def correct(
         texts = await _ask_correction(
             work, plan, module, number, decision, cause or started
         )
-        if only_tests and module.tests and not texts:
-            texts = await _rewrite_tests(
-                work, number, module, decision.problem, started
+        if only_tests and module.tests and not _does_else(work, texts):
+            texts = await _write_anew(
+                work, plan, module, number, decision.problem, started
             )
     await _iterate(work, name, started)
     await _put(work, f"before correcting {number}", texts)
@@ -104,6 +116,70 @@ async def correct(
         code_version=work.version,
     )
     return f"{name}, because of {why}"
+
+
+def brief(cause: Cause) -> str:
+    """A cause as its event tells it: of what tests said how they ended, and the errors."""
+    text = cause.text.strip()
+    if cause.kind != "tests":
+        return text
+    return "; ".join(dict.fromkeys([text.partition("\n")[0], *_ERROR.findall(text)]))
+
+
+def _does_else(work: Work, texts: Mapping[str, str]) -> bool:
+    """Whether any of these texts says other than what stands there, be it in its comments."""
+    return any(
+        not same_program(path, work.tree.files.get(path, ""), text)
+        for path, text in texts.items()
+    )
+
+
+async def _write_anew(
+    work: Work,
+    plan: Plan,
+    module: PlannedModule,
+    number: int,
+    problem: str,
+    started: Recorded,
+) -> dict[str, str]:
+    """Half of a module from the task alone, after a model has left all as it is though the tests fail.
+
+    First its tests, which small models get wrong as often; the code if other tests, of nobody who saw it,
+    condemn it too. It is not shown: what they are shown they repeat.
+    """
+    code = work.tree.files.get(module.path)
+    if work.retested.get(module.name) != code:
+        work.retested[module.name] = code
+        return await _rewrite_tests(work, number, module, problem, started)
+
+    async def make_inputs() -> dict[str, str]:
+        needed = [m for name in module.needs if (m := plan.module(name))]
+        return {
+            "notes": work.notes or "(none)",
+            "plan": plan.described(),
+            "module": _describe(module),
+            "files": await _shown(work, needed) or "(none)",
+            "tests_run_by": " ".join(work.inputs.tests),
+        }
+
+    def shape(fields: Mapping[str, Any]) -> dict[str, str]:
+        return {module.path: plain(fields["code"])}
+
+    def check(fields: Mapping[str, Any]) -> None:
+        if not plain(fields["code"]).strip():
+            raise Refused("code", "the file is empty")
+
+    texts: dict[str, str] = await work.ask(
+        f"code of {module.name} {number}",
+        "WriteModule",
+        make_inputs,
+        current=started,
+        shape=shape,
+        check=check,
+        artifacts={"code": f"v{work.version + 1}/{module.path}"},
+        temperature=ANEW_TEMPERATURE,
+    )
+    return texts
 
 
 async def _choose(
@@ -182,6 +258,8 @@ async def _ask_correction(
             "module": _describe(module),
         }
 
+    # A model that left this code as it was would do so again.
+    again = work.retested.get(module.name, "") == work.tree.files.get(module.path)
     # Failing tests may be wrong themselves, if they are the model's own.
     must_change = any(c.kind == "bug report" for c in decision.causes)
     texts: dict[str, str] = await work.ask(
@@ -193,6 +271,7 @@ async def _ask_correction(
         check=partial(
             _check_correction, work, module, decision, must_change=must_change
         ),
+        temperature=ANEW_TEMPERATURE if again else None,
     )
     return texts
 
