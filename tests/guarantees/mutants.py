@@ -1007,7 +1007,11 @@ TESTED_MUTANTS = (
         "kinds/agent/tree:rescued",
         """
             if not done and not run.comes_back:
-                await _rescue_surely(run, tree, seconds)
+                kept = False
+                with trio.move_on_after(seconds, shield=True):
+                    kept = await _rescue_surely(run, tree)
+                if not kept:
+                    run.keep_workspace()
         """,
         "pass",
         "kinds/agent/test_agent_runs.py::test_a_cancel_ends_the_turn_and_leaves_nothing",

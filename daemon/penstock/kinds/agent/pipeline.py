@@ -249,6 +249,7 @@ class AgentRun:
         told = {"stop_reason": end.stop_reason, "heard": turn.heard, "summary": self.summary}  # fmt: skip
 
         async def noted() -> dict[str, Any]:
+            await trio.lowlevel.checkpoint()
             return told
 
         await self.run.step(f"{_TURN}{turn.number}", noted)
