@@ -68,6 +68,9 @@ def test_verbs_that_read_a_file_say_that_there_is_none(
         done = penstock(daemon, verb)
         assert done.returncode != 0
         assert "of a PostgreSQL, and this reads a file" in done.stderr
+    pruned = penstock(daemon, "prune")
+    assert pruned.returncode == 0
+    assert "in a PostgreSQL, where the daemon itself forgets old runs" in pruned.stderr
     assert "PostgreSQL" in daemon.log.read_text()
 
 

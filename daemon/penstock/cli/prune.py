@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import click
 
 from penstock.cli.options import Finite
-from penstock.cli.output import emit, say
+from penstock.cli.output import emit, say, show_line
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.address import Paths
 from penstock.words.errors import LogInUse, PenstockError, StartRefused
@@ -79,7 +79,13 @@ def prune(
             return await _prune(store, config, paths, seconds, keep)
 
     done = _Done()
-    if config.store is None and paths.database.exists():
+    if config.store is not None:
+        show_line(
+            "penstock: the daemon's log is in a PostgreSQL, where the daemon itself forgets old runs;"
+            " those of logs without a daemon are seen to here",
+            err=True,
+        )
+    elif paths.database.exists():
         with _no_daemon(paths.lock):
             done = run_async(work)
     # A clock that is ahead must not make everything old.

@@ -71,7 +71,7 @@ class Permissions:
 
     async def _answer_to(self, name: str, act: AgentAct) -> Decision:
         within = self.inputs.answer_within
-        paths = [shown_path(path, self.tree) for path in act.paths]
+        paths = list(dict.fromkeys(shown_path(path, self.tree) for path in act.paths))
         self.asked += 1
         try:
             answer = await self.run.ask(
