@@ -26,6 +26,7 @@ from hypothesis import settings
 
 from fakes.free_ports import free_ports as ports_of
 from fakes.model_server import ModelServer, start_model_server
+from fakes.postgres import PostgresServer, open_postgres
 from fakes.real_daemon import RealDaemon, wait_until_answering
 from penstock.testing.virtual_time import deterministic
 from penstock_drills.scratch import open_keeper
@@ -328,6 +329,18 @@ def real_daemon(start_daemon: Callable[..., RealDaemon]) -> RealDaemon:
 
 
 @pytest.fixture(scope="session")
+def postgres(
+    keeper: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgresServer]:
+    """One server for all tests; each has a schema, and so a log, of its own."""
+    with ExitStack() as stack:
+        with for_all_tests():
+            home = tmp_path_factory.mktemp("postgres")
+            server = stack.enter_context(open_postgres(home))
+        yield server
+
+
+@pytest.fixture(scope="session")
 def running_model_server() -> Iterator[ModelServer]:
     with ExitStack() as stack:
         with for_all_tests():
@@ -356,7 +369,9 @@ def ended_together(daemons: list[RealDaemon]) -> Iterator[None]:
 #: Fixtures that listen, as a daemon in this process or as somebody's server.
 LISTENERS = {"daemon", "foreign_daemon", "running_model_server"}
 #: Fixtures that start programs.
-PROGRAMS = {"start_daemon", "real_daemon", "start_mcp_daemon", "busy", "fresh", "node"}
+PROGRAMS = {
+    "start_daemon", "real_daemon", "start_mcp_daemon", "busy", "fresh", "node", "postgres",
+}  # fmt: skip
 
 
 # First, since tests are chosen by their marks.

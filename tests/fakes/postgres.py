@@ -102,6 +102,19 @@ class PostgresServer:
             self._process.wait(PATIENCE)
             self._process = None
 
+    def sessions(self) -> list[int]:
+        """The processes that serve its clients now."""
+        sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        return [pid for (pid,) in self.ask(sql)]
+
+    def copy_to(self, standby: PostgresServer) -> None:
+        """Make another server a standby of this one, which follows it when it is started."""
+        subprocess.run(
+            [self.programs / "pg_basebackup", "-h", self.folder, "-U", "penstock", "-R", "-N",
+             "-c", "fast", "-D", standby.folder / "data"],
+            check=True, env=self.environ, timeout=PATIENCE, **_account(),
+        )  # fmt: skip
+
     def make(self) -> None:
         """Its folder, and the database in it."""
         subprocess.run(
@@ -119,10 +132,11 @@ class PostgresServer:
 
 
 @contextmanager
-def open_postgres(home: Path) -> Iterator[PostgresServer]:
+def open_postgres(home: Path, *, empty: bool = False) -> Iterator[PostgresServer]:
     """A server that is gone with all it had when the block is left. Skips where none is installed.
 
-    `home` is what its programs take for theirs: by that whoever clears up knows them.
+    `home` is what its programs take for theirs: by that whoever clears up knows them. An `empty` one
+    has a folder, and nothing in it.
     """
     programs = find_programs()
     if programs is None:
@@ -135,7 +149,8 @@ def open_postgres(home: Path) -> Iterator[PostgresServer]:
     environ = {"HOME": str(home), "PATH": os.environ["PATH"], "LC_ALL": "C"}
     server = PostgresServer(programs, folder, environ)
     try:
-        server.make()
+        if not empty:
+            server.make()
         yield server
     finally:
         server.stop(signal.SIGQUIT)

@@ -1007,7 +1007,11 @@ TESTED_MUTANTS = (
         "kinds/agent/tree:rescued",
         """
             if not done and not run.comes_back:
-                await _rescue_surely(run, tree, seconds)
+                kept = False
+                with trio.move_on_after(seconds, shield=True):
+                    kept = await _rescue_surely(run, tree)
+                if not kept:
+                    run.keep_workspace()
         """,
         "pass",
         "kinds/agent/test_agent_runs.py::test_a_cancel_ends_the_turn_and_leaves_nothing",
@@ -2261,6 +2265,37 @@ TESTED_MUTANTS = (
         "transaction.set_meta('numbered', highest)",
         "pass",
         "runs/test_selection.py::test_an_imported_log_goes_on_counting",
+    ),
+    TestedMutant(
+        "who waits for a commit that is recalled is not woken",
+        "Recorder._commit",
+        "self._wake(before)",
+        "pass",
+        "log/test_recorder.py::"
+        "test_a_commit_that_is_recalled_is_settled_as_if_its_answer_had_come",
+    ),
+    TestedMutant(
+        "a commit whose answer was lost is taken for undone",
+        "PostgresStore._recall",
+        "done = self._db.changes == made",
+        "done = False",
+        "log/test_postgresql.py::"
+        "test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not[answer]",
+    ),
+    TestedMutant(
+        "a daemon that was replaced goes on writing",
+        "PostgresDb.lock",
+        "self._check_owner()",
+        "pass",
+        "log/test_postgresql.py::test_the_next_life_on_a_box_has_the_log_at_once",
+    ),
+    TestedMutant(
+        "a server that lost what it acknowledged is believed",
+        "PostgresDb.lock",
+        "if found < self.answered: self._tell_lost(self.answered - found)",
+        "pass",
+        "log/test_postgresql.py::"
+        "test_a_server_that_lost_what_it_acknowledged_ends_the_daemon",
     ),
     TestedMutant(
         "a limit of a kind's own runs out while the run is paused",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import pytest
 import trio
 
 from fakes.contract import AnyStore
-from fakes.postgres import PostgresServer, open_postgres
 from fakes.stores import (
     LIFE,
     inline_store,
@@ -47,12 +46,3 @@ async def store(
             yield await stack.enter_async_context(postgres_store(server))
         else:
             yield await stack.enter_async_context(inline_store())
-
-
-@pytest.fixture(scope="session")
-def postgres(
-    keeper: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PostgresServer]:
-    """One server for all tests; each has a schema, and so a log, of its own."""
-    with open_postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server

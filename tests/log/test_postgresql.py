@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import psycopg
 import pytest
@@ -13,11 +16,12 @@ import trio
 
 from fakes.contract import check_log, completed, get, one, types
 from fakes.cores import open_fake_core, request, wait_ended
-from fakes.postgres import PostgresServer
+from fakes.postgres import PostgresServer, open_postgres
 from fakes.stores import append, at, claim, enqueue, start
 from fakes.stores_elsewhere import postgres_store
 from penstock.log.filters import RunFilter
 from penstock.log.postgresql import engine
+from penstock.log.postgresql import store as far_store
 from penstock.log.postgresql.dialect import translate
 from penstock.log.postgresql.schema import VERSION, make_tables
 from penstock.log.postgresql.store import PostgresStore
@@ -32,6 +36,8 @@ from penstock.words.errors import (
 from penstock.words.events import Log
 
 pytestmark = pytest.mark.processes
+
+T = TypeVar("T")
 
 
 # -- the text of statements
@@ -277,7 +283,7 @@ async def test_the_next_life_on_a_box_has_the_log_at_once(
 async def test_another_box_has_the_log_only_when_its_daemon_ended_in_order(
     postgres: PostgresServer,
 ) -> None:
-    """MB-13, and MB-03 as far as it goes: nobody knows here what a box that is gone still executes."""
+    """Law 5: nobody knows here what a box that is gone still executes."""
     schema = postgres.new_schema()
     async with postgres_store(postgres, schema=schema) as store:
         await start(store)
@@ -296,7 +302,7 @@ async def test_another_box_has_the_log_only_when_its_daemon_ended_in_order(
 async def test_a_server_that_lost_what_it_acknowledged_ends_the_daemon(
     postgres: PostgresServer,
 ) -> None:
-    """MB-10: and the log has another epoch from then on."""
+    """MB-10: and the log has another epoch from then on, however little was lost."""
     async with postgres_store(postgres) as store:
         await start(store)
         schema, epoch = store._db.schema, store.epoch
@@ -316,13 +322,114 @@ async def test_a_server_that_lost_what_it_acknowledged_ends_the_daemon(
         assert await second.run("r2") is None
 
 
+async def test_a_standby_that_lagged_and_was_promoted_is_another_epoch(
+    keeper: None, tmp_path: Path
+) -> None:
+    """MB-10: the daemon finds it by two addresses, and ends before it writes a word to it."""
+    with (
+        open_postgres(tmp_path) as primary,
+        open_postgres(tmp_path, empty=True) as standby,
+    ):
+        primary.copy_to(standby)
+        url = f"postgresql://penstock@/penstock?host={primary.folder},{standby.folder}"
+        async with postgres_store(primary, schema="log", url=url) as store:
+            standby.start()
+            await store.commit([enqueue("kept")])
+            await _until(
+                lambda: standby.ask("SELECT count(*) FROM log.events") == [(1,)]
+            )
+            standby.stop()
+            await store.commit([enqueue("lost")])
+            primary.stop(signal.SIGQUIT)
+            standby.start()
+            assert standby.ask("SELECT pg_promote()") == [(True,)]
+            # Once for the connection that is gone, as at any restart.
+            with pytest.raises(StoreAway):
+                await store.commit([enqueue("next")])
+            with pytest.raises(StoreBroken, match="lost 1 commits"):
+                await store.commit([enqueue("next")])
+            epoch = store.epoch
+        async with postgres_store(
+            primary, schema="log", url=url, life="life-2"
+        ) as second:
+            assert second.epoch != epoch
+            assert [r.run_id for r in await second.runs(RunFilter())] == ["kept"]
+            await check_log(second)
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    with trio.fail_after(30):
+        while not holds():  # noqa: ASYNC110  (another process tells nothing)
+            await trio.sleep(0.05)
+
+
+async def test_a_server_that_takes_calls_and_answers_none_is_given_up(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MB-06: reads and commits have a deadline of the daemon's own; afterwards all goes on."""
+    monkeypatch.setattr(far_store, "CALL_SECONDS", 1.0)
+    async with postgres_store(postgres) as store:
+        row = await start(store)
+        await store.read_all()
+        stopped = postgres.sessions()
+        assert len(stopped) >= 2
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable):
+                await store.commit([append("r1", Log(text="x"), fence=row.fence)])
+            facts = await _patiently(store.read_all)
+            assert [fact.type for fact in facts] == ["run.queued", "run.started"]
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        said = append("r1", Log(text="y"), fence=row.fence)
+        await _patiently(partial(store.commit, [said]))
+        await check_log(store)
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """What it gives, however often the server must be asked."""
+    with trio.fail_after(60):
+        while True:
+            try:
+                return await call()
+            except StoreUnavailable:
+                await trio.sleep(0.05)
+
+
+async def test_a_daemon_that_is_stopped_within_a_turn_loses_it(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RS-03: the server ends its session, so the next life can have the log; what it began is undone."""
+    monkeypatch.setattr(engine, "IDLE_SECONDS", 1)
+    async with postgres_store(postgres) as store:
+        await start(store)
+        schema, seen = store._db.schema, len(await store.read_all())
+        store._db.lock()
+        store._db.execute("DELETE FROM events")
+        with trio.fail_after(30):
+            while True:
+                try:
+                    async with postgres_store(
+                        postgres, schema=schema, life="life-2"
+                    ) as second:
+                        assert len(await second.read_all()) == seen
+                        break
+                except StartRefused:
+                    await trio.sleep(0.1)
+        with pytest.raises((psycopg.Error, StoreBroken)):
+            store._db.save()
+        store._db.rollback()
+
+
 # -- what a start refuses, and what ends a daemon
 
 
 async def test_a_schema_of_a_newer_release_is_left_as_it_is(
     postgres: PostgresServer,
 ) -> None:
-    """MB-14"""
+    """ST-12"""
     async with postgres_store(postgres) as store:
         schema = store._db.schema
     postgres.ask(f"UPDATE {schema}.log SET version = {VERSION + 1}")

@@ -293,11 +293,12 @@ async def test_a_commit_that_is_recalled_is_settled_as_if_its_answer_had_come(
     rec = recorder(store, witness)
     first, second = append(), append()
     async with open_recorder(rec, drain_seconds=5):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(rec.record, first)
-            await trio.sleep(0.01)
-            witness.wants_claim = False
-            nursery.start_soon(rec.record, second)
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(rec.record, first)
+                await trio.sleep(0.01)
+                witness.wants_claim = False
+                nursery.start_soon(rec.record, second)
     assert [[type(w) for w in batch] for batch in store.batches] == [
         [Append, Claim],
         [Append],

@@ -44,7 +44,7 @@ class UsersTree:
 
     def patch_between(self, base: str, head: str) -> bytes:
         """The way from one commit to another, exact. PenstockError if git cannot tell it."""
-        words = ("diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", base, head)  # fmt: skip
+        words = ("diff", "--binary", "--full-index", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv", base, head)  # fmt: skip
         return self._done(*words)
 
     def changed(self, paths: Sequence[str]) -> list[str]:

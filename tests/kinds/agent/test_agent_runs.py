@@ -226,6 +226,35 @@ async def test_a_restart_goes_on_with_the_session_and_the_same_question(
     assert prompt["prompt"][0]["text"].startswith("You were interrupted.")
 
 
+async def test_a_restart_after_the_last_turn_starts_no_agent(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-04: its work is made a branch, and what it said is in the result."""
+    processes = AgentProcesses(stubborn=True)
+    async with open_memory_store() as store:
+        async with open_agents(tmp_path, processes, store=store) as core:
+            run_id = await core.submit("agent", task("echo"))
+            await trio.sleep(2)
+            assert "turn 1" in (await core.view(run_id)).steps
+        async with open_agents(tmp_path, store=store, life="life-2") as core:
+            result = await ended_well(core, run_id)
+            assert processes_of(core).agents == []
+    assert (result["turns"], result["summary"]) == (1, "you said: Write f.txt")
+    assert result["branch"] == f"penstock/{run_id}"
+
+
+@pytest.mark.parametrize(("scenario", "told"), [("refusal", "refused to do it"), ("cancelled", "gave the turn up")])  # fmt: skip
+async def test_a_turn_that_the_agent_refuses_or_gives_up_fails_its_run(
+    scenario: str, told: str, autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-08"""
+    async with open_agents(tmp_path) as core:
+        inputs = {**task("stop"), "prompt": scenario}
+        view = await ended_badly(core, await core.submit("agent", inputs))
+    assert told in (view.error or "")
+    assert not [name for name in view.steps if name.startswith("turn")]
+
+
 @pytest.mark.parametrize(
     ("scenario", "asked"),
     [
@@ -488,15 +517,19 @@ async def test_no_more_are_alive_than_may_be(
         runs = [await core.submit("agent", task("edit")) for _ in range(4)]
         await trio.sleep(5)
         assert len(processes.agents) == 2
-        first = await core.wait_asked(runs[0])
-        await core.answer(runs[0], first.name, "allow")
-        await core.wait_ended(runs[0])
+        views = [await core.view(run_id) for run_id in runs]
+        alive = [view.run_id for view in views if view.asks]
+        assert len(alive) == 2
+        first = await core.wait_asked(alive[0])
+        await core.answer(alive[0], first.name, "allow")
+        await core.wait_ended(alive[0])
         await trio.sleep(1)
         assert len(processes.agents) == 3
-        for run_id in runs[1:]:
+        runs.remove(alive[0])
+        for run_id in runs:
             ask = await core.wait_asked(run_id)
             await core.answer(run_id, ask.name, "allow")
-        for run_id in runs[1:]:
+        for run_id in runs:
             assert (await core.wait_ended(run_id)).state == "completed"
 
 

@@ -59,6 +59,7 @@ class AgentQuota:
             )
 
         async def noted() -> dict[str, str]:
+            await trio.lowlevel.checkpoint()
             return {"from": now.isoformat(), "until": until.isoformat(), "said": said}
 
         await self.run.step(f"{_STEP}{len(before) + 1}", noted)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import trio
+
 from penstock.kinds.agent.inputs import AgentInputs
 from penstock.kinds.agent.offered import PermissionWish
 from penstock.kinds.agent.permissions import (
@@ -89,6 +91,7 @@ class Permissions:
         verdict: Decision = "allow" if answer == "allow" else "deny"
 
         async def use() -> str:
+            await trio.lowlevel.checkpoint()
             return verdict
 
         await self.run.step(name, use)

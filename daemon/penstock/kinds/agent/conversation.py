@@ -162,6 +162,7 @@ class AgentTalk:
         session = agent.session.id
 
         async def noted() -> dict[str, str]:
+            await trio.lowlevel.checkpoint()
             return {"session": session, "agent": greeting.name, "version": greeting.version}  # fmt: skip
 
         if not resumed:
@@ -202,12 +203,15 @@ class AgentTalk:
         if self.inputs.mode is not None:
             await agent.choose("mode", self.inputs.mode)
         elif self.preset.mode:
-            try:
+            stubborn = DeferredFailure()
+            with stubborn:
                 await agent.choose("mode", self.preset.mode)
-            except AgentUnfit as unfit:
-                await self.run.log(f"{self.preset.name} may not ask: {unfit}\n")
-                if self.inputs.strict:
-                    raise
+            if not isinstance(stubborn.error, AgentUnfit) or self.inputs.strict:
+                stubborn.reraise()
+            else:
+                await self.run.log(
+                    f"{self.preset.name} may not ask: {stubborn.error}\n"
+                )
         if self.inputs.model is not None:
             await agent.choose("model", self.inputs.model)
 
@@ -231,7 +235,8 @@ class AgentTalk:
                         end = await agent.prompt(text, patience=self.patience)
                 finally:
                     nursery.cancel_scope.cancel(reason="the turn is over")
-                    await self._finish(agent, end)
+                    with trio.move_on_after(LAST_SECONDS, shield=True):
+                        await self._finish(agent, end)
         if self.over is not None:
             raise self.over
         turn.reraise()
@@ -245,10 +250,9 @@ class AgentTalk:
             self.transcript.end_turn(end.result)
         else:
             self.transcript.close()
-        with trio.move_on_after(LAST_SECONDS, shield=True):
-            await self.flush()
-            if agent.parting is not None:
-                await self.run.log(_told_parting(agent.parting))
+        await self.flush()
+        if agent.parting is not None:
+            await self.run.log(_told_parting(agent.parting))
 
 
 def _told_parting(parting: AgentParting) -> str:

@@ -89,6 +89,9 @@ class AgentRun:
     async def work(self) -> None:
         """Have everything done that was asked for, however many lives it takes."""
         while True:
+            if await self._next_turn(interrupted=False) is None:
+                # A restart came after the last turn.
+                return
             await self.quota.wait_open()
             failed = DeferredFailure()
             talk = self._converse()
@@ -239,16 +242,17 @@ class AgentRun:
         await talk.permissions.withdraw("the agent's turn is over")
         self.summary = talk.transcript.text[-_LONGEST_SUMMARY:]
         self.stop_reason = end.stop_reason
+        if end.stop_reason in ("refusal", "cancelled"):
+            how = {"refusal": "refused to do it", "cancelled": "gave the turn up"}
+            raise AgentFailed(f"{self.preset.name} {how[end.stop_reason]}: {self.summary[-500:]}")  # fmt: skip
         self.broken = 0
         told = {"stop_reason": end.stop_reason, "heard": turn.heard, "summary": self.summary}  # fmt: skip
 
         async def noted() -> dict[str, Any]:
+            await trio.lowlevel.checkpoint()
             return told
 
         await self.run.step(f"{_TURN}{turn.number}", noted)
-        if end.stop_reason in ("refusal", "cancelled"):
-            how = {"refusal": "refused to do it", "cancelled": "gave the turn up"}
-            raise AgentFailed(f"{self.preset.name} {how[end.stop_reason]}: {self.summary[-500:]}")  # fmt: skip
 
     async def _next_turn(self, *, interrupted: bool) -> AgentTurn | None:
         """The task first, then what people said since; None: all is said."""

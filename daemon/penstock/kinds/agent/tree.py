@@ -17,7 +17,12 @@ import trio
 from penstock.kinds.agent import tree_scripts
 from penstock.kinds.agent.inputs import AgentInputs
 from penstock.kinds.git import git_script_environment
-from penstock.pipeline import Run, SourceUnusable, run_in_thread
+from penstock.pipeline import (
+    DeferredFailure,
+    Run,
+    SourceUnusable,
+    run_in_thread,
+)
 
 #: Where the work of a run is found that did not come to its end.
 RESCUE_REF = "refs/penstock/{run_id}"
@@ -80,6 +85,7 @@ async def open_tree(run: Run, inputs: AgentInputs) -> AgentTree:
     await _tell(run, said)
 
     async def first_base() -> str:
+        await trio.lowlevel.checkpoint()
         return said.one("head")
 
     base = str(await run.step("base", first_base))
@@ -201,22 +207,23 @@ async def rescued(run: Run, tree: AgentTree, seconds: float) -> AsyncIterator[No
         done = True
     finally:
         if not done and not run.comes_back:
-            await _rescue_surely(run, tree, seconds)
+            kept = False
+            with trio.move_on_after(seconds, shield=True):
+                kept = await _rescue_surely(run, tree)
+            if not kept:
+                run.keep_workspace()
 
 
-async def _rescue_surely(run: Run, tree: AgentTree, seconds: float) -> None:
-    kept = False
-    with trio.move_on_after(seconds, shield=True):
-        try:
-            await rescue(run, tree)
-            kept = True
-        except SourceUnusable as error:
-            await run.log(f"{error}\n")
-            run.keep_workspace()
-            await run.log(f"so the work stays in {tree.root}\n")
-            kept = True
-    if not kept:
-        run.keep_workspace()
+async def _rescue_surely(run: Run, tree: AgentTree) -> bool:
+    """Keep the work elsewhere; False, and the log says so, if it is in its folder alone."""
+    failed = DeferredFailure()
+    with failed:
+        await rescue(run, tree)
+    if not isinstance(failed.error, SourceUnusable):
+        failed.reraise()
+        return True
+    await run.log(f"{failed.error}\nso the work stays in {tree.root}\n")
+    return False
 
 
 async def read_patch(run: Run, tree: AgentTree, head: str) -> str | None:
@@ -232,6 +239,7 @@ async def read_patch(run: Run, tree: AgentTree, head: str) -> str | None:
         patch = bytearray()
 
         async def take(data: bytes, patch: bytearray = patch) -> None:
+            await trio.lowlevel.checkpoint()
             if len(patch) <= LARGEST_PATCH:
                 patch.extend(data)
 

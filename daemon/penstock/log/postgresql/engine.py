@@ -178,18 +178,18 @@ class PostgresDb:
         names = ("head", "floor", "numbered", "epoch", "changes", "owner", "box")
         self._row = dict(zip(names, columns, strict=True))
         self._new, self._wrote = {}, False
-        if self._row["owner"] != self._life:
-            other = (
-                f"{self._row['box']} ({self._row['owner']})"
-                if self._row["owner"]
-                else "nobody"
-            )
-            raise StoreBroken(f"the log is not this daemon's any more, but of {other}")
+        self._check_owner()
         found, known = self._row["changes"], self.changes
         if found < self.answered:
             self._tell_lost(self.answered - found)
         self.changes = self.answered = found
         return bool(found == known)
+
+    def _check_owner(self) -> None:
+        owner, box = self._row["owner"], self._row["box"]
+        if owner != self._life:
+            other = f"{box} ({owner})" if owner else "nobody"
+            raise StoreBroken(f"the log is not this daemon's any more, but of {other}")
 
     def _tell_lost(self, count: int) -> NoReturn:
         """The server is one that never had them: places in the log do not name what they named."""

@@ -71,7 +71,10 @@ def open_log(db: PostgresDb, owner: Owner, where: str) -> None:
 
 def tell(error: psycopg.Error) -> str:
     """A server's words in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    said = " ".join(str(error).split()) or type(error).__name__
+    if "unsupported startup parameter" in said:
+        said += " (if that is pgbouncer: name the server itself, since a log needs sessions of its own)"
+    return said
 
 
 def _check_server(db: PostgresDb, where: str) -> None:

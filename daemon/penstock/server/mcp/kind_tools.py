@@ -23,6 +23,9 @@ LARGEST_SCHEMA = 3_500
 #: Bytes of the tools of all kinds: a model reads all tools with every request. What finds no room
 #: here is started with `start_run`.
 ALL_SCHEMAS = 4_000
+#: Kinds that have none of these: tasks have `start_coding_task`, and the inputs of coding agents would take
+#: the room of all others, so that they are started with `start_run`.
+WITHOUT_TOOL = frozenset({TASK_KIND, "agent"})
 #: Characters of a name: hosts put their own before it, and models' makers take 64.
 LONGEST_TOOL_NAME = 40
 
@@ -100,8 +103,7 @@ def kind_tools(kinds: Iterable[Kind]) -> list[KindTool]:
     names, left = set[str](), ALL_SCHEMAS
     tools = []
     for kind in sorted(kinds, key=lambda kind: (kind.name != "command", kind.name)):
-        # Tasks have a tool of their own, `start_coding_task`.
-        tool = None if kind.name == TASK_KIND else _tool(kind)
+        tool = None if kind.name in WITHOUT_TOOL else _tool(kind)
         size = 0 if tool is None else len(json.dumps(tool.schema)) + len(kind.summary)
         if tool is None or tool.name in names or size > min(left, LARGEST_SCHEMA):
             continue
