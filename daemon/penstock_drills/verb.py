@@ -124,6 +124,30 @@ def crash(
     tell(tally, "CRASH", as_json, only="kills")
 
 
+@drill.command()
+@click.option(
+    "--count", type=click.IntRange(min=1), help="So many rounds.  [default: 40 s]"
+)
+@seed_option
+@click.option(
+    "--from",
+    "first",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Begin with this round.",
+)
+@state_option
+@json_option
+def agents(count: int | None, seed: int | None, first: int, as_json: bool, state: Any) -> None:  # fmt: skip
+    """Runs of agents: cancelled in each phase; agent and daemon killed with questions open."""
+    from penstock_drills.agent_lives import drill_agents
+
+    tally = _seeded("agents", seed, state, first)
+    seconds = SHORT_SECONDS if count is None else None
+    drill_agents(tally, count=count, seconds=seconds, state=state)
+    tell(tally, "AGENTS", as_json, only="rounds")
+
+
 drill.add_command(cancel)
 drill.add_command(slow_client)
 

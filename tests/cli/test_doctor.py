@@ -9,12 +9,14 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from fakes import scripted_agent
 from fakes.first_release import make_first_log
 from fakes.penstock_command import Penstock
 from fakes.real_daemon import RealDaemon
@@ -272,3 +274,25 @@ def test_a_daemon_that_is_too_busy_to_be_asked_is_told(
             found = look()["models"]
     assert found["state"] == "failure"
     assert "does not answer" in found["found"]
+
+
+def test_an_agent_that_is_installed_must_answer_and_let_you_in(
+    look: Look, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ER-01 AG-01: one that does not is told with the command that logs in, or what else would help."""
+    program = tmp_path / "goose"
+    script = f"exec {sys.executable} {scripted_agent.__file__}"
+    program.write_text(f"#!/bin/sh\n{script} edit\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert look()["agent"] == {
+        "check": "agent", "state": "ok", "found": "goose answers, and lets you in", "fix": ""
+    }  # fmt: skip
+    program.write_text(f"#!/bin/sh\n{script} auth\n")
+    told = look()["agent"]
+    assert (told["state"], told["fix"]) == ("warning", "`goose configure`")
+    program.unlink()
+    assert look()["agents"]["found"] == "none installed"
+    config.write_text(f"{config.read_text()}[agents.mine]\ncommand = ['not-there']\n")
+    told = look()["agent"]
+    assert (told["state"], told["found"]) == ("warning", "mine: not installed")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fakes.lengths import length
+from penstock_drills.acting_agent import PHASES
 from penstock_drills.escapes import judge
 from penstock_drills.listeners import Listener
 
@@ -37,6 +38,15 @@ def test_a_killed_daemon_loses_nothing_that_it_acknowledged() -> None:
     assert (code, told["failures"]) == (0, []), said
     assert told["done"]["kills"] == 2
     assert told["done"]["accepted runs"] > 0
+
+
+@pytest.mark.slow
+def test_agents_are_answered_once_whoever_is_killed() -> None:
+    """AG-06 CN-01: and cancelled in each phase nothing of them is left."""
+    code, told, said = _drill("agents", "--count", "1", "--seed", "7")
+    assert (code, told["failures"]) == (0, []), said
+    assert (told["done"]["answers"], told["done"]["kills"]) == (3, 2)
+    assert {f"cancelled: {phase}" for phase in PHASES} <= told["done"].keys()
 
 
 @pytest.mark.slow

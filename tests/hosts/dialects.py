@@ -17,11 +17,32 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Conversation:
-    """What a host sent its model: the tools it offers, by name, and what earlier calls gave."""
+    """What a host sent its model: the tools it offers, by name, and what was said before."""
 
     tools: Mapping[str, str]
-    #: The text of each result, in order.
-    results: tuple[str, ...]
+    #: What people said and what calls gave, in order.
+    turns: tuple[Said | Given, ...]
+    #: All text of the request.
+    told: str = ""
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The text of each result, in order."""
+        return tuple(turn.text for turn in self.turns if isinstance(turn, Given))
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a person said, or the host in their name."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a call gave."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -37,6 +58,14 @@ class Call:
 
     tool: str
     arguments: Json
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """No answer, as servers give none once a quota is used up."""
+
+    status: int
+    body: Json
 
 
 Event = tuple[str, Json]
@@ -63,17 +92,17 @@ class AnthropicMessages:
     """`POST /v1/messages`: Claude Code."""
 
     def read(self, body: Json) -> Conversation:
-        parts = [
-            part
-            for message in body["messages"]
-            if isinstance(message["content"], list)
-            for part in message["content"]
-        ]
-        results = [p for p in parts if p["type"] == "tool_result"]
-        return Conversation(
-            {t["name"]: t.get("description", "") for t in body.get("tools", [])},
-            tuple(texts_in(result.get("content")) for result in results),
-        )
+        turns: list[Said | Given] = []
+        for message in body["messages"]:
+            content = message["content"]
+            parts = [{"type": "text", "text": content}] if isinstance(content, str) else content  # fmt: skip
+            for part in parts:
+                if part["type"] == "tool_result":
+                    turns.append(Given(texts_in(part.get("content"))))
+                elif message["role"] == "user" and part["type"] == "text":
+                    turns.append(Said(part["text"]))
+        tools = {t["name"]: t.get("description", "") for t in body.get("tools", [])}
+        return Conversation(tools, tuple(turns), texts_in(body))
 
     def events(self, action: Say | Call) -> Iterator[Event]:
         number = next(_numbers)
@@ -111,8 +140,13 @@ class OpenAIResponses:
                     tools[name] = one.get("description", "")
             elif tool["type"] == "function":
                 tools[tool["name"]] = tool.get("description", "")
-        outputs = [i for i in body["input"] if i.get("type") == "function_call_output"]
-        return Conversation(tools, tuple(texts_in(o["output"]) for o in outputs))
+        turns: list[Said | Given] = []
+        for item in body["input"]:
+            if item.get("type") == "function_call_output":
+                turns.append(Given(texts_in(item["output"])))
+            elif item.get("role") == "user":
+                turns.append(Said(texts_in(item.get("content"))))
+        return Conversation(tools, tuple(turns), texts_in(body))
 
     def events(self, action: Say | Call) -> Iterator[Event]:
         number = next(_numbers)
@@ -141,11 +175,13 @@ class OpenAIChat:
 
     def read(self, body: Json) -> Conversation:
         functions = [tool["function"] for tool in body.get("tools", [])]
-        results = [m for m in body["messages"] if m["role"] == "tool"]
-        return Conversation(
-            {f["name"]: f.get("description", "") for f in functions},
-            tuple(texts_in(result["content"]) for result in results),
-        )
+        turns = tuple(
+            Given(texts_in(m["content"])) if m["role"] == "tool" else Said(texts_in(m["content"]))
+            for m in body["messages"]
+            if m["role"] in ("tool", "user")
+        )  # fmt: skip
+        tools = {f["name"]: f.get("description", "") for f in functions}
+        return Conversation(tools, turns, texts_in(body))
 
     def events(self, action: Say | Call) -> Iterator[Event]:
         number = next(_numbers)
@@ -175,11 +211,12 @@ class GeminiContent:
             for one in tool.get("functionDeclarations", [])
         ]
         parts = [part for content in body["contents"] for part in content["parts"]]
-        results = [p["functionResponse"] for p in parts if "functionResponse" in p]
-        return Conversation(
-            {one["name"]: one.get("description", "") for one in declared},
-            tuple(texts_in(result["response"]) for result in results),
-        )
+        turns = tuple(
+            Given(texts_in(p["functionResponse"]["response"])) if "functionResponse" in p else Said(texts_in(p.get("text")))
+            for p in parts
+        )  # fmt: skip
+        tools = {one["name"]: one.get("description", "") for one in declared}
+        return Conversation(tools, turns, texts_in(body))
 
     def events(self, action: Say | Call) -> Iterator[Event]:
         number = next(_numbers)

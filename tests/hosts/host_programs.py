@@ -88,7 +88,8 @@ def _prepare_codex(home: Path, url: str) -> None:
         f'[model_providers.scripted]\nname = "scripted"\nbase_url = "{url}/v1"\n'
         'env_key = "SCRIPTED_KEY"\nwire_api = "responses"\n[analytics]\nenabled = false\n'
     )
-    file.write_text(mine + file.read_text())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(mine + (file.read_text() if file.exists() else ""))
 
 
 def _opencode(_url: str) -> dict[str, str]:
@@ -97,7 +98,8 @@ def _opencode(_url: str) -> dict[str, str]:
 
 def _prepare_opencode(home: Path, url: str) -> None:
     file = home / ".config" / "opencode" / "opencode.json"
-    document = json.loads(file.read_text())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    document = json.loads(file.read_text()) if file.exists() else {}
     options = {"baseURL": f"{url}/v1", "apiKey": KEY}
     provider = {"npm": "@ai-sdk/openai-compatible", "name": "scripted", "options": options,
                 "models": {"scripted": {"name": "scripted"}}}  # fmt: skip

@@ -9,12 +9,22 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from hosts.dialects import DIALECTS, Call, Conversation, Dialect, Json, Say
+from hosts.dialects import (
+    DIALECTS,
+    Call,
+    Conversation,
+    Dialect,
+    Json,
+    Refuse,
+    Say,
+)
+
+Model = TypeVar("Model", bound="Answering")
 
 #: What a step does with the results before it: a tool's own name and its arguments.
 Step = Callable[[Sequence[str]], tuple[str, Json]]
@@ -22,6 +32,16 @@ Step = Callable[[Sequence[str]], tuple[str, Json]]
 #: What the model says when it has gone through its script, and when it has nothing to work with.
 FINISHED = "that was the script"
 NO_TOOLS = "there are no tools for it"
+
+
+class Answering(Protocol):
+    """A model: what it says, and where it is."""
+
+    port: int
+    #: Requests that it did not understand.
+    unknown: list[str]
+
+    def answer(self, conversation: Conversation) -> Say | Call | Refuse: ...
 
 
 @dataclass
@@ -82,7 +102,7 @@ def own_name(offered: str) -> str | None:
 
 
 @contextmanager
-def open_scripted_model(model: ScriptedModel) -> Iterator[ScriptedModel]:
+def open_scripted_model(model: Model) -> Iterator[Model]:
     """The model behind a port of loopback."""
 
     class Handler(Answers):
@@ -104,7 +124,7 @@ def open_scripted_model(model: ScriptedModel) -> Iterator[ScriptedModel]:
 class Answers(BaseHTTPRequestHandler):
     """HTTP around a scripted model."""
 
-    scripted: ScriptedModel
+    scripted: Answering
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -120,7 +140,9 @@ class Answers(BaseHTTPRequestHandler):
             return
         for part, dialect in DIALECTS.items():
             if path.endswith(part):
-                self.send_answer(dialect, body)
+                # A host that was ended hears no answer.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    self.send_answer(dialect, body)
                 return
         if path.endswith(":generateContent"):
             # Gemini CLI asks which model to take.
@@ -133,6 +155,9 @@ class Answers(BaseHTTPRequestHandler):
 
     def send_answer(self, dialect: Dialect, body: Json) -> None:
         action = self.scripted.answer(dialect.read(body))
+        if isinstance(action, Refuse):
+            self.send_json(action.body, action.status)
+            return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
@@ -144,9 +169,9 @@ class Answers(BaseHTTPRequestHandler):
             self.wfile.write(b"data: [DONE]\n\n")
         self.close_connection = True
 
-    def send_json(self, told: Any) -> None:
+    def send_json(self, told: Any, status: int = 200) -> None:
         data = json.dumps(told).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

@@ -8,7 +8,7 @@ from itertools import chain
 
 import click
 
-from penstock.cli import checks, daemon_checks
+from penstock.cli import agent_checks, checks, daemon_checks
 from penstock.cli.checks import Box, CheckResult, Findings
 from penstock.cli.output import Word, emit, show_line
 from penstock.cli.session import Session, json_option, pass_session, read_pid
@@ -27,6 +27,7 @@ CHECKS: tuple[Callable[[Box], Findings], ...] = (
     daemon_checks.check_log,
     daemon_checks.check_containment,
     daemon_checks.check_models,
+    agent_checks.check_agents,
     checks.check_git,
     checks.check_disk,
     checks.check_clock,

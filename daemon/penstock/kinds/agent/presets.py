@@ -50,7 +50,7 @@ PRESETS_OF_AGENTS: Mapping[str, AgentPreset] = {
     preset.name: preset
     for preset in (
         AgentPreset(
-            "claude", ("claude-agent-acp",), "@agentclientprotocol/claude-agent-acp", "0.49.0",
+            "claude", ("claude-agent-acp",), "@agentclientprotocol/claude-agent-acp", "0.101.0",
             node=22, mode="default", login="claude /login",
         ),
         # Never its mode `agent`, in which a model of its own judges for the user.
