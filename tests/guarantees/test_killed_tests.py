@@ -6,11 +6,16 @@ Whether it does is seen in an enclosure, whose first process every orphan comes 
 from __future__ import annotations
 
 import json
+import os
+import select
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from guarantees.warm_python import open_warm_python
 
 pytestmark = pytest.mark.alone
 
@@ -38,3 +43,31 @@ def test_killed_tests_leave_no_process_behind(word: str, tests: str) -> None:
         pytest.skip(done.stdout.strip())
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"kind": word, "left": []}
+
+
+@pytest.mark.parametrize("how", ["killed", "nobody asks"])
+def test_a_planted_bug_that_loops_ends_with_who_planted_it(
+    how: str, tmp_path: Path
+) -> None:
+    """QA-02: it has a session of its own, which no signal to pytest's own group reaches."""
+    told, program = tmp_path / "pid", tmp_path / "loops.py"
+    os.mkfifo(told)
+    program.write_text(
+        f"import os, signal\nopen({str(told)!r}, 'w').write(str(os.getpid()))\nsignal.pause()\n"
+    )
+    with (
+        open_warm_python() as python,
+        ThreadPoolExecutor(1) as asking,
+    ):
+        asked = asking.submit(python.run, tmp_path, [str(program)], tmp_path, 300)
+        handle = os.pidfd_open(int(told.read_text()))
+        assert python.process.stdin is not None
+        if how == "killed":
+            python.process.kill()
+        else:
+            python.process.stdin.close()
+        ended, _, _ = select.select([handle], [], [], 60)
+        os.close(handle)
+        assert ended, "it still loops"
+        with pytest.raises((json.JSONDecodeError, TimeoutError)):
+            asked.result(60)

@@ -5,6 +5,7 @@ Of the second that a pytest of one test takes, more than half goes into importin
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import json
@@ -27,6 +28,9 @@ IMPORTED = (
     "_pytest.threadexception", "_pytest.unraisableexception", "anyio", "asyncio", "click.testing", "httpx",
     "hypercorn.trio", "hypothesis.strategies", "pydantic", "pytest", "quart_trio", "sqlite3", "trio.testing",
 )  # fmt: skip
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -78,10 +82,19 @@ def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         sys.stdout.flush()
+        warm = os.getpid()
         if (pid := os.fork()) == 0:
+            _end_with(warm)
             _become(asked)
             return
         print(json.dumps(_wait(pid, asked["seconds"])), flush=True)
+
+
+def _end_with(parent: int) -> None:
+    """Whatever ends this one's parent ends it too: a planted bug may well loop for ever."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _become(asked: dict[str, Any]) -> None:
@@ -108,9 +121,13 @@ def _become(asked: dict[str, Any]) -> None:
 
 
 def _wait(pid: int, seconds: float) -> int | None:
-    """Its exit status, negative for a signal; None if it had to be killed after `seconds`."""
+    """Its exit status, negative for a signal; None if it had to be killed after `seconds`.
+
+    It is killed at once when nobody waits for the answer any more, which is the end of stdin.
+    """
     handle = os.pidfd_open(pid)
-    ended, _, _ = select.select([handle], [], [], seconds)
+    readable, _, _ = select.select([handle, sys.stdin], [], [], seconds)
+    ended = handle in readable
     os.close(handle)
     if not ended:
         with suppress(ProcessLookupError):
