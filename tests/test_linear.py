@@ -98,7 +98,8 @@ SHAPES = {
     "returns in a long line": fill("\r\x1b[31mx", "x" * 4096),
     "erased lines": fill("xx\ry\x1b[Kz", "x" * 4096),
     "hunks": fill("@@ -1 +1 @@\n-a\n+b\n"),
-    "heads of files": fill("--- a\n+++ b\n"),
+    # With names of two words: else it is Python, whose tree has a node for every other character.
+    "heads of files": fill("--- a b\n+++ c d\n"),
     "rows of tables": fill("| **a** | `b` |\n"),
     "erased whole": fill("\x1b[2Kx", "x" * 4096),
 }  # fmt: skip
