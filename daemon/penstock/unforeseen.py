@@ -35,15 +35,25 @@ def open_streams() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, flags), True)
     codecs.register_error(ESCAPES, _as_escapes)
-    sys.stdin = _open_anew(
-        sys.stdin, io.BufferedReader(PatientFile(0, "r", closefd=False))
-    )
+    if _is_over(sys.stdin, 0):
+        sys.stdin = _open_anew(
+            sys.stdin, io.BufferedReader(PatientFile(0, "r", closefd=False))
+        )
     sys.stdout = _open_anew(
         sys.stdout, io.BufferedWriter(_Stdout(1, "w", closefd=False)), ESCAPES
     )
-    sys.stderr = _open_anew(
-        sys.stderr, io.BufferedWriter(PatientFile(2, "w", closefd=False)), ESCAPES
-    )
+    if _is_over(sys.stderr, 2):
+        sys.stderr = _open_anew(
+            sys.stderr, io.BufferedWriter(PatientFile(2, "w", closefd=False)), ESCAPES
+        )
+
+
+def _is_over(stream: Any, descriptor: int) -> bool:
+    """Whether a stream is Python's own; whoever put another one in its place goes on with that."""
+    try:
+        return stream is None or stream.fileno() == descriptor
+    except (OSError, ValueError):
+        return False
 
 
 def _open_anew(before: Any, buffer: Any, errors: str = "") -> io.TextIOWrapper:
