@@ -372,7 +372,7 @@ def _import_postgresql() -> tuple[
     except ImportError as error:
         raise StartRefused(
             f"`store` is PostgreSQL, and psycopg cannot be used ({error}); install"
-            " `penstock[postgresql]`, and libpq (Debian: libpq5) or `psycopg[binary]`"
+            " `penstock[postgresql]`"
         ) from None
     return open_postgresql, this_box
 
