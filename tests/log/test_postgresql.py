@@ -336,6 +336,9 @@ async def test_a_standby_that_lagged_and_was_promoted_is_another_epoch(
             standby.start()
             await store.commit([enqueue("kept")])
             await _until(
+                lambda: standby.ask("SELECT to_regclass('log.events')") != [(None,)]
+            )
+            await _until(
                 lambda: standby.ask("SELECT count(*) FROM log.events") == [(1,)]
             )
             standby.stop()
