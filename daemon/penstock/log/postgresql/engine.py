@@ -153,11 +153,21 @@ class PostgresDb:
         self.execute("BEGIN")
 
     def try_claim(self) -> bool:
-        """Whether this session is the one that writes: the server gives that back with the session."""
-        sql = "SELECT pg_try_advisory_lock(hashtext('penstock'), hashtext(?))"
-        (held,) = self.execute(sql, (self.schema,)).fetchone()
-        self._claimed = self._connection if held else None
-        return bool(held)
+        """Whether this session is the one that writes: the server gives that back with the session.
+
+        Waits a second for it, since a client hears of its session's end before that is over.
+        """
+        self.execute("SAVEPOINT claim")
+        self.execute("SET LOCAL lock_timeout = '1s'")
+        sql = "SELECT pg_advisory_lock(hashtext('penstock'), hashtext(?))"
+        try:
+            self.execute(sql, (self.schema,))
+        except psycopg.errors.LockNotAvailable:
+            self.execute("ROLLBACK TO SAVEPOINT claim")
+            return False
+        self.execute("SET LOCAL lock_timeout TO DEFAULT")
+        self._claimed = self._connection
+        return True
 
     def let_go(self) -> None:
         """The daemon ends in order: another box may have the log, too."""

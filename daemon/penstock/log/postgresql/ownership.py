@@ -105,11 +105,13 @@ def _check_server(db: PostgresDb, where: str) -> None:
 
 
 def _take(db: PostgresDb, owner: Owner, where: str) -> None:
+    # Before the row is locked, which who has the log needs for each commit.
+    claimed = db.try_claim()
     found = db.execute("SELECT owner, box, machine FROM log FOR UPDATE").fetchone()
     if found is None:
         raise StartRefused(f"the log in the {where} is damaged: its one row is missing")
     life, box, machine = found
-    if not db.try_claim():
+    if not claimed:
         raise LogInUse(
             f"the daemon of the box {box} ({life}) has the log in the {where}"
         )
