@@ -299,6 +299,31 @@ async def test_another_box_has_the_log_only_when_its_daemon_ended_in_order(
             await check_log(taken)
 
 
+async def test_a_session_that_is_about_to_end_is_waited_for(
+    postgres: PostgresServer,
+) -> None:
+    """Law 5: a start right after a stop comes before the server is done with the other session."""
+    schema = postgres.new_schema()
+    async with postgres_store(postgres, schema=schema):
+        pass
+    before = psycopg.connect(postgres.url, autocommit=True)
+    before.execute(
+        "SELECT pg_advisory_lock(hashtext('penstock'), hashtext(%s))", (schema,)
+    )
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    )
+
+    async def end() -> None:
+        await _until(lambda: postgres.ask(waiting) == [(1,)])
+        before.close()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end)
+        async with postgres_store(postgres, schema=schema, life="life-2") as store:
+            await check_log(store)
+
+
 async def test_a_server_that_lost_what_it_acknowledged_ends_the_daemon(
     postgres: PostgresServer,
 ) -> None:
