@@ -2207,19 +2207,23 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a child of a guarded run is the owner",
-        "Worker._is_guarded",
-        """
-            while kind is None or not kind.guarded:
-                if parent_id is None:
-                    return False
-                parent = await self.tools.reads.ancestor(parent_id)
-                kind, parent_id = self.tools.kinds.get(parent.kind), parent.parent_id
-        """,
-        """
-            if kind is None or not kind.guarded:
-                return False
-        """,
+        "is_guarded",
+        "run = await ancestor(run.parent_id)",
+        "return False",
         "server/test_run_scopes.py::test_what_a_run_made_is_no_owner_either",
+    ),
+    TestedMutant(
+        "a child whose parent is forgotten fails",
+        "is_guarded",
+        """
+            try:
+                run = await ancestor(run.parent_id)
+            except (RunNotFound, LogDamaged):
+                return True
+        """,
+        "run = await ancestor(run.parent_id)",
+        "runs/test_guarded_trees.py"
+        "::test_a_child_whose_parent_is_forgotten_is_executed_and_held_to_a_scope",
     ),
     TestedMutant(
         "the token of a run is recorded",
