@@ -2197,10 +2197,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "who knocked at the end of the last life is the owner",
         "runs/core:_repair",
-        """
-            if kind is not None and kind.guarded:
-                core.trees.linger()
-        """,
+        "await _linger(core, rows)",
         "",
         "runs/test_guarded_trees.py"
         "::test_a_daemon_whose_last_life_had_agents_looks_at_who_comes_first",

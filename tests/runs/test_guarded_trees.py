@@ -226,3 +226,14 @@ async def test_a_child_whose_parent_is_forgotten_is_executed_and_held_to_a_scope
         ended = await core.wait_ended("agent.later")
         assert (ended.state, ended.error) == ("completed", None)
     assert guarded == [True]
+
+
+async def test_a_daemon_whose_last_life_had_a_child_of_an_agent_looks_too(
+    autojump_clock: MockClock,
+) -> None:
+    """AG-07: it outlives the agent, and its programs are held to a scope as the agent's are."""
+    async with open_memory_store(life="life-1") as store:
+        async with open_test_core([AGENT, PLAIN], store=store) as first:
+            await _leave_child(first)
+        async with open_test_core([AGENT, PLAIN], store=store, life="life-2") as second:
+            await _lingers(second.core.trees)
