@@ -2085,7 +2085,7 @@ TESTED_MUTANTS = (
         "what a run asks of REST is not judged",
         "server/app:_view.view.read_call",
         """
-            if judge is not None and call.scope is not None:
+            if call.scope is not None:
                 await judge.admit(call.scope, route.for_run, await _asked_of(call, numbered))
         """,
         "",
