@@ -2085,7 +2085,7 @@ TESTED_MUTANTS = (
         "what a run asks of REST is not judged",
         "server/app:_view.view.read_call",
         """
-            if judge is not None and call.scope is not None:
+            if call.scope is not None:
                 await judge.admit(call.scope, route.for_run, await _asked_of(call, numbered))
         """,
         "",
@@ -2197,29 +2197,30 @@ TESTED_MUTANTS = (
     TestedMutant(
         "who knocked at the end of the last life is the owner",
         "runs/core:_repair",
-        """
-            if kind is not None and kind.guarded:
-                core.trees.linger()
-        """,
+        "await _linger(core, rows)",
         "",
         "runs/test_guarded_trees.py"
         "::test_a_daemon_whose_last_life_had_agents_looks_at_who_comes_first",
     ),
     TestedMutant(
         "a child of a guarded run is the owner",
-        "Worker._is_guarded",
-        """
-            while kind is None or not kind.guarded:
-                if parent_id is None:
-                    return False
-                parent = await self.tools.reads.ancestor(parent_id)
-                kind, parent_id = self.tools.kinds.get(parent.kind), parent.parent_id
-        """,
-        """
-            if kind is None or not kind.guarded:
-                return False
-        """,
+        "is_guarded",
+        "run = await ancestor(run.parent_id)",
+        "return False",
         "server/test_run_scopes.py::test_what_a_run_made_is_no_owner_either",
+    ),
+    TestedMutant(
+        "a child whose parent is forgotten fails",
+        "is_guarded",
+        """
+            try:
+                run = await ancestor(run.parent_id)
+            except (RunNotFound, LogDamaged):
+                return True
+        """,
+        "run = await ancestor(run.parent_id)",
+        "runs/test_guarded_trees.py"
+        "::test_a_child_whose_parent_is_forgotten_is_executed_and_held_to_a_scope",
     ),
     TestedMutant(
         "the token of a run is recorded",

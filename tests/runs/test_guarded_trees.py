@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from subprocess import PIPE
 from typing import cast
@@ -16,12 +17,14 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from penstock.log.writes import Prune
 from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.processes.ancestry import Ancestry, ancestry_of
 from penstock.runs.execution import Execution
 from penstock.runs.guarded_trees import LINGER_SECONDS, GuardedTrees
 from penstock.runs.run_scopes import RunScope
-from penstock.testing import open_memory_store, open_test_core
+from penstock.testing import InMemoryCore, open_memory_store, open_test_core
+from penstock.words.api import RearrangeRequest, SubmitRequest
 from penstock.words.errors import Forbidden
 from penstock.words.events import ProcessStarted
 
@@ -182,4 +185,55 @@ async def test_a_daemon_whose_last_life_had_agents_looks_at_who_comes_first(
             assert first.core.trees.scope_of(NOBODY) is None
             await first.submit("agent")
         async with open_test_core([agent], store=store, life="life-2") as second:
+            await _lingers(second.core.trees)
+
+
+async def _end(_run: Run, _inputs: Inputs) -> Output:
+    await trio.sleep(1)
+    return Output()
+
+
+AGENT = Kind("agent", "Ends", Inputs, Output, _end, guarded=True)
+PLAIN = Kind("plain", "Ends", Inputs, Output, _end)
+
+
+async def _leave_child(core: InMemoryCore) -> None:
+    """An agent has ended, and its child begins when somebody says so."""
+    await core.submit("agent", run_id="agent")
+    child = SubmitRequest(kind="plain", run_id="agent.later", stashed=True)
+    await core.core.submitter.submit(child, parent_id="agent")
+    await core.wait_ended("agent")
+
+
+async def test_a_child_whose_parent_is_forgotten_is_executed_and_held_to_a_scope(
+    autojump_clock: MockClock,
+) -> None:
+    """AG-07: nobody can tell whether an agent has made it, and that is no reason for it to fail."""
+    guarded: list[bool] = []
+
+    async def tell(run: Run, _inputs: Inputs) -> Output:
+        await trio.lowlevel.checkpoint()
+        guarded.append(run._execution.guarded)
+        return Output()
+
+    plain = Kind("plain", "Tells", Inputs, Output, tell)
+    async with open_test_core([AGENT, plain]) as core:
+        await _leave_child(core)
+        later = core.core.now() + timedelta(days=1)
+        prune = Prune(before=later, keep=0, max_bytes=0, tombstones_before=later, max_tombstones=0)  # fmt: skip
+        assert (await core.core.recorder.record(prune)).runs == ("agent",)
+        await core.core.line.rearrange("agent.later", RearrangeRequest(stashed=False))
+        ended = await core.wait_ended("agent.later")
+        assert (ended.state, ended.error) == ("completed", None)
+    assert guarded == [True]
+
+
+async def test_a_daemon_whose_last_life_had_a_child_of_an_agent_looks_too(
+    autojump_clock: MockClock,
+) -> None:
+    """AG-07: it outlives the agent, and its programs are held to a scope as the agent's are."""
+    async with open_memory_store(life="life-1") as store:
+        async with open_test_core([AGENT, PLAIN], store=store) as first:
+            await _leave_child(first)
+        async with open_test_core([AGENT, PLAIN], store=store, life="life-2") as second:
             await _lingers(second.core.trees)

@@ -8,7 +8,14 @@ one process share nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,14 +44,14 @@ from penstock.runs.control import Control, LineControl, QueueControl
 from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
 from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
-from penstock.runs.guarded_trees import GuardedTrees
+from penstock.runs.guarded_trees import GuardedTrees, is_guarded
 from penstock.runs.hooks import Hooks, caller
 from penstock.runs.kind import Kind
 from penstock.runs.live_output import LiveOutputs
 from penstock.runs.preemptor import Preemptor
 from penstock.runs.program import Executor
 from penstock.runs.queue import QueueSnapshot
-from penstock.runs.reader import PatientReads, Reader
+from penstock.runs.reader import Ancestor, PatientReads, Reader
 from penstock.runs.repair import EndOrphans, ProvenGone, Repaired, none_proven, repair
 from penstock.runs.retention import Retention
 from penstock.runs.run import ModelAccess, Tools
@@ -416,6 +423,15 @@ def _make_gauges(core: Core) -> Gauges:
     return gauges
 
 
+async def _linger(core: Core, rows: Sequence[RunRow]) -> None:
+    """Look at who comes first, if one of these runs, which the last life left open, is held to a scope."""
+    for row in rows:
+        own = Ancestor(row.kind, row.parent_id)
+        if await is_guarded(own, core.kinds, core.reader.ancestor):
+            core.trees.linger()
+            return
+
+
 async def _repair(core: Core) -> Repaired:
     """Fill the table with the runs that are open, and end what the last life left executing."""
     await core.retention.begin()
@@ -429,9 +445,7 @@ async def _repair(core: Core) -> Repaired:
             continue
         core.table.seed(row, view)
         rows.append(row)
-        kind = core.kinds.get(row.kind)
-        if kind is not None and kind.guarded:
-            core.trees.linger()
+    await _linger(core, rows)
     core.table.paused.update(await core.store.paused())
     for group, slots in (await core.store.slots()).items():
         core.table.give_slots(group, slots)

@@ -7,7 +7,7 @@ is one of them. While no guarded run executes, nothing is looked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,13 +15,34 @@ import trio
 
 from penstock.processes.ancestry import Ancestry, ancestry_of
 from penstock.processes.liveness import read_stat
+from penstock.runs.kind import Kind
+from penstock.runs.reader import Ancestor
 from penstock.runs.run_scopes import RunScope
-from penstock.words.errors import Forbidden
+from penstock.words.errors import Forbidden, LogDamaged, RunNotFound
 from penstock.words.events import ProcessStarted
 
 #: Seconds after the end of a guarded tree, and after the start of a daemon whose last life had one, in which
 #: programs are still looked at: one may have knocked before it was ended, and is let in after that.
 LINGER_SECONDS = 10.0
+
+
+async def is_guarded(
+    run: Ancestor,
+    kinds: Mapping[str, Kind],
+    ancestor: Callable[[str], Awaitable[Ancestor]],
+) -> bool:
+    """Whether a run's kind, or that of one above it, is guarded: what an agent has made is no owner either.
+
+    So is one of which nobody can tell: a child outlives its parent, which may be forgotten before it begins.
+    """
+    while (kind := kinds.get(run.kind)) is not None and not kind.guarded:
+        if run.parent_id is None:
+            return False
+        try:
+            run = await ancestor(run.parent_id)
+        except (RunNotFound, LogDamaged):
+            return True
+    return True
 
 
 @dataclass(eq=False, slots=True)

@@ -709,7 +709,7 @@ class Run:
         children, a look at its own tree, and nothing else. Refused for a kind that is not installed.
 
         It is good until this execution is over, and the same for all of it; what kinds were named last
-        count. It is recorded nowhere. What comes to the Unix socket from the programs of a `guarded` kind
+        count. No fact holds it. What comes to the Unix socket from the programs of a `guarded` kind
         has this scope without it, and whatever else it shows.
         """
         await trio.lowlevel.checkpoint()

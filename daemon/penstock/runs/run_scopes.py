@@ -92,7 +92,7 @@ class RunTokens:
     """Makes and reads the tokens of executions.
 
     Each is derived from the run and the number of its execution, so nothing is kept of it but, in
-    `secrets`, what is to be taken out of all that is recorded.
+    `secrets`, what is to be taken out of facts.
     """
 
     executions: Mapping[str, Execution]

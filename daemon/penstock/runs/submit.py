@@ -155,9 +155,9 @@ class Submitter:
         """Accept a run, or find the one of the same id and inputs, which keeps what it was given.
 
         `surroundings`: those of the caller, for the run's programs; None: the daemon's, or those of
-        the run it retries. `parent_id`: the run that asks for this one as its child. `wait`: wait while the queue is full; else QueueFull. Refused names the
-        field; OtherInputs, UnknownPrerequisite, TreeTooLarge, NotAvailable, ShuttingDown and
-        StoreUnavailable say why nothing was recorded.
+        the run it retries. `parent_id`: the run that asks for this one as its child. `wait`: wait while
+        the queue is full; else QueueFull. Refused names the field; OtherInputs, UnknownPrerequisite,
+        TreeTooLarge, NotAvailable, ShuttingDown and StoreUnavailable say why nothing was recorded.
         """
         spec = self._spec(request, surroundings, retry_of=retry_of, parent_id=parent_id)
         if request.run_id is not None and await self.reader.known(request.run_id):

@@ -12,10 +12,11 @@ from typing import Any
 import trio
 
 from penstock.log.projections import RunView
-from penstock.log.writes import RunRow
 from penstock.runs.execution import Execution, open_execution
+from penstock.runs.guarded_trees import is_guarded
 from penstock.runs.kind import Kind, check_whole
 from penstock.runs.parking import open_parking
+from penstock.runs.reader import Ancestor
 from penstock.runs.run import Run, Tools
 from penstock.words.backoff import backoff
 from penstock.words.errors import Refused
@@ -59,7 +60,11 @@ class Worker:
                 conclude_with=recorder.conclude,
                 now=now,
             ):
-                execution.guarded = await self._is_guarded(execution.row)
+                row, tools = execution.row, self.tools
+                own = Ancestor(row.kind, row.parent_id)
+                execution.guarded = await is_guarded(
+                    own, tools.kinds, tools.reads.ancestor
+                )
                 async with open_parking(execution, recorder, now) as parking:
                     kind, inputs = self._read_inputs(execution)
                     run = Run(kind, inputs, execution, self.tools, parking)
@@ -78,16 +83,6 @@ class Worker:
             return
         if may_have_one and not self.tools.is_open(execution.run_id):
             await self._tidy(execution.run_id)
-
-    async def _is_guarded(self, row: RunRow) -> bool:
-        """Whether its kind, or that of a run above it, is guarded: what an agent has made is no owner either."""
-        kind, parent_id = self.tools.kinds.get(row.kind), row.parent_id
-        while kind is None or not kind.guarded:
-            if parent_id is None:
-                return False
-            parent = await self.tools.reads.ancestor(parent_id)
-            kind, parent_id = self.tools.kinds.get(parent.kind), parent.parent_id
-        return True
 
     def _next_try(self, run_id: str, at: datetime) -> datetime | None:
         # Whatever is wrong with the run: its execution must be concluded.

@@ -118,16 +118,10 @@ def page_handlers(config: Config, guard: Guard) -> dict[str, Handler]:
 Numbered = Callable[[str], Awaitable[str | None]]
 
 
-async def no_numbers(_text: str) -> str | None:
-    """Where runs have none."""
-    await trio.lowlevel.checkpoint()
-    return None
-
-
 def build_rest(
     handlers: Mapping[str, Handler],
-    numbered: Numbered = no_numbers,
-    judge: ScopeJudge | None = None,
+    numbered: Numbered,
+    judge: ScopeJudge,
 ) -> QuartTrio:
     """The route table with a handler for each name in it."""
     app = QuartTrio("penstock", static_folder=None)
@@ -168,14 +162,14 @@ def _by_one_method(route: Route) -> View:
 
 
 def _view(
-    route: Route, handler: Handler, numbered: Numbered, judge: ScopeJudge | None
+    route: Route, handler: Handler, numbered: Numbered, judge: ScopeJudge
 ) -> View:
     async def view(**path: str) -> Response:
         async def read_call() -> Call:
             if "run_id" in path and (known := await numbered(path["run_id"])):
                 path["run_id"] = known
             call = await _call(route, path)
-            if judge is not None and call.scope is not None:
+            if call.scope is not None:
                 await judge.admit(
                     call.scope, route.for_run, await _asked_of(call, numbered)
                 )
