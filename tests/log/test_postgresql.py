@@ -20,11 +20,12 @@ from fakes.postgres import PostgresServer, open_postgres
 from fakes.stores import append, at, claim, enqueue, start
 from fakes.stores_elsewhere import postgres_store
 from penstock.log.filters import RunFilter
-from penstock.log.postgresql import engine
+from penstock.log.postgresql import engine, ownership
 from penstock.log.postgresql import store as far_store
 from penstock.log.postgresql.dialect import translate
-from penstock.log.postgresql.schema import VERSION, make_tables
+from penstock.log.postgresql.schema import VERSION, make_tables, prepare
 from penstock.log.postgresql.store import PostgresStore
+from penstock.log.tables.db import Statements
 from penstock.log.writes import Accepted, Claimed, Prune, RequestCancel
 from penstock.words.errors import (
     LogInUse,
@@ -414,6 +415,49 @@ async def test_a_server_that_takes_calls_and_answers_none_is_given_up(
         said = append("r1", Log(text="y"), fence=row.fence)
         await _patiently(partial(store.commit, [said]))
         await check_log(store)
+
+
+@pytest.mark.parametrize("when", ["start", "end"])
+async def test_a_start_and_an_end_that_get_no_answer_are_given_up(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """MB-06: in both no cancel is heard, so that nothing but the deadline ends them."""
+    monkeypatch.setattr(far_store, "CALL_SECONDS", 1.0)
+    stopped: list[int] = []
+    answered = trio.CancelScope()
+
+    async def answer_after_all() -> None:
+        with answered:
+            await trio.sleep(20)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+    def stop_sessions() -> None:
+        stopped[:] = postgres.sessions()
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+
+    def stop_and_prepare(db: Statements, schema: str) -> None:
+        stop_sessions()
+        prepare(db, schema)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer_after_all)
+        if when == "start":
+            monkeypatch.setattr(ownership, "prepare", stop_and_prepare)
+            with pytest.raises(StartRefused, match="cannot be opened"):
+                async with postgres_store(postgres):
+                    pass
+        else:
+            with trio.CancelScope() as ending:
+                async with postgres_store(postgres) as store:
+                    await start(store)
+                    stop_sessions()
+                    ending.cancel()
+                    await trio.sleep_forever()
+        assert stopped
+        assert nursery.child_tasks, "it came to an end because it was answered"
+        answered.cancel()
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
