@@ -325,6 +325,25 @@ async def test_a_session_that_is_about_to_end_is_waited_for(
             await check_log(store)
 
 
+async def test_no_commit_waits_for_a_session_of_ones_own_that_the_server_still_has(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MB-08: a connection that was cut is one for hours where a server is not told; the row decides."""
+    monkeypatch.setattr(engine, "STATEMENT_SECONDS", 0.5)
+    async with postgres_store(postgres) as store:
+        row = await start(store)
+        store._db.close()
+        before = psycopg.connect(postgres.url, autocommit=True)
+        before.execute(
+            "SELECT pg_advisory_lock(hashtext('penstock'), hashtext(%s))",
+            (store._db.schema,),
+        )
+        for text in ("x", "y"):
+            await store.commit([append("r1", Log(text=text), fence=row.fence)])
+        before.close()
+        await check_log(store)
+
+
 async def test_a_server_that_lost_what_it_acknowledged_ends_the_daemon(
     postgres: PostgresServer,
 ) -> None:

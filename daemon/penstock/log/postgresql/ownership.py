@@ -106,7 +106,7 @@ def _check_server(db: PostgresDb, where: str) -> None:
 
 def _take(db: PostgresDb, owner: Owner, where: str) -> None:
     # Before the row is locked, which who has the log needs for each commit.
-    claimed = db.try_claim()
+    claimed = db.wait_to_claim()
     found = db.execute("SELECT owner, box, machine FROM log FOR UPDATE").fetchone()
     if found is None:
         raise StartRefused(f"the log in the {where} is damaged: its one row is missing")
