@@ -405,6 +405,20 @@ async def test_a_standby_that_lagged_and_was_promoted_is_another_epoch(
             await check_log(second)
 
 
+async def test_the_server_asks_whether_a_daemons_box_is_still_there(
+    postgres: PostgresServer,
+) -> None:
+    """Law 5: else it kept the lock of a box that lost its power for two hours.
+
+    By what the session was told: over the Unix socket of this test it means nothing.
+    """
+    async with postgres_store(postgres) as store:
+        sql = "SELECT reset_val FROM pg_settings WHERE name LIKE 'tcp_keep%' ORDER BY name"
+        for db in store._all:
+            # count, idle, interval
+            assert db.execute(sql).fetchall() == [("3",), ("10",), ("10",)]
+
+
 async def _until(holds: Callable[[], bool]) -> None:
     with trio.fail_after(30):
         while not holds():  # noqa: ASYNC110  (another process tells nothing)

@@ -26,6 +26,9 @@ IDLE_SECONDS = 10
 #: Seconds after which a call that got no answer has its connection cut. A server's own word comes first.
 CALL_SECONDS = 15.0
 CONNECT_SECONDS = 5
+#: Seconds without a word after which, and between which, one end asks whether the other is there; and
+#: how often the server asks until it ends the session.
+KEEPALIVE_SECONDS, KEEPALIVES = 10, 3
 #: Statements that a connection keeps prepared: all that a daemon ever sends.
 PREPARED = 300
 
@@ -55,6 +58,11 @@ class PostgresDb:
             "statement_timeout": STATEMENT_SECONDS * 1000,
             "lock_timeout": TURN_SECONDS * 1000,
             "idle_in_transaction_session_timeout": IDLE_SECONDS * 1000,
+            # Asked by the server, which would else keep the session, and its lock, of a box that lost its
+            # power until the system's own two hours are over.
+            "tcp_keepalives_idle": KEEPALIVE_SECONDS,
+            "tcp_keepalives_interval": KEEPALIVE_SECONDS,
+            "tcp_keepalives_count": KEEPALIVES,
         }
         given = conninfo_to_dict(url)
         if "," in str(given.get("host", "")):
@@ -65,7 +73,7 @@ class PostgresDb:
             options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
             application_name=f"penstock {life}".strip(),
             connect_timeout=CONNECT_SECONDS,
-            keepalives_idle=10,
+            keepalives_idle=KEEPALIVE_SECONDS,
             tcp_user_timeout=int(CALL_SECONDS * 1000),
         )
         self.schema = schema
