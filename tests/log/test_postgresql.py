@@ -344,6 +344,19 @@ async def test_no_commit_waits_for_a_session_of_ones_own_that_the_server_still_h
         await check_log(store)
 
 
+async def test_a_log_that_is_given_back_and_still_held_is_nobodys(
+    postgres: PostgresServer,
+) -> None:
+    """MB-12: a person may take a log from a daemon that runs; no sentence names one without a name."""
+    async with postgres_store(postgres) as store:
+        schema = store._db.schema
+        postgres.ask(f"UPDATE {schema}.log SET owner = ''")
+        with pytest.raises(LogInUse, match="is nobody's, .* of the box here"):
+            async with postgres_store(postgres, schema=schema, life="life-2"):
+                pass
+        assert postgres.ask(f"SELECT owner FROM {schema}.log") == [("",)]
+
+
 async def test_a_server_that_lost_what_it_acknowledged_ends_the_daemon(
     postgres: PostgresServer,
 ) -> None:
