@@ -26,9 +26,8 @@ IDLE_SECONDS = 10
 #: Seconds after which a call that got no answer has its connection cut. A server's own word comes first.
 CALL_SECONDS = 15.0
 CONNECT_SECONDS = 5
-#: Seconds without a word after which, and between which, one end asks whether the other is there; and
-#: how often the server asks until it ends the session.
-KEEPALIVE_SECONDS, KEEPALIVES = 10, 3
+#: Seconds without a word after which one end asks whether the other is there; it has CALL_SECONDS to say so.
+KEEPALIVE_SECONDS = 10
 #: Statements that a connection keeps prepared: all that a daemon ever sends.
 PREPARED = 300
 
@@ -59,10 +58,10 @@ class PostgresDb:
             "lock_timeout": TURN_SECONDS * 1000,
             "idle_in_transaction_session_timeout": IDLE_SECONDS * 1000,
             # Asked by the server, which would else keep the session, and its lock, of a box that lost its
-            # power until the system's own two hours are over.
+            # power until the system's own two hours are over; a quarter, if it has yet to be answered.
             "tcp_keepalives_idle": KEEPALIVE_SECONDS,
             "tcp_keepalives_interval": KEEPALIVE_SECONDS,
-            "tcp_keepalives_count": KEEPALIVES,
+            "tcp_user_timeout": int(CALL_SECONDS * 1000),
         }
         given = conninfo_to_dict(url)
         if "," in str(given.get("host", "")):
