@@ -20,7 +20,8 @@ from bench._shared import LIFE, Row, in_turns, open_bench_core, scratch
 from penstock.log.checksum import checksum_of
 from penstock.log.projections import RunView
 from penstock.log.sqlite.database import open_database
-from penstock.log.sqlite.store import READERS, open_sqlite, threads
+from penstock.log.sqlite.store import open_sqlite, threads
+from penstock.log.tables.queries import READERS
 from penstock.log.tables.rows import SELECT_EVENTS, recorded, to_json
 from penstock.log.tables.transaction import INSERT_EVENT
 from penstock.words.events import (

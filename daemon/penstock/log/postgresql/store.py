@@ -25,7 +25,7 @@ from penstock.log.postgresql.engine import CALL_SECONDS, PostgresDb
 from penstock.log.postgresql.ownership import Owner, open_log, place_of, tell
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
-from penstock.log.tables.queries import Readings, open_rows
+from penstock.log.tables.queries import READERS, Readings, open_rows
 from penstock.log.tables.rows import (
     command_line,
     find_columns,
@@ -51,8 +51,6 @@ from penstock.words.values import new_event_id
 T = TypeVar("T")
 R = TypeVar("R", bound=Result)
 
-#: Reads that go on at once; each has a connection of its own.
-READERS = 4
 #: Seconds between two looks at calls that get no answer.
 LOOK_SECONDS = 1.0
 #: Seconds that make a count of the log's bytes a long one, and how many times as long it holds.
