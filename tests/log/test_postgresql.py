@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import psycopg
 import pytest
 import trio
+from pydantic import ValidationError
 
 from fakes.contract import check_log, completed, get, one, types
 from fakes.cores import open_fake_core, request, wait_ended
@@ -27,6 +28,7 @@ from penstock.log.postgresql.schema import VERSION, make_tables, prepare
 from penstock.log.postgresql.store import PostgresStore
 from penstock.log.tables.db import Statements
 from penstock.log.writes import Accepted, Claimed, Prune, RequestCancel
+from penstock.words.config import Config
 from penstock.words.errors import (
     LogInUse,
     StartRefused,
@@ -579,6 +581,20 @@ async def test_a_server_that_keeps_nothing_is_refused(
     finally:
         postgres.stop()
         postgres.start()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://penstock:word@db.example/penstock",
+        "postgresql://penstock@db.example/penstock?password=word",
+        "postgresql://penstock@db.example/penstock?sslkey=its.key&sslpassword=word",
+    ],
+)
+def test_an_address_with_a_password_is_refused(address: str) -> None:
+    """Whoever may read settings, or what is told of them, would have it."""
+    with pytest.raises(ValidationError, match="must have no password"):
+        Config(store=address)
 
 
 async def test_a_server_that_cannot_be_had_is_told_in_a_sentence(
