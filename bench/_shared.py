@@ -21,7 +21,8 @@ from statistics import median
 from typing import Any, TypeVar
 
 from penstock.concurrency.threads import open_threads
-from penstock.log.sqlite.store import READERS, open_sqlite
+from penstock.log.sqlite.store import open_sqlite
+from penstock.log.tables.queries import READERS
 from penstock.pipeline import Kind
 from penstock.processes.detection import detect_containment
 from penstock.processes.forking import open_launcher

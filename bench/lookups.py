@@ -15,7 +15,8 @@ from bench._shared import LIFE, Row, in_turns, open_bench_core, scratch, share
 from bench.cancel import sleep
 
 from penstock.log.filters import RunFilter
-from penstock.log.sqlite.store import READERS, open_sqlite, threads
+from penstock.log.sqlite.store import open_sqlite, threads
+from penstock.log.tables.queries import READERS
 from penstock.pipeline import Inputs, Kind, Output
 from penstock.words.api import SubmitRequest
 from penstock.words.lifecycle import OPEN_STATES

@@ -10,7 +10,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import shutdown
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from bench._shared import LIFE, Row, in_turns, open_bench_core, scratch
 from penstock.log.checksum import checksum_of
 from penstock.log.projections import RunView
 from penstock.log.sqlite.database import open_database
-from penstock.log.sqlite.store import READERS, open_sqlite, threads
+from penstock.log.sqlite.store import open_sqlite, threads
+from penstock.log.tables.queries import READERS
 from penstock.log.tables.rows import SELECT_EVENTS, recorded, to_json
 from penstock.log.tables.transaction import INSERT_EVENT
 from penstock.words.events import (
@@ -71,7 +72,7 @@ def bodies(last: AnyEvent | None, dice: random.Random) -> list[AnyEvent]:
 def build(path: Path) -> int:
     """Write the log; the position of its last event."""
     dice = random.Random(1)
-    with shutdown(open_database(path, 0)[0]) as db:
+    with closing(open_database(path, 0)[0]) as db:
         db.execute("PRAGMA synchronous = OFF")
         waiting: dict[int, list[AnyEvent]] = {}
         position = 0
@@ -134,7 +135,7 @@ def write(
 
 async def start(folder: Path) -> tuple[float, float]:
     """Milliseconds of CPU that a start on the log takes, repair included, and its seconds."""
-    with shutdown(sqlite3.connect(folder / "log.db")) as db, db:
+    with closing(sqlite3.connect(folder / "log.db")) as db, db:
         # As the last life left them, again.
         running = f"key > {ENDED} AND key <= {ENDED + EXECUTING}"
         db.execute(f"UPDATE runs SET state = 'running', life = 'old' WHERE {running}")
@@ -149,7 +150,7 @@ def fold_all(path: Path) -> float:
     """Seconds to fold every run's view from the whole log."""
     began = time.perf_counter()
     views: dict[str, RunView] = {}
-    with shutdown(sqlite3.connect(path)) as db:
+    with closing(sqlite3.connect(path)) as db:
         for columns in db.execute(f"{SELECT_EVENTS} ORDER BY position"):
             fact = recorded(columns)
             if fact.run_id not in views:
@@ -162,7 +163,7 @@ def fold_all(path: Path) -> float:
 def scan_all(path: Path) -> float:
     """Seconds to fetch the same rows and look at none."""
     began = time.perf_counter()
-    with shutdown(sqlite3.connect(path)) as db:
+    with closing(sqlite3.connect(path)) as db:
         for _ in db.execute(f"{SELECT_EVENTS} ORDER BY position"):
             pass
     return time.perf_counter() - began
@@ -184,7 +185,7 @@ async def reads(path: Path) -> tuple[float, float, float]:
             await store.read_all(number * 199, 500)
         page = (time.perf_counter() - began) / len(numbers)
     began = time.perf_counter()
-    with shutdown(sqlite3.connect(path)) as db:
+    with closing(sqlite3.connect(path)) as db:
         sql = f"{SELECT_EVENTS} WHERE run = ? ORDER BY position"
         for number in numbers:
             db.execute(sql, (number,)).fetchall()

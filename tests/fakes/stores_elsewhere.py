@@ -10,8 +10,9 @@ import trio
 from fakes.postgres import PostgresServer
 from fakes.stores import LIFE
 from penstock.log.postgresql.ownership import Owner
-from penstock.log.postgresql.store import READERS, PostgresStore, open_postgresql
+from penstock.log.postgresql.store import PostgresStore, open_postgresql
 from penstock.log.sqlite.store import threads
+from penstock.log.tables.queries import READERS
 
 #: The box that these tests are on.
 BOX = "here"

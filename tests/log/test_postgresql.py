@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import psycopg
 import pytest
 import trio
+from pydantic import ValidationError
 
 from fakes.contract import check_log, completed, get, one, types
 from fakes.cores import open_fake_core, request, wait_ended
@@ -20,12 +21,14 @@ from fakes.postgres import PostgresServer, open_postgres
 from fakes.stores import append, at, claim, enqueue, start
 from fakes.stores_elsewhere import postgres_store
 from penstock.log.filters import RunFilter
-from penstock.log.postgresql import engine
+from penstock.log.postgresql import engine, ownership
 from penstock.log.postgresql import store as far_store
 from penstock.log.postgresql.dialect import translate
-from penstock.log.postgresql.schema import VERSION, make_tables
+from penstock.log.postgresql.schema import VERSION, make_tables, prepare
 from penstock.log.postgresql.store import PostgresStore
+from penstock.log.tables.db import Statements
 from penstock.log.writes import Accepted, Claimed, Prune, RequestCancel
+from penstock.words.config import Config
 from penstock.words.errors import (
     LogInUse,
     StartRefused,
@@ -324,6 +327,38 @@ async def test_a_session_that_is_about_to_end_is_waited_for(
             await check_log(store)
 
 
+async def test_no_commit_waits_for_a_session_of_ones_own_that_the_server_still_has(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MB-08: a connection that was cut is one for hours where a server is not told; the row decides."""
+    monkeypatch.setattr(engine, "STATEMENT_SECONDS", 0.5)
+    async with postgres_store(postgres) as store:
+        row = await start(store)
+        store._db.close()
+        before = psycopg.connect(postgres.url, autocommit=True)
+        before.execute(
+            "SELECT pg_advisory_lock(hashtext('penstock'), hashtext(%s))",
+            (store._db.schema,),
+        )
+        for text in ("x", "y"):
+            await store.commit([append("r1", Log(text=text), fence=row.fence)])
+        before.close()
+        await check_log(store)
+
+
+async def test_a_log_that_is_given_back_and_still_held_is_nobodys(
+    postgres: PostgresServer,
+) -> None:
+    """MB-12: a person may take a log from a daemon that runs; no sentence names one without a name."""
+    async with postgres_store(postgres) as store:
+        schema = store._db.schema
+        postgres.ask(f"UPDATE {schema}.log SET owner = ''")
+        with pytest.raises(LogInUse, match=r"is nobody's, .* of the box here"):
+            async with postgres_store(postgres, schema=schema, life="life-2"):
+                pass
+        assert postgres.ask(f"SELECT owner FROM {schema}.log") == [("",)]
+
+
 async def test_a_server_that_lost_what_it_acknowledged_ends_the_daemon(
     postgres: PostgresServer,
 ) -> None:
@@ -385,6 +420,23 @@ async def test_a_standby_that_lagged_and_was_promoted_is_another_epoch(
             await check_log(second)
 
 
+async def test_the_server_asks_whether_a_daemons_box_is_still_there(
+    postgres: PostgresServer,
+) -> None:
+    """Law 5: else it kept the lock of a box that lost its power for two hours.
+
+    By what the session was told: over the Unix socket of this test it means nothing.
+    """
+    async with postgres_store(postgres) as store:
+        sql = "SELECT name, reset_val FROM pg_settings WHERE name LIKE 'tcp_%'"
+        for db in store._all:
+            told = dict(db.execute(sql).fetchall())
+            assert told["tcp_keepalives_idle"] == "10"
+            assert told["tcp_keepalives_interval"] == "10"
+            # As much of what was sent and not acknowledged, for which no keepalive is sent.
+            assert told["tcp_user_timeout"] == "15000"
+
+
 async def _until(holds: Callable[[], bool]) -> None:
     with trio.fail_after(30):
         while not holds():  # noqa: ASYNC110  (another process tells nothing)
@@ -414,6 +466,49 @@ async def test_a_server_that_takes_calls_and_answers_none_is_given_up(
         said = append("r1", Log(text="y"), fence=row.fence)
         await _patiently(partial(store.commit, [said]))
         await check_log(store)
+
+
+@pytest.mark.parametrize("when", ["start", "end"])
+async def test_a_start_and_an_end_that_get_no_answer_are_given_up(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """MB-06: in both no cancel is heard, so that nothing but the deadline ends them."""
+    monkeypatch.setattr(far_store, "CALL_SECONDS", 1.0)
+    stopped: list[int] = []
+    answered = trio.CancelScope()
+
+    async def answer_after_all() -> None:
+        with answered:
+            await trio.sleep(20)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+    def stop_sessions() -> None:
+        stopped[:] = postgres.sessions()
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+
+    def stop_and_prepare(db: Statements, schema: str) -> None:
+        stop_sessions()
+        prepare(db, schema)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer_after_all)
+        if when == "start":
+            monkeypatch.setattr(ownership, "prepare", stop_and_prepare)
+            with pytest.raises(StartRefused, match="cannot be opened"):
+                async with postgres_store(postgres):
+                    pass
+        else:
+            with trio.CancelScope() as ending:
+                async with postgres_store(postgres) as store:
+                    await start(store)
+                    stop_sessions()
+                    ending.cancel()
+                    await trio.sleep_forever()
+        assert stopped
+        assert nursery.child_tasks, "it came to an end because it was answered"
+        answered.cancel()
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
@@ -486,6 +581,20 @@ async def test_a_server_that_keeps_nothing_is_refused(
     finally:
         postgres.stop()
         postgres.start()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://penstock:word@db.example/penstock",
+        "postgresql://penstock@db.example/penstock?password=word",
+        "postgresql://penstock@db.example/penstock?sslkey=its.key&sslpassword=word",
+    ],
+)
+def test_an_address_with_a_password_is_refused(address: str) -> None:
+    """Whoever may read settings, or what is told of them, would have it."""
+    with pytest.raises(ValidationError, match="must have no password"):
+        Config(store=address)
 
 
 async def test_a_server_that_cannot_be_had_is_told_in_a_sentence(

@@ -487,6 +487,31 @@ async def test_only_the_guilty_decision_of_a_batch_fails(
     assert sum(len(batch) for batch in store.batches) == 2
 
 
+@pytest.mark.parametrize(
+    ("lost", "error"),
+    [(0, StoreUnavailable("reset")), (1, StoreAway("off")), (1, StoreUnavailable("reset"))],
+)  # fmt: skip
+async def test_a_store_that_goes_away_amid_a_split_batch_ends_the_daemon(
+    autojump_clock: trio.testing.MockClock, lost: int, error: StoreUnavailable
+) -> None:
+    """MB-09: the results of what was written cannot be told to anybody, nor asked for again."""
+    store = ScriptedStore()
+
+    def fault(batch: Sequence[Write[Result]]) -> Exception | None:
+        if len(batch) > 1:
+            return ValueError("one of them")
+        return error if len(store.batches) == lost else None
+
+    store.fault = fault
+    with trio.fail_after(60), pytest.raises(BaseExceptionGroup) as ended:
+        async with open_recorder(recorder(store), drain_seconds=5) as rec:
+            async with trio.open_nursery() as nursery:
+                for _ in range(2):
+                    nursery.start_soon(rec.record, append())
+    assert ended.group_contains(StoreBroken, match="written in part")
+    assert len(store.batches) == lost
+
+
 async def test_a_broken_store_ends_the_daemon_and_frees_who_waits_for_conclusions(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

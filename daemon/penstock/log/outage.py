@@ -176,7 +176,26 @@ class Committer:
                 "a batch could not be written; trying its writes one by one",
                 exc_info=None if isinstance(error, LogDamaged) else error,
             )
-            return [await self._commit_alone(write) for write in writes]
+            return await self._commit_one_by_one(writes)
+
+    async def _commit_one_by_one(
+        self, writes: Sequence[Write[Result]]
+    ) -> list[Result | PenstockError]:
+        """StoreBroken if the store goes away when some of it was done, or may have been.
+
+        What is recalled is the last commit, which was of one write; and who asks again asks for all.
+        """
+        results: list[Result | PenstockError] = []
+        for write in writes:
+            try:
+                results.append(await self._commit_alone(write))
+            except StoreUnavailable as error:
+                done = any(isinstance(result, Result) for result in results)
+                if len(writes) > 1 and (done or not isinstance(error, StoreAway)):
+                    why = f"a batch was written in part, and then not: {error}"
+                    raise StoreBroken(why) from error
+                raise
+        return results
 
     async def _commit_shielded(
         self, writes: Sequence[Write[Result]]

@@ -26,8 +26,9 @@ from penstock.log.put_back import one_broken_store, watching
 from penstock.log.redaction import Secrets, make_held_back, make_redaction
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.migrations import MigrationPolicy
-from penstock.log.sqlite.store import READERS, SqliteStore, open_sqlite
+from penstock.log.sqlite.store import SqliteStore, open_sqlite
 from penstock.log.tables.output_window import WindowLimits
+from penstock.log.tables.queries import READERS
 from penstock.processes.detection import detect_containment
 from penstock.processes.forking import open_launcher
 from penstock.runs.core import Core, open_core

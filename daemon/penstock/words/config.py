@@ -59,7 +59,7 @@ def _store_url(text: str) -> str:
     asked = parse_qs(parts.query)
     if parts.scheme not in ("postgresql", "postgres"):
         raise ValueError("must be postgresql://USER@HOST/DATABASE")
-    if parts.password is not None or "password" in asked:
+    if parts.password is not None or asked.keys() & {"password", "sslpassword"}:
         # Whoever may read a file of settings, or what is told of them, would have it.
         raise ValueError(
             "must have no password: put it into ~/.pgpass, or into a service file"

@@ -26,6 +26,8 @@ IDLE_SECONDS = 10
 #: Seconds after which a call that got no answer has its connection cut. A server's own word comes first.
 CALL_SECONDS = 15.0
 CONNECT_SECONDS = 5
+#: Seconds without a word after which one end asks whether the other is there; it has CALL_SECONDS to say so.
+KEEPALIVE_SECONDS = 10
 #: Statements that a connection keeps prepared: all that a daemon ever sends.
 PREPARED = 300
 
@@ -34,6 +36,8 @@ _SIZES = {
     "events": "octet_length(body) + 200",
     "specs": "octet_length(inputs) + octet_length(shown) + 400",
 }
+# The lock of the one daemon that writes; its parameter is the schema.
+_CLAIM = "(hashtext('penstock'), hashtext(?))"
 _DELETES = re.compile(rf"DELETE FROM ({'|'.join(_SIZES)}) ")
 
 
@@ -53,6 +57,11 @@ class PostgresDb:
             "statement_timeout": STATEMENT_SECONDS * 1000,
             "lock_timeout": TURN_SECONDS * 1000,
             "idle_in_transaction_session_timeout": IDLE_SECONDS * 1000,
+            # Asked by the server, which would else keep the session, and its lock, of a box that lost its
+            # power until the system's own two hours are over; a quarter, if it has yet to be answered.
+            "tcp_keepalives_idle": KEEPALIVE_SECONDS,
+            "tcp_keepalives_interval": KEEPALIVE_SECONDS,
+            "tcp_user_timeout": int(CALL_SECONDS * 1000),
         }
         given = conninfo_to_dict(url)
         if "," in str(given.get("host", "")):
@@ -63,7 +72,7 @@ class PostgresDb:
             options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
             application_name=f"penstock {life}".strip(),
             connect_timeout=CONNECT_SECONDS,
-            keepalives_idle=10,
+            keepalives_idle=KEEPALIVE_SECONDS,
             tcp_user_timeout=int(CALL_SECONDS * 1000),
         )
         self.schema = schema
@@ -153,20 +162,26 @@ class PostgresDb:
         self.execute("BEGIN")
 
     def try_claim(self) -> bool:
-        """Whether this session is the one that writes: the server gives that back with the session.
+        """Whether this session is the one that writes: the server gives that back with the session."""
+        sql = f"SELECT pg_try_advisory_lock{_CLAIM}"
+        (held,) = self.execute(sql, (self.schema,)).fetchone()
+        self._claimed = self._turn if held else None
+        return bool(held)
 
-        Waits a second for it, since a client hears of its session's end before that is over.
+    def wait_to_claim(self) -> bool:
+        """As `try_claim`, for a start: it waits a second for the session of who has just ended.
+
+        Its client hears of that session's end before the server is done with it.
         """
         self.execute("SAVEPOINT claim")
         self.execute("SET LOCAL lock_timeout = '1s'")
-        sql = "SELECT pg_advisory_lock(hashtext('penstock'), hashtext(?))"
         try:
-            self.execute(sql, (self.schema,))
+            self.execute(f"SELECT pg_advisory_lock{_CLAIM}", (self.schema,))
         except psycopg.errors.LockNotAvailable:
             self.execute("ROLLBACK TO SAVEPOINT claim")
             return False
         self.execute("SET LOCAL lock_timeout TO DEFAULT")
-        self._claimed = self._connection
+        self._claimed = self._turn
         return True
 
     def let_go(self) -> None:
@@ -179,7 +194,8 @@ class PostgresDb:
         """Take the turn. StoreBroken if the log is another daemon's by now."""
         self.begin()
         if self._claimed is not self._turn:
-            # A new session, and the server may not know yet that the old one is gone.
+            # A new session, and the server may not know yet that the old one is gone: the row
+            # tells whose the log is, and no commit waits for that.
             self.try_claim()
         sql = "SELECT head, floor, numbered, epoch, changes, owner, box FROM log FOR UPDATE"
         columns = self.execute(sql).fetchone()

@@ -106,12 +106,18 @@ def _check_server(db: PostgresDb, where: str) -> None:
 
 def _take(db: PostgresDb, owner: Owner, where: str) -> None:
     # Before the row is locked, which who has the log needs for each commit.
-    claimed = db.try_claim()
+    claimed = db.wait_to_claim()
     found = db.execute("SELECT owner, box, machine FROM log FOR UPDATE").fetchone()
     if found is None:
         raise StartRefused(f"the log in the {where} is damaged: its one row is missing")
     life, box, machine = found
     if not claimed:
+        if not life:
+            # It gave the log back, or a person took it from one that still runs.
+            raise LogInUse(
+                f"the log in the {where} is nobody's, and yet a session has it, of the box {box} by its last"
+                " word; once its daemon is gone, try again"
+            )
         raise LogInUse(
             f"the daemon of the box {box} ({life}) has the log in the {where}"
         )

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import psycopg
 import trio
 
+from penstock.concurrency.deferred import DeferredFailure
 from penstock.concurrency.threads import RunBlocking
 from penstock.log.filters import RunFilter
 from penstock.log.postgresql.dialect import within_bytes
@@ -24,7 +25,7 @@ from penstock.log.postgresql.engine import CALL_SECONDS, PostgresDb
 from penstock.log.postgresql.ownership import Owner, open_log, place_of, tell
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
-from penstock.log.tables.queries import Readings, open_rows
+from penstock.log.tables.queries import READERS, Readings, open_rows
 from penstock.log.tables.rows import (
     command_line,
     find_columns,
@@ -50,8 +51,6 @@ from penstock.words.values import new_event_id
 T = TypeVar("T")
 R = TypeVar("R", bound=Result)
 
-#: Reads that go on at once; each has a connection of its own.
-READERS = 4
 #: Seconds between two looks at calls that get no answer.
 LOOK_SECONDS = 1.0
 #: Seconds that make a count of the log's bytes a long one, and how many times as long it holds.
@@ -82,31 +81,45 @@ async def open_postgresql(
     """
     writer = PostgresDb(url, schema, owner.life)
     readers = [PostgresDb(url, schema) for _ in range(READERS)]
-    await run_blocking(open_log, writer, owner, place_of(url, schema))
-    store = PostgresStore(
-        writer, readers, owner=owner, run_blocking=run_blocking, run_reading=run_reading,
-        new_id=new_id, limits=limits,
-    )  # fmt: skip
-    try:
-        await run_blocking(store.load_names)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cut_overdue, (writer, *readers))
+    # Around the start and the end as well, which no cancel reaches: both are calls of the server.
+    async with _cutting_overdue((writer, *readers)):
+        await run_blocking(open_log, writer, owner, place_of(url, schema))
+        store = PostgresStore(
+            writer, readers, owner=owner, run_blocking=run_blocking, run_reading=run_reading,
+            new_id=new_id, limits=limits,
+        )  # fmt: skip
+        try:
+            await run_blocking(store.load_names)
             yield store
-            nursery.cancel_scope.cancel(reason="the log is closed")
-    finally:
-        # Every call in it has its bound.
-        with trio.CancelScope(shield=True):
-            await store.aclose()
+        finally:
+            # Every call in it has its bound.
+            with trio.CancelScope(shield=True):
+                await store.aclose()
 
 
-async def _cut_overdue(dbs: Sequence[PostgresDb]) -> None:
+@asynccontextmanager
+async def _cutting_overdue(dbs: Sequence[PostgresDb]) -> AsyncIterator[None]:
+    """Calls without an answer are ended until the block is left; its failure comes out as it is."""
+    failed, cutting = DeferredFailure(), trio.CancelScope(shield=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cut_overdue, dbs, cutting)
+        try:
+            with failed:
+                yield
+        finally:
+            cutting.cancel(reason="the log is closed")
+    failed.reraise()
+
+
+async def _cut_overdue(dbs: Sequence[PostgresDb], cutting: trio.CancelScope) -> None:
     """End calls that a server took and does not answer: a box that is off says nothing."""
-    while True:
-        await trio.sleep(LOOK_SECONDS)
-        for db in dbs:
-            since = db.busy_since
-            if since is not None and time.monotonic() - since > CALL_SECONDS:
-                db.cut()
+    with cutting:
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            for db in dbs:
+                since = db.busy_since
+                if since is not None and time.monotonic() - since > CALL_SECONDS:
+                    db.cut()
 
 
 class PostgresStore(Readings):

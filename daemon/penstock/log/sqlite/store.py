@@ -36,7 +36,7 @@ from penstock.log.sqlite.room import fold_log, free_bytes, must_fold, try_room
 from penstock.log.sqlite.schema import used_bytes
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
-from penstock.log.tables.queries import Readings, open_rows
+from penstock.log.tables.queries import READERS, Readings, open_rows
 from penstock.log.tables.rows import (
     find_columns,
     find_runs,
@@ -65,9 +65,6 @@ from penstock.words.values import new_event_id
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Result)
-
-#: Reads that go on at once; each has a connection of its own.
-READERS = 4
 
 # After a failed fsync the kernel may have dropped the pages: nothing written since can be trusted.
 # A file that is no database any more has lost its first page, which everything needs.

@@ -31,6 +31,9 @@ from penstock.words.surroundings import Surroundings
 
 T = TypeVar("T")
 
+#: Reads that go on at once; each has a connection of its own.
+READERS = 4
+
 
 class Readings(ABC):
     """What is read the same way whichever engine keeps the tables; `Store` says what each promises."""

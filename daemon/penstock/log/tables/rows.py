@@ -1,4 +1,4 @@
-"""Between the tables of SQLite and the values of the port."""
+"""Between the tables of a log and the values of the port."""
 
 from __future__ import annotations
 
