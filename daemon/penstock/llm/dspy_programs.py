@@ -462,6 +462,7 @@ def _refuse_examples(
     signature: type[dspy.Signature], fields: Mapping[str, Any], form: AnswerForm
 ) -> None:
     """Unusable if a field has what its example has: small models repeat that when they have nothing to say."""
+    repeated = []
     for name, value in fields.items():
         info = signature.output_fields[name]
         if form == "blocks":
@@ -470,10 +471,11 @@ def _refuse_examples(
             is_example = any(
                 _has_example(value, example) for example in info.examples or ()
             )
-        if is_example:
-            kept = {k: v for k, v in fields.items() if k != name}
-            why = "that is only the example, which is of another task"
-            raise Unusable(name, why, kept if form == "blocks" else None)
+        repeated += [name] if is_example else []
+    if repeated:
+        kept = {k: v for k, v in fields.items() if k not in repeated}
+        why = "that is only the example, which is of another task"
+        raise Unusable(repeated[0], why, kept if form == "blocks" else None)
 
 
 def _has_example(value: Any, example: Any) -> bool:
