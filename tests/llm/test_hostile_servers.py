@@ -162,6 +162,13 @@ async def test_what_is_no_model_server_is_not_waited_for(name: str, kind: str) -
 
 
 @pytest.mark.parametrize("name", ENGINES)
+async def test_a_page_in_place_of_a_list_of_models_tells_its_address(name: str) -> None:
+    """APP-02 ER-01: a daemon that refuses to start for it said only what the page is."""
+    with pytest.raises(StreamBroken, match=r"http://models\.test/.*`models.url` right"):
+        await probe(name, always(content=b"<html>", content_type="text/html"))
+
+
+@pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_nobody_follows_where_a_server_points(name: str, status: int) -> None:
     """A key is for the server that it was configured for; the person hears where it points."""

@@ -344,7 +344,11 @@ class Api:
                 self._client, method, url, body=body, headers=self._headers
             ) as response:
                 answer = await read_bounded(response, LARGEST_BODY, raw=True)
+            try:
                 return parse_value(decode(answer))
+            except StreamBroken as error:
+                why = f"{error}; that was at {url}: is `models.url` right?"
+                raise StreamBroken(why) from None
         except ModelUnreachable as error:
             # People know the server by the address that they configured.
             said = str(error).replace(url, self.url)
