@@ -2415,7 +2415,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "the example of the form is an answer",
         "_refuse_examples",
-        "raise Unusable(name, why, kept if form == 'blocks' else None)",
+        "raise Unusable(repeated[0], why, kept if form == 'blocks' else None)",
         "pass",
         "llm/test_asking.py::test_the_example_of_the_form_is_no_answer",
     ),

@@ -291,6 +291,18 @@ async def test_the_example_of_the_form_is_no_answer(
     assert answer["code"] == "x = 1"
 
 
+async def test_no_example_is_kept_beside_another(model_server: ModelServer) -> None:
+    """DS-05: an answer that was the whole example was asked for its first block only, and the other stayed."""
+    model_server.script(
+        {"text": "```\n(code)\n```\n```\n(tests)\n```\n", "times": 1},
+        {"text": "```\nx = 1\n```\n```\ny = 2\n```\n"},
+    )
+    async with open_asking(model_server) as models:
+        answer = await models.ask(Code, inputs=TASK, form="blocks")
+    assert (answer["code"], answer["tests"]) == ("x = 1", "y = 2")
+    assert "there already" not in model_server.log()[1]["messages"][-1]["content"]
+
+
 @pytest.mark.parametrize("provider", ["openai", "ollama"])
 async def test_inline_thoughts_do_not_count(
     model_server: ModelServer, provider: str

@@ -13,7 +13,8 @@ from dspy.utils.exceptions import AdapterParseError  # type: ignore[import-untyp
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from penstock.llm.dspy_programs import FieldAdapter, TrioLM, Unusable
+from penstock.llm.answer_forms import Unusable
+from penstock.llm.dspy_programs import FieldAdapter, TrioLM
 from penstock.llm.fields import FieldSplitter
 
 Sample = dspy.Signature("question -> reasoning, answer")

@@ -152,13 +152,20 @@ async def test_what_is_no_window_is_none(number: bytes) -> None:
 @pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/json"])
 async def test_what_is_no_model_server_is_not_waited_for(name: str, kind: str) -> None:
     """ER-01: a page under a wrong address stays one for all of `models.patience`."""
-    content = b"\n" if name == "ollama" else b"<html>\n<p>Hello</p>"
-    with pytest.raises(ModelFailed, match=r"is `models.url` right\?") as failed:
-        await ask(name, always(content=content, content_type=kind))
-    assert not is_away(failed.value, 60)
+    for content in (b"\n", b"<html>\n<p>Hello</p>"):
+        with pytest.raises(ModelFailed, match=r"is `models.url` right\?") as failed:
+            await ask(name, always(content=content, content_type=kind))
+        assert not is_away(failed.value, 60)
     part = lines(name, said(name, "x"))
     with pytest.raises(StreamBroken):
         await ask(name, always(content=part, content_type=kind))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+async def test_a_page_in_place_of_a_list_of_models_tells_its_address(name: str) -> None:
+    """APP-02 ER-01: a daemon that refuses to start for it said only what the page is."""
+    with pytest.raises(StreamBroken, match=r"http://models\.test/.*`models.url` right"):
+        await probe(name, always(content=b"<html>", content_type="text/html"))
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -190,6 +197,41 @@ async def test_an_answer_whose_end_does_not_come_counts(
         )
     assert (reply.text, reply.usage.tokens_in) == ("x", 1)
     assert trio.current_time() - began < TAIL_SECONDS + 2
+
+
+async def test_an_empty_reason_is_no_end(autojump_clock: trio.abc.Clock) -> None:
+    """DS-03: some servers send one with every piece; the answer was cut ten seconds after its first word."""
+    piece = said("openai", "x")
+    piece["choices"][0]["finish_reason"] = ""
+    more = lines("openai", piece)
+
+    class Slow(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:  # noqa: ASYNC900 - as httpx's own
+            for _ in range(3):
+                yield more
+                await trio.sleep(TAIL_SECONDS)
+            yield lines("openai", ended("openai"), b"[DONE]")
+
+    with trio.fail_after(TAIL_SECONDS + 60):
+        reply = await ask("openai", lambda _request: httpx.Response(200, stream=Slow()))
+    assert (reply.text, reply.finish_reason) == ("xxx", "stop")
+    with pytest.raises(StreamBroken, match="without its end marker"):
+        await ask("openai", always(content=more))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Wed, 21 Oct 2015 07:28:00 +99999999999999999999",
+        "Wed, 21 Oct 99999999999999999999 07:28:00 GMT",
+    ],
+)
+@pytest.mark.parametrize("name", ENGINES)
+async def test_a_date_that_is_none_is_no_pause(name: str, told: str) -> None:
+    """ER-01: it was an error that nobody foresaw, in place of the server's refusal."""
+    with pytest.raises(RequestRefused) as refused:
+        await ask(name, always(429, retry_after=told))
+    assert refused.value.retry_after is None
 
 
 def test_pieces_without_text_are_not_kept() -> None:

@@ -23,7 +23,7 @@ PURE = (
     "summaries", "token_estimate",
 )  # fmt: skip
 #: What `run_models.load_programs` loads.
-DSPY = ("dspy_programs",)
+DSPY = ("answer_forms", "dspy_programs")
 FORBIDDEN = {
     "trio",
     "httpx",

@@ -20,7 +20,8 @@ from penstock.kinds.coding.modules import (
     name_files,
 )
 from penstock.kinds.coding.signatures import MakePlanAsking
-from penstock.llm.dspy_programs import FieldAdapter, Unusable, make_schema
+from penstock.llm.answer_forms import Unusable, make_schema
+from penstock.llm.dspy_programs import FieldAdapter
 from penstock.llm.reading import (
     BlockSplitter,
     ThoughtFilter,

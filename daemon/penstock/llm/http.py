@@ -17,6 +17,7 @@ from penstock.http_clients import LONGEST_DRAIN, each_piece, read_bounded
 from penstock.llm.chat import (
     NOTHING_HEARD,
     Heard,
+    ModelStopped,
     OnHeard,
     Reply,
     RequestRefused,
@@ -200,7 +201,7 @@ def seconds_until(retry_after: str | None, now: datetime) -> float | None:
         pass
     try:
         moment = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -243,6 +244,16 @@ def _reason(text: str) -> str:
     return str(error)
 
 
+def _blamed(error: StreamBroken, url: str, kind: str) -> ModelFailed:
+    """`error`, or that the address is wrong: of an answer of which nothing was heard its kind tells."""
+    if isinstance(error, ModelStopped) or kind not in _NO_STREAMS:
+        return error
+    return ModelFailed(
+        f"what answers at {url} is no model server that streams: it sent {kind};"
+        " is `models.url` right?"
+    )
+
+
 class AnswerFold(Protocol):
     """What the lines of one stream add up to."""
 
@@ -280,12 +291,15 @@ class Api:
         self, path: str, body: Mapping[str, Any], answer: AnswerFold, on_heard: OnHeard
     ) -> Reply:
         """Fold the stream into `answer`, handing over what it says piece by piece."""
-
+        url = f"{self.url}{path}"
         tail, silent, kind = trio.CancelScope(), True, ""
 
         async def take(line: str) -> bool:
             nonlocal silent
-            heard = answer.take(line)
+            try:
+                heard = answer.take(line)
+            except StreamBroken as error:
+                raise (_blamed(error, url, kind) if silent else error) from None
             if heard != NOTHING_HEARD:
                 silent = False
                 await on_heard(heard)
@@ -293,22 +307,17 @@ class Api:
                 tail.deadline = trio.current_time() + TAIL_SECONDS
             return answer.ended
 
-        url = f"{self.url}{path}"
         with tail:
             async with open_response(
                 self._client, "POST", url, body=body, headers=self._headers
             ) as response:
-                kind = response.headers.get("content-type", "").partition(";")[0]
+                told = response.headers.get("content-type", "")
+                kind = told.partition(";")[0].strip().lower()
                 await each_line(response, take)
         if answer.reply is None:
-            if silent and kind.strip().lower() in _NO_STREAMS:
-                raise ModelFailed(
-                    f"what answers at {url} is no model server that streams: it sent {kind};"
-                    " is `models.url` right?"
-                )
-            raise StreamBroken(
-                f"the answer of {body['model']} ended without its end marker"
-            )
+            why = f"the answer of {body['model']} ended without its end marker"
+            broken = StreamBroken(why)
+            raise _blamed(broken, url, kind) if silent else broken
         return answer.reply
 
     @property
@@ -335,7 +344,11 @@ class Api:
                 self._client, method, url, body=body, headers=self._headers
             ) as response:
                 answer = await read_bounded(response, LARGEST_BODY, raw=True)
+            try:
                 return parse_value(decode(answer))
+            except StreamBroken as error:
+                why = f"{error}; that was at {url}: is `models.url` right?"
+                raise StreamBroken(why) from None
         except ModelUnreachable as error:
             # People know the server by the address that they configured.
             said = str(error).replace(url, self.url)

@@ -190,7 +190,9 @@ class _OpenAIAnswer:
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict):
             return NOTHING_HEARD
-        if isinstance(reason := choice.get("finish_reason"), str):
+        reason = choice.get("finish_reason")
+        # Some servers send "" with every piece.
+        if reason and isinstance(reason, str):
             self._finish_reason = quote(reason)
         delta = choice.get("delta")
         if not isinstance(delta, dict):

@@ -10,6 +10,7 @@ import trio
 
 from fakes.coding import git
 from fakes.history import recorded
+from penstock.kinds.coding.correcting import find_module
 from penstock.kinds.coding.deciding import Cause, Decision, decide
 from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs
@@ -22,7 +23,6 @@ from penstock.kinds.coding.modules import (
 from penstock.kinds.coding.names import find_dead_code, names_of
 from penstock.kinds.coding.solving import make_patch
 from penstock.kinds.coding.work_tree import WorkTree, plain
-from penstock.kinds.coding.writing import find_module
 from penstock.words import events
 from penstock.words.config import Config
 from penstock.words.errors import Refused, SourceUnusable

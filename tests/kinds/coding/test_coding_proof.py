@@ -22,6 +22,7 @@ from fakes.coding import (
     history,
     once,
     open_coding,
+    place,
     plan,
     slug_script,
     story,
@@ -333,6 +334,23 @@ def test_of_tracebacks_only_the_files_at_hand_are_told() -> None:
     assert own_frames(OWN, "/runs/it's (1)/tree") == OWN
     said = "FAIL: test_a\n  File it\n    x\n"
     assert own_frames(said, "/tree") == said
+
+
+@pytest.mark.processes
+async def test_a_state_folder_behind_a_link_loses_no_frame(
+    tmp_path: Path, model_server: ModelServer
+) -> None:
+    """CX-05: Python tells files by their real paths, and none of them counted as one at hand."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    await do(
+        place(tmp_path / "link", model_server.url),
+        model_server,
+        once(WRITE, code="def slug(text):\n    return gone", tests=SLUG_TESTS),
+        once(CORRECT, code=SLUG, tests="unchanged"),
+    )
+    asked = model_server.log()[2]["messages"][-1]["content"]
+    assert 'File "slug.py", line 2, in slug' in asked
 
 
 def test_a_stub_has_the_names_of_the_code_and_does_nothing() -> None:

@@ -24,6 +24,7 @@ from penstock.pipeline import (
     TestPassed,
     TestStarted,
     end_in_words,
+    run_in_thread,
 )
 
 #: Characters of a test run's output that a model is shown: its end, where the summary stands.
@@ -82,16 +83,20 @@ def commands_to_run(
     return [named] if fresh else [named, DEFAULT_TESTS]
 
 
-def own_frames(output: str, root: str) -> str:
+def own_frames(output: str, *names: str) -> str:
     """What tests said, without the frames of tracebacks that are not of the files at hand, which stand without
-    their folder: what a test runner calls inside itself fills a small model's window and says nothing.
+    their folder, whichever of its names is told: what a test runner calls inside itself fills a small model's
+    window and says nothing.
     """
-    own = re.escape(root.rstrip("/"))
-    foreign = rf'^  File "(?!{own}/)/[^"\n]*", line \d+.*\n(?:    .*\n)*'
+    own = "|".join(re.escape(name.rstrip("/")) for name in names)
+    foreign = rf'^  File "(?!(?:{own})/)/[^"\n]*", line \d+.*\n(?:    .*\n)*'
     frozen = r'^  File "<frozen [^"\n]*", line \d+.*\n(?:    .*\n)*'
     for frames in (foreign, frozen):
         output = re.sub(frames, "", output, flags=re.MULTILINE)
-    return output.replace(f"{root.rstrip('/')}/", "")
+    # The longer first: one may be the end of the other.
+    for name in sorted(names, key=len, reverse=True):
+        output = output.replace(f"{name.rstrip('/')}/", "")
+    return output
 
 
 def count_tests(output: str) -> int | None:
@@ -238,9 +243,10 @@ async def run_tests(
         failure = await _run_all(work, commands)
     if deadline.cancelled_caught:
         failure = f"timeout after {inputs.test_timeout:g} s"
-    output = own_frames(
-        await history.output_since(begin, LONGEST_OUTPUT), str(work.tree.root)
-    )
+    said = await history.output_since(begin, LONGEST_OUTPUT)
+    # Python tells real paths, others those that they were given.
+    real = await run_in_thread(work.tree.root.resolve)
+    output = own_frames(said, str(work.tree.root), str(real))
     return {"failure": failure or judge_tests(inputs.tests, output), "output": output}
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.kinds.coding.analysis import ask_dead_code
+from penstock.kinds.coding.correcting import correct
 from penstock.kinds.coding.deciding import Decision, decide
 from penstock.kinds.coding.history import CodingHistory
 from penstock.kinds.coding.inputs import CodingInputs, CodingOutput
@@ -24,7 +25,7 @@ from penstock.kinds.coding.proving import prove
 from penstock.kinds.coding.reviewing import open_review
 from penstock.kinds.coding.stages import Work
 from penstock.kinds.coding.work_tree import WorkTree, make_branch, open_tree
-from penstock.kinds.coding.writing import correct, write_module
+from penstock.kinds.coding.writing import write_module
 from penstock.pipeline import (
     BudgetSpent,
     ContextTooLarge,
