@@ -201,6 +201,17 @@ def test_the_task_may_be_piped_in(penstock: Penstock) -> None:
 
 
 @pytest.mark.usefixtures("daemon")
+def test_a_task_among_the_inputs_is_one(penstock: Penstock) -> None:
+    """CL-01: nothing is read then, and nobody is asked for one; words go before it, as flags do."""
+    told = json.dumps({"agent": "claude", "prompt": "as told"})
+    assert penstock("submit", "agent", "--inputs", told, stdin="").exit_code == 0
+    assert inputs_of(penstock)["inputs"]["prompt"] == "as told"
+    for words, task in ((("claude",), "as told"), (("claude", "this"), "this")):
+        assert penstock("submit", "agent", "--inputs", json.dumps({"prompt": "as told"}), *words, stdin="").exit_code == 0  # fmt: skip
+        assert inputs_of(penstock)["inputs"]["prompt"] == task
+
+
+@pytest.mark.usefixtures("daemon")
 def test_flags_say_the_rest(penstock: Penstock, tmp_path: Path) -> None:
     """CL-01: a program in one flag as a shell takes it, money as a number; --cwd is the repository."""
     words = ("--command", "mine --acp 'a b'", "--setup", "npm ci", "--budget", "2.5", "--env", "A=b", "--cwd", str(tmp_path))  # fmt: skip
