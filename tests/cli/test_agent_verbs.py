@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 import click
 import pytest
+import trio
 from pydantic import Field
 
 from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
 from penstock.cli import kind_commands
+from penstock.client.sync import SyncClient
 from penstock.pipeline import (
     AgentSaid,
     Inputs,
@@ -26,6 +28,7 @@ from penstock.pipeline import (
     ToolCalled,
     ToolEnded,
 )
+from penstock.words.errors import QueueFull
 from penstock.words.values import JsonObject
 
 pytestmark = pytest.mark.sockets
@@ -101,6 +104,8 @@ async def play(run: Run, inputs: Task) -> Came:
     name = inputs.agent or "own"
     if name == "broken":
         raise RuntimeError("it broke")
+    if name == "patient":
+        await trio.sleep_forever()
     for fact in PLAYS.get(name, ()):
         await run.emit(fact)
     if name not in PLAYS:
@@ -254,6 +259,28 @@ def test_one_of_several_that_fails_decides_and_is_compared_too(penstock: Penstoc
     told = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["state"] for row in told[-1]["comparison"]] == ["completed", "failed", "completed"]  # fmt: skip
     assert {fact["run_id"] for fact in told[:-1]} == {row["run_id"] for row in told[-1]["comparison"]}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", [QueueFull("the queue is full"), KeyboardInterrupt()])
+def test_of_several_none_goes_on_without_the_others(
+    penstock: Penstock,
+    daemon: HouseBeside,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: BaseException,
+) -> None:
+    """AG-01 CN-01: what was submitted is cancelled, with its receipt, where another is refused or Ctrl-C comes."""
+    submit = SyncClient.submit
+
+    def submit_first(client: SyncClient, request: dict[str, Any], **others: Any) -> Any:
+        if request["run_id"] == "r-codex":
+            raise fault
+        return submit(client, request, **others)
+
+    monkeypatch.setattr(SyncClient, "submit", submit_first)
+    result = penstock("run", "agent", "--id", "r", "patient,codex", "x")
+    assert result.exit_code != 0
+    assert "patient: r-patient cancelled, nothing of it is left" in result.stderr
+    assert daemon.view("r-patient").state == "cancelled"
 
 
 @pytest.mark.usefixtures("daemon")
