@@ -152,7 +152,7 @@ def test_its_words_are_data_and_all_else_is_not(penstock: Penstock, daemon: Hous
     for said in ("Edit app.py", "plan: 0 of 2 done, now: Look", "tool failed: denied"):
         assert said in result.stderr
     assert "Where is" not in result.stderr
-    assert "1 file +1 -1, branch penstock/" in result.stderr
+    assert "1 file  +1 \N{MINUS SIGN}1, branch penstock/" in result.stderr
     assert "2 turns, 48.2k tokens, 0.25 spent, 1 denied" in result.stderr
     run = inputs_of(penstock)
     assert (run["inputs"]["agent"], run["inputs"]["prompt"]) == ("claude", "fix it")
