@@ -44,7 +44,10 @@ async def shake_hands(
 
 
 async def _shake_hands(preset: AgentPreset, environ: Mapping[str, str]) -> str:
-    with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
+    # What it left at work elsewhere may write there still: that is no fault of the check.
+    with tempfile.TemporaryDirectory(
+        prefix="penstock-", ignore_cleanup_errors=True
+    ) as folder:
         try:
             process = await trio.lowlevel.open_process(
                 list(preset.command),
