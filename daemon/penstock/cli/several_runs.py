@@ -230,7 +230,7 @@ class MemberLines:
         rest = self._end()
         if is_plain(fact):
             return self._lines(rest)
-        line = self._story.tell_steps(fact)
+        line = self._story.tell(fact)
         told = [] if line is None else line[1].rstrip("\n").split("\n")
         return self._lines([*rest, *told])
 
