@@ -292,6 +292,18 @@ def test_several_may_be_left_alone(penstock: Penstock) -> None:
         assert result.stdout.splitlines() == [f"{words[0]}-claude", f"{words[0]}-codex", f"{words[0]}-codex-2"]  # fmt: skip
 
 
+@pytest.mark.usefixtures("daemon")
+def test_a_schedule_is_of_one_agent(penstock: Penstock) -> None:
+    """AG-01: of several the last would take the place of the others, since one task has one name."""
+    words = ("every", "--replace", "1d", "agent")
+    several = penstock(*words, "claude,codex", "mend it")
+    assert (several.exit_code, "a schedule for each" in several.stderr) == (2, True)
+    assert json.loads(penstock("schedules", "--json").stdout) == {"schedules": []}
+    assert penstock(*words, "claude", "mend it").exit_code == 0
+    [told] = json.loads(penstock("schedules", "--json").stdout)["schedules"]
+    assert told["name"] == "mend-it"
+
+
 def test_what_is_said_to_an_agent_at_work_is_its_next_turn(penstock: Penstock, daemon: HouseBeside) -> None:  # fmt: skip
     """AG-01: it is recorded at once; nothing is no word."""
     daemon.start("r")
