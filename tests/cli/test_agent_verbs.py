@@ -302,6 +302,7 @@ def test_a_schedule_is_of_one_agent(penstock: Penstock) -> None:
     assert penstock(*words, "claude", "mend it").exit_code == 0
     [told] = json.loads(penstock("schedules", "--json").stdout)["schedules"]
     assert told["name"] == "mend-it"
+    assert "agent claude mend it" in penstock("schedules").stdout
 
 
 def test_what_is_said_to_an_agent_at_work_is_its_next_turn(penstock: Penstock, daemon: HouseBeside) -> None:  # fmt: skip
