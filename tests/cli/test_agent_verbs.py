@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 import click
 import pytest
+import trio
 from pydantic import Field
 
 from fakes.house_beside import HouseBeside
 from fakes.penstock_command import Penstock
 from penstock.cli import kind_commands
+from penstock.client.sync import SyncClient
 from penstock.pipeline import (
     AgentSaid,
     Inputs,
@@ -26,6 +28,7 @@ from penstock.pipeline import (
     ToolCalled,
     ToolEnded,
 )
+from penstock.words.errors import QueueFull
 from penstock.words.values import JsonObject
 
 pytestmark = pytest.mark.sockets
@@ -101,6 +104,8 @@ async def play(run: Run, inputs: Task) -> Came:
     name = inputs.agent or "own"
     if name == "broken":
         raise RuntimeError("it broke")
+    if name == "patient":
+        await trio.sleep_forever()
     for fact in PLAYS.get(name, ()):
         await run.emit(fact)
     if name not in PLAYS:
@@ -147,7 +152,7 @@ def test_its_words_are_data_and_all_else_is_not(penstock: Penstock, daemon: Hous
     for said in ("Edit app.py", "plan: 0 of 2 done, now: Look", "tool failed: denied"):
         assert said in result.stderr
     assert "Where is" not in result.stderr
-    assert "1 file +1 -1, branch penstock/" in result.stderr
+    assert "1 file  +1 \N{MINUS SIGN}1, branch penstock/" in result.stderr
     assert "2 turns, 48.2k tokens, 0.25 spent, 1 denied" in result.stderr
     run = inputs_of(penstock)
     assert (run["inputs"]["agent"], run["inputs"]["prompt"]) == ("claude", "fix it")
@@ -201,6 +206,17 @@ def test_the_task_may_be_piped_in(penstock: Penstock) -> None:
 
 
 @pytest.mark.usefixtures("daemon")
+def test_a_task_among_the_inputs_is_one(penstock: Penstock) -> None:
+    """CL-01: nothing is read then, and nobody is asked for one; words go before it, as flags do."""
+    told = json.dumps({"agent": "claude", "prompt": "as told"})
+    assert penstock("submit", "agent", "--inputs", told, stdin="").exit_code == 0
+    assert inputs_of(penstock)["inputs"]["prompt"] == "as told"
+    for words, task in ((("claude",), "as told"), (("claude", "this"), "this")):
+        assert penstock("submit", "agent", "--inputs", json.dumps({"prompt": "as told"}), *words, stdin="").exit_code == 0  # fmt: skip
+        assert inputs_of(penstock)["inputs"]["prompt"] == task
+
+
+@pytest.mark.usefixtures("daemon")
 def test_flags_say_the_rest(penstock: Penstock, tmp_path: Path) -> None:
     """CL-01: a program in one flag as a shell takes it, money as a number; --cwd is the repository."""
     words = ("--command", "mine --acp 'a b'", "--setup", "npm ci", "--budget", "2.5", "--env", "A=b", "--cwd", str(tmp_path))  # fmt: skip
@@ -245,6 +261,28 @@ def test_one_of_several_that_fails_decides_and_is_compared_too(penstock: Penstoc
     assert {fact["run_id"] for fact in told[:-1]} == {row["run_id"] for row in told[-1]["comparison"]}  # fmt: skip
 
 
+@pytest.mark.parametrize("fault", [QueueFull("the queue is full"), KeyboardInterrupt()])
+def test_of_several_none_goes_on_without_the_others(
+    penstock: Penstock,
+    daemon: HouseBeside,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: BaseException,
+) -> None:
+    """AG-01 CN-01: what was submitted is cancelled, with its receipt, where another is refused or Ctrl-C comes."""
+    submit = SyncClient.submit
+
+    def submit_first(client: SyncClient, request: dict[str, Any], **others: Any) -> Any:
+        if request["run_id"] == "r-codex":
+            raise fault
+        return submit(client, request, **others)
+
+    monkeypatch.setattr(SyncClient, "submit", submit_first)
+    result = penstock("run", "agent", "--id", "r", "patient,codex", "x")
+    assert result.exit_code != 0
+    assert "patient: r-patient cancelled, nothing of it is left" in result.stderr
+    assert daemon.view("r-patient").state == "cancelled"
+
+
 @pytest.mark.usefixtures("daemon")
 def test_several_may_be_left_alone(penstock: Penstock) -> None:
     """CL-01: an id for each; one of one's own becomes one for each."""
@@ -252,6 +290,19 @@ def test_several_may_be_left_alone(penstock: Penstock) -> None:
         detach = ("--detach",) if words == ("run",) else ()
         result = penstock(*words, "agent", "--id", words[0], *detach, "claude,codex,codex", "x")  # fmt: skip
         assert result.stdout.splitlines() == [f"{words[0]}-claude", f"{words[0]}-codex", f"{words[0]}-codex-2"]  # fmt: skip
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_schedule_is_of_one_agent(penstock: Penstock) -> None:
+    """AG-01: of several the last would take the place of the others, since one task has one name."""
+    words = ("every", "--replace", "1d", "agent")
+    several = penstock(*words, "claude,codex", "mend it")
+    assert (several.exit_code, "a schedule for each" in several.stderr) == (2, True)
+    assert json.loads(penstock("schedules", "--json").stdout) == {"schedules": []}
+    assert penstock(*words, "claude", "mend it").exit_code == 0
+    [told] = json.loads(penstock("schedules", "--json").stdout)["schedules"]
+    assert told["name"] == "mend-it"
+    assert "agent claude mend it" in penstock("schedules").stdout
 
 
 def test_what_is_said_to_an_agent_at_work_is_its_next_turn(penstock: Penstock, daemon: HouseBeside) -> None:  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,20 @@ def test_another_program_of_a_known_name_needs_only_itself(
         result = penstock("--config", str(config), "agents", "codex", "--json")
         assert json.loads(result.stdout)["trouble"].startswith(trouble)
     assert json.loads(result.stdout)["trouble"] == ""
+
+
+def test_what_an_agent_left_at_work_in_its_folder_spoils_no_check(
+    penstock: Penstock, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AG-01: a process in a session of its own goes on to write there while the folder is removed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    writes = "i=0; while [ $i -lt 60000 ]; do : >f$i; i=$((i+1)); done"
+    left = f"setsid sh -c '{writes}' >/dev/null 2>&1 & until [ -e f9999 ]; do :; done"
+    path = program(tmp_path, "leaves", f"{left}; exit 1")
+    config = home / "config.toml"
+    config.write_text(f'[agents.mine]\ncommand = ["{path}"]\n')
+    result = penstock("--config", str(config), "agents", "mine", "--check", "--json")
+    assert "ended" in json.loads(result.stdout)["trouble"]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from penstock.cli.terminal_asks import TerminalAsks, keys_for
 from penstock.client.sync import SyncClient
 from penstock.pipeline import AskExpired, Inputs, Kind, Output, Run
 from penstock.words.address import socket_address
-from penstock.words.events import AskWithdrawn
+from penstock.words.events import AskRaised, AskWithdrawn
 from penstock.words.values import JsonObject
 
 pytestmark = pytest.mark.sockets
@@ -185,10 +185,33 @@ def test_one_that_is_taken_back_stands_there_no_more(
 def test_later_leaves_it_open(
     told: Told, penstock: Penstock, capsys: pytest.CaptureFixture[str], typed: str
 ) -> None:
-    """AG-02: it says how it is answered elsewhere. So does the end of the terminal."""
+    """AG-02: it says how it is answered elsewhere, and then the answer. So does the end of the terminal."""
     answer = partial(penstock, "answer", "r", "one", "allow")
     assert told(typed, on_back=answer) == {"one": "allow"}
-    assert "it stays open: `penstock answer r`" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "it stays open: `penstock answer r`" in said
+    assert "one: allow (by" in said
+
+
+def test_what_is_asked_after_the_end_of_the_terminal_is_told(
+    told: Told,
+    daemon: HouseBeside,
+    penstock: Penstock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """AG-02 CL-01: nobody can press a key for it, so it is told as to a pipe, and so is its answer."""
+
+    def ask_more() -> None:
+        if "late" not in daemon.view("r").asks:
+            daemon.record("r", AskRaised(name="late", question="And this?"))
+            for name in ("late", "one"):
+                penstock("answer", "r", name, "allow")
+
+    told("", on_back=ask_more)
+    said = capsys.readouterr().err
+    assert "And this? (penstock answer)" in said
+    assert "late: allow (by" in said
+    assert "one: allow (by" in said
 
 
 def test_a_long_diff_is_cut_and_shown_whole_by_a_key(

@@ -22,13 +22,11 @@ def check_agents(box: Box) -> Findings:
         fix = "`penstock agents` says how each is installed, if you want one"
         yield CheckResult("agents", "ok", "none installed", fix)
         return
-    wanted = [known[agent.name] for agent in found if not agent.trouble]
-    said = run_async(lambda: shake_hands(wanted, environ))
-    for agent in found:
+    for agent in run_async(lambda: shake_hands(found, known, environ)):
         about = f"{agent.name} {agent.version}".strip()
-        if trouble := agent.trouble or said[agent.name]:
-            fix = _fix(trouble, agent.login, agent.install)
-            yield CheckResult("agent", "warning", f"{about}: {trouble}", fix)
+        if agent.trouble:
+            fix = _fix(agent.trouble, agent.login, agent.install)
+            yield CheckResult("agent", "warning", f"{about}: {agent.trouble}", fix)
         else:
             yield CheckResult("agent", "ok", f"{about} answers, and lets you in")
 

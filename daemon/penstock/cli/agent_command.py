@@ -49,8 +49,10 @@ def agent_requests(
     if isinstance(known.get("budget"), int | float):
         known["budget"] = {"cost": known["budget"]}
     names, words = _names(words, known)
-    known.setdefault("prompt", _prompt(words))
-    known.setdefault("repository", absolute(options.cwd or "."))
+    if words or "prompt" not in known:
+        known["prompt"] = _prompt(words)
+    if "repository" not in known:
+        known["repository"] = absolute(options.cwd or ".")
     if len(names) == 1:
         return [_request(names[0], known, options)]
     # Late: few ask several.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from penstock.cli.changes import size_in_words
 from penstock.cli.output import say
 from penstock.words.sentences import number
 
@@ -24,9 +25,9 @@ def spent_line(result: dict[str, Any]) -> str:
     said = []
     if turns := result.get("turns"):
         said.append(f"{turns} turn{'' if turns == 1 else 's'}")
-    if tokens := _number(result.get("tokens")):
+    if tokens := result.get("tokens"):
         said.append(f"{number(tokens)} tokens")
-    if cost := _number(result.get("cost")):
+    if cost := result.get("cost"):
         said.append(f"{cost:.2g} spent")
     if denied := result.get("denied"):
         said.append(f"{denied} denied")
@@ -35,23 +36,13 @@ def spent_line(result: dict[str, Any]) -> str:
 
 def changes_line(run: str, result: dict[str, Any]) -> str:
     """What it changed and how to get it."""
-    files = result.get("files")
-    count = len(files) if isinstance(files, list | dict) else files
-    if not count:
+    if not (files := result.get("files")):
         return "nothing was changed"
-    much = f"+{result.get('added', 0)} -{result.get('removed', 0)}"
+    much = size_in_words(len(files), result.get("added", 0), result.get("removed", 0))
     branch = f", branch {result['branch']}" if result.get("branch") else ""
-    what = f"{count} file{'' if count == 1 else 's'} {much}{branch}"
-    return f"{what}: `penstock diff {run}`, `penstock apply {run}`"
+    return f"{much}{branch}: `penstock diff {run}`, `penstock apply {run}`"
 
 
 def several_line(runs: Sequence[str]) -> str:
     """What can be done with what several changed."""
     return f"`penstock diff {runs[0]}` shows one of them, `penstock apply {runs[0]}` takes it"
-
-
-def _number(value: Any) -> float:
-    """A count, or the sum of several (in, out)."""
-    if isinstance(value, dict):
-        return sum(_number(part) for part in value.values())
-    return value if isinstance(value, int | float) else 0

@@ -8,11 +8,13 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import trio
 
 from penstock import __version__
+from penstock.cli.agents_here import AgentHere
 from penstock.kinds.agent.connection import open_agent
 from penstock.kinds.agent.failures import AgentRefused
 from penstock.kinds.agent.offered import PermissionWish
@@ -24,22 +26,28 @@ MOST_SECONDS = 60.0
 
 
 async def shake_hands(
-    presets: Sequence[AgentPreset], environ: Mapping[str, str]
-) -> dict[str, str]:
-    """What ails each, by name; "" for those that made a session."""
+    found: Sequence[AgentHere],
+    known: Mapping[str, AgentPreset],
+    environ: Mapping[str, str],
+) -> list[AgentHere]:
+    """The same with what ails those that nothing is known to ail; each is started as it is `known`."""
     said: dict[str, str] = {}
 
-    async def one(preset: AgentPreset) -> None:
-        said[preset.name] = await _shake_hands(preset, environ)
+    async def one(name: str) -> None:
+        said[name] = await _shake_hands(known[name], environ)
 
     async with trio.open_nursery() as nursery:
-        for preset in presets:
-            nursery.start_soon(one, preset)
-    return said
+        for agent in found:
+            if not agent.trouble:
+                nursery.start_soon(one, agent.name)
+    return [replace(a, trouble=a.trouble or said[a.name]) for a in found]
 
 
 async def _shake_hands(preset: AgentPreset, environ: Mapping[str, str]) -> str:
-    with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
+    # What it left at work elsewhere may write there still: that is no fault of the check.
+    with tempfile.TemporaryDirectory(
+        prefix="penstock-", ignore_cleanup_errors=True
+    ) as folder:
         try:
             process = await trio.lowlevel.open_process(
                 list(preset.command),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -47,7 +45,7 @@ def agents(
         if name not in known:
             raise NotFound(f"no agent {name!r} is known{did_you_mean(name, known)}")
     node = node_version(session.environ)
-    found: Sequence[AgentHere] = [
+    found = [
         look_for(preset, session.environ, node)
         for name, preset in known.items()
         if not names or name in names
@@ -55,9 +53,7 @@ def agents(
     if check:
         from penstock.cli.agent_handshakes import shake_hands
 
-        wanted = [known[agent.name] for agent in found if not agent.trouble]
-        said = run_async(lambda: shake_hands(wanted, session.environ))
-        found = [replace(a, trouble=a.trouble or said[a.name]) for a in found]
+        found = run_async(lambda: shake_hands(found, known, session.environ))
     if as_json:
         for agent in found:
             emit({**agent.to_json(), "node": node})

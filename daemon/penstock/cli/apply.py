@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from penstock.cli.changes import Changes, file_json, read_changes, size_in_words
+from penstock.cli.changes import Changes, file_json, read_changes
 from penstock.cli.history import ask_source
 from penstock.cli.kind_flags import absolute
 from penstock.cli.options import named_run_argument
@@ -67,12 +67,12 @@ def apply(
     asking = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
     if check:
         patching.require_fit()
-        _tell(f"it fits: {size_in_words(changes.files)}", {**told, "applied": False}, as_json)  # fmt: skip
+        _tell(f"it fits: {changes.size}", {**told, "applied": False}, as_json)  # fmt: skip
         return
     kept = patching.put_in(yes=yes, overwrite=overwrite, asking=asking)
     for copy in kept:
         say(f"yours is {copy}")
-    done = f"{size_in_words(changes.files)}  in {tree.root}; `git -C {tree.root} diff` shows it"
+    done = f"{changes.size}  in {tree.root}; `git -C {tree.root} diff` shows it"
     _tell(
         done, {**told, "applied": True, "kept": [str(copy) for copy in kept]}, as_json
     )

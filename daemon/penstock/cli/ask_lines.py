@@ -20,10 +20,9 @@ def show_question(
     # An agent's questions begin with its name.
     whose = f"{who}: " if who and not event.question.startswith(f"{who} ") else ""
     show_line(Word("? ", "magenta"), f"{whose}{event.question}", err=err)
-    details = details_of(event)
-    return show_details(details, event.question, whole=whole, err=err) | _show_end(
-        event, err=err
-    )
+    cut = show_details(details_of(event), event.question, whole=whole, err=err)
+    _show_end(event, err=err)
+    return cut
 
 
 def details_of(event: Any) -> AskDetails:
@@ -48,7 +47,7 @@ def show_details(details: AskDetails, question: str, *, whole: bool, err: bool) 
     return bool(left)
 
 
-def _show_end(event: Any, *, err: bool) -> bool:
+def _show_end(event: Any, *, err: bool) -> None:
     """What becomes of it if nobody answers."""
     until, default = getattr(event, "expires_at", None), getattr(event, "default", None)
     if until:
@@ -57,4 +56,3 @@ def _show_end(event: Any, *, err: bool) -> bool:
         show_line(
             Word(f"  unless answered until {moment} {what}", "bright_black"), err=err
         )
-    return False

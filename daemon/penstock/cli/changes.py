@@ -11,11 +11,7 @@ from penstock.cli.run_lines import name_of
 from penstock.cli.run_texts import read_text
 from penstock.words.errors import Conflict, NotFound
 from penstock.words.run_id import AGENT_LABEL
-from penstock.words.unified_diff import (
-    FileDiff,
-    change_in_words,
-    read_diff,
-)
+from penstock.words.unified_diff import FileDiff, change_in_words, read_diff
 
 #: The text in which kinds that change a tree tell what they did, unless their result names another.
 PATCH = "changes.patch"
@@ -38,6 +34,11 @@ class Changes:
         """What the run says of itself; empty for one that did not come to it."""
         result = self.view.get("result")
         return result if isinstance(result, dict) else {}
+
+    @property
+    def size(self) -> str:
+        """How much it is, in words."""
+        return size_in_words(len(self.files), *lines_of(self.files))
 
     @property
     def who(self) -> str:
@@ -72,10 +73,14 @@ def read_any_changes(source: RunSource, run_id: str) -> Changes:
         return Changes(source.view(run_id), "", ())
 
 
-def size_in_words(files: Sequence[FileDiff]) -> str:
-    """`3 files  +12 -4`."""
-    count = f"{len(files)} file{'' if len(files) == 1 else 's'}"
-    added, removed = (sum(f.added for f in files), sum(f.removed for f in files))
+def lines_of(files: Sequence[FileDiff]) -> tuple[int, int]:
+    """How many lines came in all of them, and how many went."""
+    return sum(file.added for file in files), sum(file.removed for file in files)
+
+
+def size_in_words(files: int, added: int, removed: int) -> str:
+    """`3 files  +12 -4`, with a sign of minus."""
+    count = f"{files} file{'' if files == 1 else 's'}"
     return f"{count}  {change_in_words(added, removed)}".rstrip()
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from penstock.cli.changes import Changes, file_json
+from penstock.cli.changes import Changes, file_json, lines_of
 from penstock.cli.output import Column, emit, show_line, show_table
 from penstock.cli.run_lines import NOTHING, state_of, took
 from penstock.words.unified_diff import FileDiff, change_in_words
@@ -57,8 +57,8 @@ def _row_json(changes: Changes) -> dict[str, Any]:
         "started_at": view.get("started_at"),
         "ended_at": view.get("ended_at"),
         "files": [file_json(file) for file in changes.files],
-        **dict(zip(("added", "removed"), _counts(changes.files), strict=True)),
-        "tests": dict(zip(("added", "removed"), _counts(tests), strict=True)),
+        **dict(zip(("added", "removed"), lines_of(changes.files), strict=True)),
+        "tests": dict(zip(("added", "removed"), lines_of(tests), strict=True)),
         **{key: changes.result[key] for key in told if key in changes.result},
     }
 
@@ -76,12 +76,8 @@ def _is_test(file: FileDiff) -> bool:
     return named or not _TEST_FOLDERS.isdisjoint(path.parent.parts)
 
 
-def _counts(files: Sequence[FileDiff]) -> tuple[int, int]:
-    return sum(file.added for file in files), sum(file.removed for file in files)
-
-
 def _much(files: Sequence[FileDiff]) -> str:
-    return change_in_words(*_counts(files)) or NOTHING
+    return change_in_words(*lines_of(files)) or NOTHING
 
 
 def _of_file(changes: Changes, path: str) -> str:

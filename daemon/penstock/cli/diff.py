@@ -12,7 +12,6 @@ from penstock.cli.changes import (
     file_json,
     read_any_changes,
     read_changes,
-    size_in_words,
 )
 from penstock.cli.comparison import show_comparison
 from penstock.cli.diff_lines import show_diff
@@ -55,7 +54,7 @@ def diff(session: Session, words: tuple[str, ...], stat: bool, as_json: bool) ->
         _show_files(changes)
     elif sys.stdout.isatty():
         show_diff(changes.patch)
-        say(size_in_words(changes.files))
+        say(changes.size)
     else:
         put_document(changes.patch)
 
@@ -66,4 +65,4 @@ def _show_files(changes: Changes) -> None:
         what = "" if file.word in ("changed", "renamed") else f"  ({file.word})"
         much = "binary" if file.binary else change_in_words(file.added, file.removed)
         show_line(f"{moved}{file.path}  {much}{what}".rstrip())
-    show_line(size_in_words(changes.files))
+    show_line(changes.size)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from penstock.cli.agent_command import Requests
 from penstock.cli.kind_commands import Kinds
 from penstock.cli.output import emit
 from penstock.cli.run_options import RunOptions
@@ -55,9 +56,14 @@ def every(
               penstock schedules --remove nightly
     """
     said = {"timing": timing, "zone": zone or local_zone_name(), "replace": replace}
-    kinds = Kinds(partial(_set, said), name="every")
+    kinds = Kinds(partial(_set, said), _refuse_several, name="every")
     with kinds.make_context(str(ctx.info_name), list(rest), parent=ctx) as inner:
         kinds.invoke(inner)
+
+
+def _refuse_several(_session: Session, _requests: Requests) -> NoReturn:
+    """One task has one name, so that each would take the place of the one before it."""
+    raise click.UsageError("several agents cannot share one: set a schedule for each")
 
 
 def _set(

@@ -296,7 +296,7 @@ def _command_of_programs(execute: Execute) -> click.Command:
     """The command of the kind `command`, whose flags end where the program begins."""
 
     @click.command(
-        "command",
+        PROGRAM_KIND,
         cls=ProgramCommand,
         context_settings={"allow_interspersed_args": False},
     )

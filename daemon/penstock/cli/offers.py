@@ -18,7 +18,7 @@ from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.lifecycle import OPEN_STATES, TERMINAL_STATES
 from penstock.words.priority import Priority
-from penstock.words.run_id import GENERATED, NAME_LABEL
+from penstock.words.run_id import AGENT_LABEL, GENERATED, NAME_LABEL
 from penstock.words.sentences import SENTENCES, about
 from penstock.words.text import neutralise
 
@@ -149,7 +149,8 @@ def offer_agents(
         return []
     # Those of the configuration are known by what they have done.
     used = (
-        run["labels"].get("agent", "") for run in _runs(session_of(ctx), "kind:agent")
+        run["labels"].get(AGENT_LABEL, "")
+        for run in _runs(session_of(ctx), "kind:agent")
     )
     before, comma, _last = begun.rpartition(",")
     names = dict.fromkeys([*AGENT_NAMES, *filter(None, used)])

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import click
 
 from penstock.cli.options import Finite
-from penstock.cli.output import emit, say, show_line
+from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.words.address import Paths
 from penstock.words.errors import LogInUse, PenstockError, StartRefused
@@ -22,10 +22,7 @@ from penstock.words.exit_codes import Exit
 
 if TYPE_CHECKING:
     from penstock.log.store import Store
-    from penstock.log.writes import (
-        Prune,
-        Pruned,
-    )
+    from penstock.log.writes import Prune, Pruned
     from penstock.runs.retention import PruneRound
     from penstock.words.config import Config
 
@@ -80,10 +77,9 @@ def prune(
 
     done = _Done()
     if config.store is not None:
-        show_line(
-            "penstock: the daemon's log is in a PostgreSQL, where the daemon itself forgets old runs;"
-            " those of logs without a daemon are seen to here",
-            err=True,
+        say(
+            "the daemon's log is in a PostgreSQL, where the daemon itself forgets old runs;"
+            " those of logs without a daemon are seen to here"
         )
     elif paths.database.exists():
         with _no_daemon(paths.lock):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from penstock.cli.output import Outlet, flush, joined, say
 from penstock.cli.story_lines import Line, StoryLines, write_lines
-from penstock.words.exit_codes import AGENT_KIND
+from penstock.words.exit_codes import AGENT_KIND, PROGRAM_KIND
 from penstock.words.printed import (
     STREAMS,
     Piece,
@@ -236,7 +236,7 @@ def open_writer(
     """
     if json_wanted:
         yield LineWriter(as_json_to_end(kind, told))
-    elif kind == "command":
+    elif kind == PROGRAM_KIND:
         printed = OutputWriter()
         try:
             yield printed

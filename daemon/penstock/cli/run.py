@@ -100,7 +100,7 @@ def asks_here(reply: dict[str, Any], options: RunOptions) -> bool:
 
 def forwards_stdin(request: dict[str, Any]) -> bool:
     """Whether the program of this request gets our standard input, which the request then says."""
-    if request["kind"] != "command" or not is_piped():
+    if request["kind"] != PROGRAM_KIND or not is_piped():
         return False
     if request.get("retries"):
         # What was read of it is gone when the program is executed again.
@@ -111,7 +111,7 @@ def forwards_stdin(request: dict[str, Any]) -> bool:
 def has_tty(request: dict[str, Any]) -> bool:
     """Whether the program of this request gets a terminal, and so ours."""
     inputs = request["inputs"]
-    return request["kind"] == "command" and (
+    return request["kind"] == PROGRAM_KIND and (
         inputs.get("stdin") == "tty" or inputs.get("tty") is not None
     )
 

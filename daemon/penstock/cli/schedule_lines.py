@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from penstock.cli.output import Column, show_table
-from penstock.cli.run_lines import soon
-from penstock.words.sentences import about
+from penstock.cli.run_lines import command_of, soon
 
 
 def show_schedules(rows: list[dict[str, Any]]) -> None:
@@ -22,5 +21,5 @@ def show_schedules(rows: list[dict[str, Any]]) -> None:
         Column("IN", [soon(moment - now) for moment in due], spare=1),
         Column("LAST RUN", [row["last_run"] or "" for row in rows], spare=4),
         Column("SKIPPED", [str(row["skipped"] or "") for row in rows], spare=3),
-        Column("COMMAND", [about(row["inputs"]) for row in rows], shrinks=True),
+        Column("COMMAND", [command_of(row) for row in rows], shrinks=True),
     ])  # fmt: skip

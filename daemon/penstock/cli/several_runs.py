@@ -79,7 +79,7 @@ def _submit(
     client: SyncClient,
     requests: Sequence[tuple[dict[str, Any], RunOptions]],
 ) -> list[Member]:
-    """Submit each. What is refused for one of them is cancelled for those before it."""
+    """Submit each. Where one is refused, or Ctrl-C comes, those before it are cancelled."""
     members: list[Member] = []
     names = [request["labels"][AGENT_LABEL] for request, _ in requests]
     try:
@@ -95,13 +95,22 @@ def _submit(
             again = names[:place].count(names[place])
             who = names[place] + (f" {again + 1}" if again else "")
             members.append(Member(reply["run_id"], reply["kind"], reply["state"], who))
-    except PenstockError:
-        for member in members:
-            client.cancel(
-                member.run_id, "another of the same task was refused", wait=True
-            )
+    except (PenstockError, KeyboardInterrupt) as fault:
+        refused = isinstance(fault, PenstockError)
+        reason = "another of the same task was refused" if refused else "interrupted"
+        _cancel(client, members, reason)
         raise
     return members
+
+
+def _cancel(client: SyncClient, members: Sequence[Member], reason: str) -> None:
+    """Cancel each, and show its receipt."""
+    for member in members:
+        try:
+            receipt = client.cancel(member.run_id, reason, wait=True)
+            say(f"{member.who}: {receipt_line(receipt)}")
+        except PenstockError as error:
+            say(f"{member.who}: could not be cancelled: {error}")
 
 
 class SeveralRuns:
@@ -186,17 +195,9 @@ class SeveralRuns:
     def _cancel(self) -> None:
         try:
             say("cancelling all; once more to leave at once")
-            for member in self._members:
-                self._cancel_one(member)
+            _cancel(self._client, self._members, "interrupted")
         finally:
             self._receipts_shown.set()
-
-    def _cancel_one(self, member: Member) -> None:
-        try:
-            receipt = self._client.cancel(member.run_id, "interrupted", wait=True)
-            say(f"{member.who}: {receipt_line(receipt)}")
-        except PenstockError as error:
-            say(f"{member.who}: could not be cancelled: {error}")
 
 
 def over_with(relays: Sequence[Relay]) -> Callable[[Carried], bool]:
@@ -229,7 +230,7 @@ class MemberLines:
         rest = self._end()
         if is_plain(fact):
             return self._lines(rest)
-        line = self._story.tell_steps(fact)
+        line = self._story.tell(fact)
         told = [] if line is None else line[1].rstrip("\n").split("\n")
         return self._lines([*rest, *told])
 

@@ -103,13 +103,16 @@ class TerminalAsks:
         else:
             self._answer(self._put, typed.strip("\r\n"))
 
-    def raise_(self, question: PutQuestion) -> None:
-        """One more is asked."""
+    def raise_(self, question: PutQuestion) -> bool:
+        """One more is asked: whether it will be put, since somebody types here."""
+        if self._keyboard is None:
+            return False
         self._waiting.append(question)
         question.notes.asked_here = True
+        return True
 
-    def over(self, run_id: str, name: str | None) -> list[PutQuestion]:
-        """It is open no more (None: none of the run is): those that were not answered here."""
+    def over(self, run_id: str, name: str | None) -> bool:
+        """It is open no more (None: none of the run is): whether that is news, since it was not answered here."""
 
         def meant(question: PutQuestion) -> bool:
             return question.run_id == run_id and name in (None, question.name)
@@ -119,11 +122,10 @@ class TerminalAsks:
         for question in gone:
             self._mark(question.notes)
         if self._put is not None and meant(self._put):
-            gone.append(self._put)
             self._clear()
         here = (run_id, name or "") in self._answered
         self._answered.discard((run_id, name or ""))
-        return [] if here else gone
+        return not here
 
     def show_next(self) -> None:
         """Put the next one, if none stands there."""
@@ -236,9 +238,11 @@ class AsksWriter:
             question = PutQuestion(fact.run_id, self._who, self._notes, event)
             if isinstance(self._writer, TranscriptWriter):
                 question.seen = self._writer.note_seen
-            self._asks.raise_(question)
-        elif self._asks.over(fact.run_id, event.name):
+            news = not self._asks.raise_(question)
+        else:
             # Somebody else was faster, or it was taken back.
+            news = self._asks.over(fact.run_id, event.name)
+        if news:
             self._writer.write([fact])
 
 

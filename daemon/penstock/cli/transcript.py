@@ -105,12 +105,9 @@ class TranscriptWriter:
         if fact.type == "progress":
             # It says what its tools say.
             return
-        if not self._person:
-            if (line := self._story.tell_steps(fact)) is not None:
-                self.end_line()
-                write_lines([line])
-            return
         match fact.type:
+            case _ if not self._person:
+                self._tell_story(fact)
             case "tool.called":
                 self._tools[event.call] = event.tool
                 self._tell(DOES, sentence_of(fact) or "")
@@ -118,12 +115,13 @@ class TranscriptWriter:
                 self._tell_ended(fact, self._tools.pop(event.call, ""))
             case "plan.updated":
                 self._tell(DOES, sentence_of(fact) or "")
-            case _ if is_plain(fact):
-                return
-            case _:
-                if (line := self._story.tell_steps(fact)) is not None:
-                    self.end_line()
-                    write_lines([line])
+            case _ if not is_plain(fact):
+                self._tell_story(fact)
+
+    def _tell_story(self, fact: ShownFact) -> None:
+        if (line := self._story.tell(fact)) is not None:
+            self.end_line()
+            write_lines([line])
 
     def _tell(self, mark: str, text: str) -> None:
         self.end_line()
