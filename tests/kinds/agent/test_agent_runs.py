@@ -392,6 +392,31 @@ async def test_an_agent_that_overspends_is_ended(
     assert processes_of(core).agents[0].cancelled.is_set()
 
 
+async def test_an_agent_that_spends_on_is_ended_though_it_never_stops_talking(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-07: it may take leave, and no longer."""
+    async with open_agents(tmp_path) as core:
+        run_id = await core.submit("agent", task("spend-on", budget={"cost": 0.55}))
+        view = await ended_badly(core, run_id)
+    assert (view.error or "").startswith("the agent spent 0.")
+    assert view.cost < 20
+
+
+async def test_no_turn_is_begun_once_too_much_is_spent(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-07: what an agent tells only as its turn ends counts for the next."""
+    async with open_agents(tmp_path) as core:
+        run_id = await core.submit("agent", task("edit", budget={"tokens": 10}))
+        ask = await core.wait_asked(run_id)
+        await core.core.control.intervene(run_id, "and once more")
+        await core.answer(run_id, ask.name, "allow")
+        view = await ended_badly(core, run_id)
+    assert view.error == "the agent spent 11 tokens, more than 10"
+    assert processes_of(core).agents[0].turns == 1
+
+
 @pytest.mark.parametrize(
     ("models", "sentence"),
     [
@@ -425,6 +450,20 @@ async def test_silence_is_told_once(autojump_clock: Clock, tmp_path: Path) -> No
         await ended_well(core, run_id)
         facts = await core.facts(run_id)
     assert [e.name for e in of_type(facts, "milestone")] == ["session", "silent"]
+
+
+async def test_the_silence_of_a_person_is_not_that_of_the_agent(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-07: after an answer it has its time anew."""
+    async with open_agents(tmp_path) as core:
+        run_id = await core.submit("agent", task("ponder", stall=100))
+        ask = await core.wait_asked(run_id)
+        await trio.sleep(1000)
+        await core.answer(run_id, ask.name, "allow")
+        await ended_well(core, run_id)
+        facts = await core.facts(run_id)
+    assert [e.name for e in of_type(facts, "milestone")] == ["session"]
 
 
 #: What goes wrong with an agent, and what the run fails with.
