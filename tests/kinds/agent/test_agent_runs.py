@@ -572,6 +572,23 @@ async def test_no_more_are_alive_than_may_be(
             assert (await core.wait_ended(run_id)).state == "completed"
 
 
+async def test_who_waits_for_one_agent_keeps_no_place_from_the_others(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-09: runs of an agent with few places of its own take none of the common ones meanwhile."""
+    agents = {"max_alive": 2, "mine": {"command": ["scripted", "edit"], "slots": 1}}
+    async with open_agents(tmp_path, agents=agents, max_concurrent=5) as core:
+        mine = {"prompt": "p", "agent": "mine"}
+        runs = [await core.submit("agent", mine) for _ in range(3)]
+        await trio.sleep(5)
+        views = [await core.view(run_id) for run_id in runs]
+        waits = [v.waiting.subject for v in views if v.waiting and not v.asks]
+        assert waits == ["1 runs of mine are alive, the most at once"] * 2
+        other = await core.submit("agent", task("echo"))
+        with trio.fail_after(60):
+            assert (await core.wait_ended(other)).state == "completed"
+
+
 async def test_a_repository_that_git_cannot_copy_fails_with_its_words(
     autojump_clock: Clock, tmp_path: Path
 ) -> None:

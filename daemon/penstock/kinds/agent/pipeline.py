@@ -153,12 +153,13 @@ class AgentRun:
         """Start the program, talk with it, and see it gone."""
         run, config = self.run, self.run.config.agents
         async with AsyncExitStack() as places:
-            alive = Waiting("other", f"{config.max_alive} agents are alive, the most at once")  # fmt: skip
-            await places.enter_async_context(run.place("agents", config.max_alive, alive))  # fmt: skip
+            # Its own first: who waits for that must not keep a common one from other agents.
             if (slots := self.preset.slots) is not None:
                 most = Waiting("other", f"{slots} runs of {self.preset.name} are alive, the most at once")  # fmt: skip
                 share = f"agent {self.preset.name}"
                 await places.enter_async_context(run.place(share, slots, most))
+            alive = Waiting("other", f"{config.max_alive} agents are alive, the most at once")  # fmt: skip
+            await places.enter_async_context(run.place("agents", config.max_alive, alive))  # fmt: skip
             await self._live_in_place(talk)
 
     async def _live_in_place(self, talk: AgentTalk) -> None:
