@@ -243,6 +243,24 @@ async def test_a_restart_after_the_last_turn_starts_no_agent(
     assert result["branch"] == f"penstock/{run_id}"
 
 
+async def test_a_restart_keeps_what_was_denied_and_done_unasked(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-04: the result tells of all turns, whichever execution had them."""
+    results = {}
+    for scenario, more in (("edit", {"permissions": "none"}), ("unasked", {})):
+        async with open_memory_store() as store:
+            processes = AgentProcesses(stubborn=True)
+            async with open_agents(tmp_path, processes, store=store) as core:
+                run_id = await core.submit("agent", task(scenario, **more))
+                await trio.sleep(2)
+                assert "turn 1" in (await core.view(run_id)).steps
+            async with open_agents(tmp_path, store=store, life="life-2") as core:
+                results[scenario] = await ended_well(core, run_id)
+                assert processes_of(core).agents == []
+    assert (results["edit"]["denied"], results["unasked"]["unasked"]) == (1, 1)
+
+
 @pytest.mark.parametrize(("scenario", "told"), [("refusal", "refused to do it"), ("cancelled", "gave the turn up")])  # fmt: skip
 async def test_a_turn_that_the_agent_refuses_or_gives_up_fails_its_run(
     scenario: str, told: str, autojump_clock: Clock, tmp_path: Path

@@ -76,7 +76,7 @@ class AgentRun:
     #: Lives that ended in the midst of the turn that is to be taken now.
     broken: int = 0
     lives: int = 0
-    asked: int = 0
+    #: Wishes that were denied and things done unasked, in all turns and lives.
     denied: int = 0
     unasked: int = 0
     #: What the agent told last of the session's cost.
@@ -88,6 +88,8 @@ class AgentRun:
 
     async def work(self) -> None:
         """Have everything done that was asked for, however many lives it takes."""
+        if done := self._turns_done():
+            self.denied, self.unasked = done[-1]["denied"], done[-1]["unasked"]
         while True:
             if await self._next_turn(interrupted=False) is None:
                 # A restart came after the last turn.
@@ -188,7 +190,6 @@ class AgentRun:
 
     def _note(self, talk: AgentTalk) -> None:
         """Keep what the life came to."""
-        self.asked += talk.permissions.asked
         self.denied += talk.permissions.denied
         self.unasked += talk.transcript.unasked
         self.session_cost = talk.transcript.session_cost
@@ -247,7 +248,13 @@ class AgentRun:
             how = {"refusal": "refused to do it", "cancelled": "gave the turn up"}
             raise AgentFailed(f"{self.preset.name} {how[end.stop_reason]}: {self.summary[-500:]}")  # fmt: skip
         self.broken = 0
-        told = {"stop_reason": end.stop_reason, "heard": turn.heard, "summary": self.summary}  # fmt: skip
+        told = {
+            "stop_reason": end.stop_reason,
+            "heard": turn.heard,
+            "summary": self.summary,
+            "denied": self.denied + talk.permissions.denied,
+            "unasked": self.unasked + talk.transcript.unasked,
+        }
 
         async def noted() -> dict[str, Any]:
             await trio.lowlevel.checkpoint()
@@ -257,8 +264,7 @@ class AgentRun:
 
     async def _next_turn(self, *, interrupted: bool) -> AgentTurn | None:
         """The task first, then what people said since; None: all is said."""
-        steps = self.run.view.steps
-        done = [value for name, value in steps.items() if name.startswith(_TURN)]
+        done = self._turns_done()
         words = await self._words()
         heard = words[-1].position if words else 0
         if not done:
@@ -285,10 +291,15 @@ class AgentRun:
             found += page
         return found
 
+    def _turns_done(self) -> list[dict[str, Any]]:
+        """What is noted of each turn that came to its end."""
+        steps = self.run.view.steps
+        return [value for name, value in steps.items() if name.startswith(_TURN)]
+
     @property
     def turns(self) -> int:
         """Turns that came to their end."""
-        return sum(name.startswith(_TURN) for name in self.run.view.steps)
+        return len(self._turns_done())
 
 
 @dataclass(frozen=True, slots=True)
