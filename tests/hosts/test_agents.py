@@ -80,7 +80,7 @@ class Person:
     def listing(self) -> str:
         """What there is, for a failure."""
         facts = [
-            f"{fact['run_id']} {fact['payload']}"[:500] for fact in self.told("events")
+            f"{fact['run_id']} {fact['event']}"[:500] for fact in self.told("events")
         ]
         return "\n".join([self.penstock("list"), *facts])
 
