@@ -22,7 +22,13 @@ from penstock.kinds.agent.spending import overspent, overspent_together
 from penstock.kinds.agent.transcript import Transcript
 from penstock.kinds.agent.tree import AgentTree
 from penstock.kinds.agent.turns import AgentParting, TurnEnd
-from penstock.pipeline import BudgetSpent, DeferredFailure, PenstockError, Run
+from penstock.pipeline import (
+    BudgetSpent,
+    DeferredFailure,
+    PenstockError,
+    Run,
+    RunView,
+)
 
 #: Seconds that an agent may take to end a turn in which it spent too much; then its program is ended.
 _OVER_SECONDS = 10.0
@@ -51,9 +57,9 @@ class AgentTalk:
     preset: AgentPreset
     tree: AgentTree
     transcript: Transcript
-    permissions: Permissions = field(init=False)
     #: Seconds that an agent may take to end its turn once the run is cancelled.
-    patience: float = 1.0
+    patience: float
+    permissions: Permissions = field(init=False)
     #: It was greeted, and has a session.
     begun: bool = False
     #: Why the turn was ended from here.
@@ -152,7 +158,7 @@ class AgentTalk:
     async def begin(self, agent: Agent, servers: Sequence[Mapping[str, Any]]) -> bool:
         """Greet the agent and open a session; whether it is one that was there before."""
         self._agent = agent
-        sessions = [v for n, v in self.run.view.steps.items() if n.startswith(_SESSION)]
+        sessions = sessions_of(self.run.view)
         known = sessions[-1] if sessions else None
         with trio.move_on_after(self.inputs.start_timeout) as limit:
             greeting = await agent.greet("1")
@@ -262,6 +268,11 @@ class AgentTalk:
         await self.flush()
         if agent.parting is not None:
             await self.run.log(_told_parting(agent.parting))
+
+
+def sessions_of(view: RunView) -> list[Mapping[str, str]]:
+    """The sessions that a run had, in order: `session` is the id that the agent knows."""
+    return [value for name, value in view.steps.items() if name.startswith(_SESSION)]
 
 
 def _told_parting(parting: AgentParting) -> str:
