@@ -19,6 +19,7 @@ from penstock.runs.core import open_core
 from penstock.testing import InMemoryCore, open_memory_store, open_test_core
 from penstock.testing.in_memory import memory_environment
 from penstock.words.config import Config
+from penstock.words.errors import Refused
 from penstock.words.recorded import Recorded
 
 Clock = trio.testing.MockClock
@@ -482,6 +483,15 @@ async def test_the_silence_of_a_person_is_not_that_of_the_agent(
         await ended_well(core, run_id)
         facts = await core.facts(run_id)
     assert [e.name for e in of_type(facts, "milestone")] == ["session"]
+
+
+async def test_nobody_is_told_of_silence_all_the_time(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-07: looking so often would keep the daemon busy."""
+    async with open_agents(tmp_path) as core:
+        with pytest.raises(Refused, match="greater than or equal to 1"):
+            await core.submit("agent", task("echo", stall=1e-6))
 
 
 #: What goes wrong with an agent, and what the run fails with.
