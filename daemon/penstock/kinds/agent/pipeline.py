@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from penstock.kinds.agent.agent_run import AgentRun
 from penstock.kinds.agent.allowance import AgentQuota
 from penstock.kinds.agent.asking import PERMIT
 from penstock.kinds.agent.conversation import sessions_of
 from penstock.kinds.agent.inputs import AgentInputs, AgentOutput
-from penstock.kinds.agent.lives import AgentRun
 from penstock.kinds.agent.presets import find_agent
 from penstock.kinds.agent.tree import (
     AgentTree,
