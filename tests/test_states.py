@@ -44,7 +44,7 @@ FILES = sorted(
 MAY_SPELL = {
     "penstock/cli/daemon_checks.py": "a state of systemd's units",
     "penstock/cli/queue.py": "names of figures in the answer about the queue",
-    "penstock/kinds/agent/pipeline.py": "how an agent says that it ended a turn",
+    "penstock/kinds/agent/agent_run.py": "how an agent says that it ended a turn",
     "penstock/kinds/agent/transcript.py": "how far a tool call or an entry of a plan is",
     "penstock/log/sqlite/schema.py": "what stands in files of old; its own test holds it",
     "penstock/processes/process.py": "a word of the supervisor's protocol",

@@ -465,6 +465,23 @@ async def _spend(agent: ScriptedAgent, _text: str) -> str:
     return "end_turn"
 
 
+async def _spend_on(agent: ScriptedAgent, _text: str) -> str:
+    """Takes no notice of a cancel, and never stops talking."""
+    for k in range(1, 6000):
+        cost = {"amount": k * 0.1, "currency": "USD"}
+        await agent.update("usage_update", used=k, size=100, cost=cost)
+        await trio.sleep(0.1)
+    return "end_turn"
+
+
+async def _ponder(agent: ScriptedAgent, _text: str) -> str:
+    """Asks, and says nothing for a while once it is answered."""
+    await agent.ask("q1", "t1", kind="execute", title="make", rawInput={"command": "make"})  # fmt: skip
+    await trio.sleep(50)
+    await agent.say("made")
+    return "end_turn"
+
+
 async def _mode(agent: ScriptedAgent, _text: str) -> str:
     """Leaves the mode it was given."""
     await agent.update("current_mode_update", currentModeId="plan")
@@ -496,7 +513,7 @@ SCENARIOS: dict[str, Turn] = {
     "flood-ids": _flood_ids, "long-flood": _long_flood, "fs": _fs, "garbage": _garbage, "late-cancel": _late_cancel, "limit": _limit, "long-limit": _limit,
     "many-asks": _many_asks, "many-values": _many_values, "mode": _mode, "nothing": _nothing, "outside": _outside,
     "load": _echo, "resume": _echo, "resume-refused": _echo, "same-id": _same_id, "silent": _silent, "slow": _slow,
-    "spend": _spend, "stop": _stop, "talk": _talk, "two-asks": _two_asks, "unasked": _unasked, "withdraw": _withdraw,
+    "ponder": _ponder, "spend": _spend, "spend-on": _spend_on, "stop": _stop, "talk": _talk, "two-asks": _two_asks, "unasked": _unasked, "withdraw": _withdraw,
     "wrong-ids": _wrong_ids,
 }  # fmt: skip
 #: What it does instead of coming to a turn.

@@ -2491,6 +2491,14 @@ TESTED_MUTANTS = (
         "kinds/agent/test_agent_connection.py::test_a_past_that_is_told_again_is_not_heard",
     ),
     TestedMutant(
+        "an agent that spends too much goes on for as long as it talks",
+        "AgentTalk._end_turn",
+        "self._turn.deadline = trio.current_time() + _OVER_SECONDS",
+        "pass",
+        "kinds/agent/test_agent_runs.py"
+        "::test_an_agent_that_spends_on_is_ended_though_it_never_stops_talking",
+    ),
+    TestedMutant(
         "a key that was meant for something else allows what an agent asks",
         "TerminalAsks._press",
         "if said is None or self._now() - self._put_at < UNREAD_SECONDS:\n    return",

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hosts.dialects import Call, Conversation, Given, Json, Refuse, Said, Say
+from hosts.dialects import Call, Conversation, Given, Said, Say
 
 #: What the model says of a task that it has done.
 DONE = "That is done."
-#: What a server says to a quota that is used up.
-LIMIT = "You have hit your usage limit."
-#: The programs that a task leaves running, by which they are found.
-SLEEPS = ("86311", "86312")
 #: How agents tell the model where they work.
 _WHERE = re.compile(r"(?:working directory: |<cwd>)(/[^\s<]+)", re.IGNORECASE)
 #: Seconds that an answer is held, whatever the test does.
@@ -27,16 +23,12 @@ _HELD_SECONDS = 300.0
 
 @dataclass
 class AgentModel:
-    """Plays by the prompt's word: edit, two, sleep, hold, limit."""
+    """Plays by the prompt's word: edit, hold."""
 
     port: int = 0
     unknown: list[str] = field(default_factory=list)
     #: Prompts whose answer is held back at the moment.
     held: list[str] = field(default_factory=list)
-    #: Requests that were refused for the quota.
-    limited: int = 0
-    #: Whether the quota is used up.
-    spent: bool = True
     _free: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -47,7 +39,7 @@ class AgentModel:
         """Give the answers that were held back."""
         self._free.set()
 
-    def answer(self, conversation: Conversation) -> Say | Call | Refuse:
+    def answer(self, conversation: Conversation) -> Say | Call:
         """What comes next."""
         task, done = _task_in(conversation)
         if task is None or not conversation.tools:
@@ -57,14 +49,10 @@ class AgentModel:
             self.held.append(file)
             self._free.wait(_HELD_SECONDS)
             return Say(DONE)
-        if play == "limit" and self.spent:
-            self.limited += 1
-            return Refuse(429, _limit())
-        [*_, where] = _WHERE.findall(conversation.told) or ["."]
-        steps = _steps(play, f"{where}/{file}")
-        if done >= len(steps):
+        if done:
             return Say(DONE)
-        return _call(conversation.tools, *steps[done])
+        [*_, where] = _WHERE.findall(conversation.told) or ["."]
+        return _write(conversation.tools, f"{where}/{file}")
 
 
 def _task_in(conversation: Conversation) -> tuple[tuple[str, str] | None, int]:
@@ -78,35 +66,16 @@ def _task_in(conversation: Conversation) -> tuple[tuple[str, str] | None, int]:
     return task, done
 
 
-def _steps(play: str, path: str) -> Sequence[tuple[str, str]]:
-    if play == "sleep":
-        return [("run", f"sleep {SLEEPS[0]} & sleep {SLEEPS[1]}")]
-    if play == "two":
-        return [("write", path), ("write", f"{path}.2")]
-    return [("write", path)]
-
-
-def _call(tools: Mapping[str, str], what: str, about: str) -> Call:
-    """The step as a call of the tool that the agent has for it."""
+def _write(tools: Mapping[str, str], path: str) -> Call:
+    """The call that writes a file, by the tool that the agent has for it."""
     names = {name.lower(): name for name in tools}
     text = "written by a scripted model\n"
-    if what == "write" and "write" in names:
+    if "write" in names:
         key = "file_path" if names["write"] == "Write" else "filePath"
-        return Call(names["write"], {key: about, "content": text})
-    line = f"printf '%s' '{text}' > {about}" if what == "write" else about
+        return Call(names["write"], {key: path, "content": text})
+    line = f"printf '%s' '{text}' > {path}"
     if "exec_command" in names:
         # Codex asks only for what its sandbox keeps it from.
         beyond = {"sandbox_permissions": "require_escalated", "justification": "for the test"}  # fmt: skip
         return Call(names["exec_command"], {"cmd": line, **beyond})
     return Call(names["bash"], {"command": line, "description": "for the test"})
-
-
-def _limit() -> Json:
-    return {
-        "type": "error",
-        "error": {
-            "type": "usage_limit_reached",
-            "message": LIMIT,
-            "code": "rate_limit_exceeded",
-        },
-    }

@@ -43,4 +43,6 @@ def environment_of_agents(node: str, home: Path, url: str) -> Mapping[str, str]:
         "PATH": path,
         "USER": "somebody",
         "SHELL": "/bin/sh",
+        # Claude Code works for root only where it is told that nothing can come of it.
+        "IS_SANDBOX": "1",
     }

@@ -60,14 +60,6 @@ class Call:
     arguments: Json
 
 
-@dataclass(frozen=True)
-class Refuse:
-    """No answer, as servers give none once a quota is used up."""
-
-    status: int
-    body: Json
-
-
 Event = tuple[str, Json]
 
 

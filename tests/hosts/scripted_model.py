@@ -20,7 +20,6 @@ from hosts.dialects import (
     Conversation,
     Dialect,
     Json,
-    Refuse,
     Say,
 )
 
@@ -41,7 +40,7 @@ class Answering(Protocol):
     #: Requests that it did not understand.
     unknown: list[str]
 
-    def answer(self, conversation: Conversation) -> Say | Call | Refuse: ...
+    def answer(self, conversation: Conversation) -> Say | Call: ...
 
 
 @dataclass
@@ -155,9 +154,6 @@ class Answers(BaseHTTPRequestHandler):
 
     def send_answer(self, dialect: Dialect, body: Json) -> None:
         action = self.scripted.answer(dialect.read(body))
-        if isinstance(action, Refuse):
-            self.send_json(action.body, action.status)
-            return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
@@ -169,9 +165,9 @@ class Answers(BaseHTTPRequestHandler):
             self.wfile.write(b"data: [DONE]\n\n")
         self.close_connection = True
 
-    def send_json(self, told: Any, status: int = 200) -> None:
+    def send_json(self, told: Any) -> None:
         data = json.dumps(told).encode()
-        self.send_response(status)
+        self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

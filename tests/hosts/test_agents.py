@@ -80,7 +80,7 @@ class Person:
     def listing(self) -> str:
         """What there is, for a failure."""
         facts = [
-            f"{fact['run_id']} {fact['payload']}"[:500] for fact in self.told("events")
+            f"{fact['run_id']} {fact['event']}"[:500] for fact in self.told("events")
         ]
         return "\n".join([self.penstock("list"), *facts])
 
@@ -175,12 +175,14 @@ def answer_by_dashboard(person: Person, run_id: str, name: str) -> None:
     asyncio.run(answer())
 
 
-def test_five_at_once_past_a_kill_of_the_daemon(
+def test_six_at_once_past_a_kill_of_the_daemon(
     start: Callable[..., RealDaemon], person: Person
 ) -> None:
     """AG-05, CN-01, CR-02: answered from the command line, the dashboard and MCP; one is cancelled."""
     daemon = start()
-    tasks = {"oc-1": "opencode", "oc-2": "opencode", "cx-1": "codex", "cx-2": "codex"}
+    tasks = {
+        "oc-1": "opencode", "oc-2": "opencode", "cx-1": "codex", "cx-2": "codex", "cl-1": "claude",
+    }  # fmt: skip
     for run_id, agent in tasks.items():
         person.give(run_id, agent, "edit")
     person.give("stopped", "codex", "hold")
@@ -197,9 +199,10 @@ def test_five_at_once_past_a_kill_of_the_daemon(
     daemon.stop(signal.SIGKILL)
     wait_until(lambda: not person.processes(), person.processes)
     daemon = start(daemon.port)
-    assert person.questions() == {r: first[r] for r in ("oc-2", "cx-2")}
+    assert person.questions() == {r: first[r] for r in ("oc-2", "cx-2", "cl-1")}
     answer_by_dashboard(person, "oc-2", first["oc-2"])
-    person.penstock("answer", "cx-2", first["cx-2"], "allow")
+    for run_id in ("cx-2", "cl-1"):
+        person.penstock("answer", run_id, first[run_id], "allow")
     wait_until(lambda: person.states(*tasks) == {"completed"}, person.listing)  # fmt: skip
 
     facts = person.told("events")

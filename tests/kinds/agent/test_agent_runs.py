@@ -19,6 +19,7 @@ from penstock.runs.core import open_core
 from penstock.testing import InMemoryCore, open_memory_store, open_test_core
 from penstock.testing.in_memory import memory_environment
 from penstock.words.config import Config
+from penstock.words.errors import Refused
 from penstock.words.recorded import Recorded
 
 Clock = trio.testing.MockClock
@@ -243,6 +244,24 @@ async def test_a_restart_after_the_last_turn_starts_no_agent(
     assert result["branch"] == f"penstock/{run_id}"
 
 
+async def test_a_restart_keeps_what_was_denied_and_done_unasked(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-04: the result tells of all turns, whichever execution had them."""
+    results = {}
+    for scenario, more in (("edit", {"permissions": "none"}), ("unasked", {})):
+        async with open_memory_store() as store:
+            processes = AgentProcesses(stubborn=True)
+            async with open_agents(tmp_path, processes, store=store) as core:
+                run_id = await core.submit("agent", task(scenario, **more))
+                await trio.sleep(2)
+                assert "turn 1" in (await core.view(run_id)).steps
+            async with open_agents(tmp_path, store=store, life="life-2") as core:
+                results[scenario] = await ended_well(core, run_id)
+                assert processes_of(core).agents == []
+    assert (results["edit"]["denied"], results["unasked"]["unasked"]) == (1, 1)
+
+
 @pytest.mark.parametrize(("scenario", "told"), [("refusal", "refused to do it"), ("cancelled", "gave the turn up")])  # fmt: skip
 async def test_a_turn_that_the_agent_refuses_or_gives_up_fails_its_run(
     scenario: str, told: str, autojump_clock: Clock, tmp_path: Path
@@ -392,6 +411,31 @@ async def test_an_agent_that_overspends_is_ended(
     assert processes_of(core).agents[0].cancelled.is_set()
 
 
+async def test_an_agent_that_spends_on_is_ended_though_it_never_stops_talking(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-07: it may take leave, and no longer."""
+    async with open_agents(tmp_path) as core:
+        run_id = await core.submit("agent", task("spend-on", budget={"cost": 0.55}))
+        view = await ended_badly(core, run_id)
+    assert (view.error or "").startswith("the agent spent 0.")
+    assert view.cost < 20
+
+
+async def test_no_turn_is_begun_once_too_much_is_spent(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-07: what an agent tells only as its turn ends counts for the next."""
+    async with open_agents(tmp_path) as core:
+        run_id = await core.submit("agent", task("edit", budget={"tokens": 10}))
+        ask = await core.wait_asked(run_id)
+        await core.core.control.intervene(run_id, "and once more")
+        await core.answer(run_id, ask.name, "allow")
+        view = await ended_badly(core, run_id)
+    assert view.error == "the agent spent 11 tokens, more than 10"
+    assert processes_of(core).agents[0].turns == 1
+
+
 @pytest.mark.parametrize(
     ("models", "sentence"),
     [
@@ -425,6 +469,29 @@ async def test_silence_is_told_once(autojump_clock: Clock, tmp_path: Path) -> No
         await ended_well(core, run_id)
         facts = await core.facts(run_id)
     assert [e.name for e in of_type(facts, "milestone")] == ["session", "silent"]
+
+
+async def test_the_silence_of_a_person_is_not_that_of_the_agent(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-07: after an answer it has its time anew."""
+    async with open_agents(tmp_path) as core:
+        run_id = await core.submit("agent", task("ponder", stall=100))
+        ask = await core.wait_asked(run_id)
+        await trio.sleep(1000)
+        await core.answer(run_id, ask.name, "allow")
+        await ended_well(core, run_id)
+        facts = await core.facts(run_id)
+    assert [e.name for e in of_type(facts, "milestone")] == ["session"]
+
+
+async def test_nobody_is_told_of_silence_all_the_time(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-07: looking so often would keep the daemon busy."""
+    async with open_agents(tmp_path) as core:
+        with pytest.raises(Refused, match="greater than or equal to 1"):
+            await core.submit("agent", task("echo", stall=1e-6))
 
 
 #: What goes wrong with an agent, and what the run fails with.
@@ -531,6 +598,23 @@ async def test_no_more_are_alive_than_may_be(
             await core.answer(run_id, ask.name, "allow")
         for run_id in runs:
             assert (await core.wait_ended(run_id)).state == "completed"
+
+
+async def test_who_waits_for_one_agent_keeps_no_place_from_the_others(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    """AG-09: runs of an agent with few places of its own take none of the common ones meanwhile."""
+    agents = {"max_alive": 2, "mine": {"command": ["scripted", "edit"], "slots": 1}}
+    async with open_agents(tmp_path, agents=agents, max_concurrent=5) as core:
+        mine = {"prompt": "p", "agent": "mine"}
+        runs = [await core.submit("agent", mine) for _ in range(3)]
+        await trio.sleep(5)
+        views = [await core.view(run_id) for run_id in runs]
+        waits = [v.waiting.subject for v in views if v.waiting and not v.asks]
+        assert waits == ["1 runs of mine are alive, the most at once"] * 2
+        other = await core.submit("agent", task("echo"))
+        with trio.fail_after(60):
+            assert (await core.wait_ended(other)).state == "completed"
 
 
 async def test_a_repository_that_git_cannot_copy_fails_with_its_words(

@@ -44,9 +44,8 @@ class Permissions:
     name: str
     tree: Path
     flush: Callable[[], Awaitable[None]]
-    #: Wishes that people are asked about now; how many there were, and how many were denied.
+    #: Wishes that people are asked about now; and how many were denied.
     waiting: set[str] = field(default_factory=set)
-    asked: int = 0
     denied: int = 0
 
     async def decide(self, wish: PermissionWish, act: AgentAct) -> str | None:
@@ -72,7 +71,6 @@ class Permissions:
     async def _answer_to(self, name: str, act: AgentAct) -> Decision:
         within = self.inputs.answer_within
         paths = list(dict.fromkeys(shown_path(path, self.tree) for path in act.paths))
-        self.asked += 1
         try:
             answer = await self.run.ask(
                 name,

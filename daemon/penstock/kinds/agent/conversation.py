@@ -22,10 +22,18 @@ from penstock.kinds.agent.spending import overspent, overspent_together
 from penstock.kinds.agent.transcript import Transcript
 from penstock.kinds.agent.tree import AgentTree
 from penstock.kinds.agent.turns import AgentParting, TurnEnd
-from penstock.pipeline import BudgetSpent, DeferredFailure, PenstockError, Run
+from penstock.pipeline import (
+    BudgetSpent,
+    DeferredFailure,
+    PenstockError,
+    Run,
+    RunView,
+)
 
 #: Seconds that an agent may take to end a turn in which it spent too much; then its program is ended.
 _OVER_SECONDS = 10.0
+#: Seconds between two looks at an agent that has a turn, at most.
+_LOOK_SECONDS = 10.0
 #: Seconds that what was said last may take to be recorded when the run ends.
 LAST_SECONDS = 0.5
 
@@ -49,14 +57,16 @@ class AgentTalk:
     preset: AgentPreset
     tree: AgentTree
     transcript: Transcript
-    permissions: Permissions = field(init=False)
     #: Seconds that an agent may take to end its turn once the run is cancelled.
-    patience: float = 1.0
+    patience: float
+    permissions: Permissions = field(init=False)
     #: It was greeted, and has a session.
     begun: bool = False
     #: Why the turn was ended from here.
     over: PenstockError | None = None
     _agent: Agent | None = None
+    #: Ends the turn that is under way from outside.
+    _turn: trio.CancelScope | None = None
     _held: trio.Event = field(default_factory=trio.Event)
     _recording: trio.Lock = field(default_factory=trio.Lock)
 
@@ -124,30 +134,31 @@ class AgentTalk:
         self.over = why
         if self._agent is not None:
             self._agent.cancel_turn_nowait()
+        if self._turn is not None:
+            # It may take leave, and not go on for as long as it talks.
+            self._turn.deadline = trio.current_time() + _OVER_SECONDS
 
     async def _watch(self, agent: Agent) -> None:
-        """Tell of silence, once each time; end a turn that does not end."""
-        told_at = None
+        """Tell of silence, once each time, and look at what the run's whole tree spends."""
+        since, told = trio.current_time(), None
         while True:
-            await trio.sleep(min(self.inputs.stall / 4, _OVER_SECONDS))
-            silent = trio.current_time() - agent.heard_at
+            await trio.sleep(min(self.inputs.stall / 4, _LOOK_SECONDS))
             if self.over is None and (why := await overspent_together(self.run)):
                 self._end_turn(BudgetSpent(why))
-            if self.over is not None and silent >= _OVER_SECONDS:
-                raise self.over
-            if self.permissions.waiting or silent < self.inputs.stall:
-                continue
-            if told_at != agent.heard_at:
-                told_at = agent.heard_at
-                await self.run.progress(f"silent for {silent:.0f} s")
-                await self.run.milestone("silent", seconds=round(silent))
+            now = trio.current_time()
+            # Who waits for a person, or had no turn, has kept nobody waiting.
+            since = now if self.permissions.waiting else max(since, agent.heard_at)
+            if now - since >= self.inputs.stall and told != since:
+                told = since
+                await self.run.progress(f"silent for {now - since:.0f} s")
+                await self.run.milestone("silent", seconds=round(now - since))
 
     # -- the session
 
     async def begin(self, agent: Agent, servers: Sequence[Mapping[str, Any]]) -> bool:
         """Greet the agent and open a session; whether it is one that was there before."""
         self._agent = agent
-        sessions = [v for n, v in self.run.view.steps.items() if n.startswith(_SESSION)]
+        sessions = sessions_of(self.run.view)
         known = sessions[-1] if sessions else None
         with trio.move_on_after(self.inputs.start_timeout) as limit:
             greeting = await agent.greet("1")
@@ -224,10 +235,14 @@ class AgentTalk:
         """
         if why := await overspent_together(self.run):
             raise BudgetSpent(why)
+        self._judge()
+        if self.over is not None:
+            raise self.over
         failed, turn = DeferredFailure(), DeferredFailure()
         end: TurnEnd | None = None
         with failed:
             async with trio.open_nursery() as nursery:
+                self._turn = nursery.cancel_scope
                 nursery.start_soon(self._watch, agent)
                 nursery.start_soon(self.pump)
                 try:
@@ -253,6 +268,11 @@ class AgentTalk:
         await self.flush()
         if agent.parting is not None:
             await self.run.log(_told_parting(agent.parting))
+
+
+def sessions_of(view: RunView) -> list[Mapping[str, str]]:
+    """The sessions that a run had, in order: `session` is the id that the agent knows."""
+    return [value for name, value in view.steps.items() if name.startswith(_SESSION)]
 
 
 def _told_parting(parting: AgentParting) -> str:

@@ -14,6 +14,9 @@ from penstock.pipeline import Inputs, Output
 START_SECONDS = 60.0
 #: Seconds of silence in a turn after which a person is told.
 STALL_SECONDS = 300.0
+#: The least that may be said instead: a model that thinks is silent for longer, and whoever looks for
+#: less looks so often that the daemon does little else.
+SHORTEST_STALL = 1.0
 #: Seconds that a run waits for quotas in all: the usual ones are of five hours, and of a week.
 QUOTA_SECONDS = 8 * 24 * 3600.0
 
@@ -129,7 +132,9 @@ class AgentInputs(Inputs):
         description="What it may spend",
     )
     stall: float = Field(
-        STALL_SECONDS, gt=0, description="Seconds of silence after which that is told"
+        STALL_SECONDS,
+        ge=SHORTEST_STALL,
+        description="Seconds of silence after which that is told",
     )
     start_timeout: float = Field(
         START_SECONDS, gt=0, description="Seconds that the agent may take to begin"

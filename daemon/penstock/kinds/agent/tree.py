@@ -156,7 +156,7 @@ async def commit_work(run: Run, tree: AgentTree) -> AgentWork:
         added += int(more) if more.isdigit() else 0
         removed += int(less) if less.isdigit() else 0
         files.append(path)
-    return AgentWork(said.one("head"), tuple(files), added, removed)
+    return AgentWork(said.one("head"), tuple(files[:MOST_FILES]), added, removed)
 
 
 async def make_branch(run: Run, tree: AgentTree, branch: str) -> str:
