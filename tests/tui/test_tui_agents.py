@@ -138,6 +138,21 @@ async def test_the_screen_of_a_run_tells_and_answers(others: DaemonProcess) -> N
 
 
 @aio
+async def test_the_screen_of_a_run_answers_while_the_list_below_it_shows_another(
+    others: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often all is drawn anew, its question stands there since it came."""
+    monkeypatch.setattr("penstock_tui.monitor.LOOK", 2.5)
+    async with dashboard(others.address) as (app, pilot):
+        await stands_first(app, ASKS)
+        await open_transcript(app, HOSTILE)
+        await read(app, HOSTILE)
+        await pilot.press("d")
+        await until(lambda: answer_of(app, HOSTILE) == "deny", app)
+        assert answer_of(app, ASKS) is None
+
+
+@aio
 async def test_tools_unfold_by_a_key_and_by_a_click(agents: DaemonProcess) -> None:
     """A use of a tool is a line; below it what was asked of it, and what came of it."""
     async with dashboard(agents.address) as (app, pilot):

@@ -183,8 +183,10 @@ class Preview(Vertical):
         text = "\n".join(filter(None, (said, plain(str(where)) if where else "")))
         self.facts.update(text)
         self.facts.display = bool(text)
-        ask = run.open_ask if self.display else None
-        self.monitor.show_ask(run.view.run_id, ask.name if ask else "")
+        if self.screen.is_active:
+            # Below the screen of a run it would take the place of that one's question.
+            ask = run.open_ask if self.display else None
+            self.monitor.show_ask(run.view.run_id, ask.name if ask else "")
         self._seconds += whole
         if whole and standing and self._loaded and self._seconds % WHY_SECONDS == 0:
             self.run_worker(self._why_again(), group="preview-why", exclusive=True)

@@ -212,7 +212,7 @@ class RunScreen(Screen[None]):
         said = facts_of(view, why, self.story.left)
         self.facts.update(said)
         self.facts.display = bool(said)
-        if self.is_current:
+        if self.is_active:
             ask = run.open_ask
             self.monitor.show_ask(self.run_id, ask.name if ask else "")
 
