@@ -57,6 +57,11 @@ class RunTabs(TabbedContent):
         pane = self.active_pane
         return pane.query(Tail).first(Tail) if pane and pane.query(Tail) else None
 
+    @property
+    def tells_talk(self) -> bool:
+        """Whether the open tab is the transcript."""
+        return self.active == "transcript-pane"
+
     def focus_open(self) -> None:
         """Have the keys go to what the open tab shows."""
         (self.tail() or self.graph).focus()
