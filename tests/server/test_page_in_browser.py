@@ -61,7 +61,9 @@ async def agent(run: Run, wish: Wish) -> Done:
     await run.emit(ToolEnded(call="t", status="completed", diff=DIFF, output="went well"))
     details = {"tool": "edit", "command": "rm \u202e-rf", "paths": ["a.txt"], "diff": DIFF}
     answer = await run.ask("permit-1", "May it?", choices=("allow", "deny"), details=details)
-    await run.emit(AgentSaid(message="2", text=f"I was told: {answer}"))
+    await run.emit(ToolCalled(call="u", title="make", tool="execute"))
+    await run.emit(AgentSaid(message="2", text="I was"))
+    await run.emit(AgentSaid(message="2", text=f" told: {answer}"))
     async with run.artifact("changes.patch") as patch:
         await patch.write("diff --git a/a.txt b/a.txt\n" + DIFF)
     return Done()
@@ -207,11 +209,15 @@ async def test_an_agent_is_read_and_allowed(
     await page.shows("I was told: allow")
     await page.shows("changes.patch")
     await page.shows("allow (by ")
+    # What the agent left open goes on no more, and to have its slot again is nothing to tell.
+    await page.shows("── completed")
+    await page.shows("■ execute make")
+    assert "resumed" not in await page.run(text)
     # The same, when it is looked at afterwards.
     await page.call("Page.reload")
     await page.shows("I was told: allow")
     await page.shows("a.txt +1 −1")  # noqa: RUF001
-    assert await page.run("document.querySelectorAll('.talk .tool').length") == 1
+    assert await page.run("document.querySelectorAll('.talk .tool').length") == 2
     assert not [c for c in await page.run(text) if c in "\u202e\u2066"]
     assert browser.complaints == []
 

@@ -70,9 +70,9 @@ class Run {
   }
 
   tell(facts) {
-    for (const fact of facts) {
-      this.transcript.take(fact);
-      const { type, artifact_id: name, text, attempt } = fact.event;
+    this.transcript.take(facts);
+    for (const { event } of facts) {
+      const { type, artifact_id: name, text, attempt } = event;
       if (type === "artifact.partial" && /\.(patch|diff)$/.test(name)) {
         const known = this.patches.get(name);
         const before = known?.attempt === attempt ? known.text : "";
