@@ -70,6 +70,25 @@ async def agent(run: Run, wish: Wish) -> Done:
 
 KIND = Kind("talker", "Talk", Wish, Done, agent, on_restart="fail")
 """
+#: A third, whose one message comes in thousands of pieces.
+TALKATIVE = """
+from penstock.pipeline import AgentSaid, Inputs, Kind, Output, Run
+
+class Wish(Inputs):
+    prompt: str
+
+class Done(Output):
+    pass
+
+async def agent(run: Run, wish: Wish) -> Done:
+    for number in range(3000):
+        text = f"**word** {number}\\n" if number % 3 == 0 else "more "
+        await run.emit(AgentSaid(message="1", text=text))
+    await run.emit(AgentSaid(message="2", text="the end"))
+    return Done()
+
+KIND = Kind("talkative", "Talk", Wish, Done, agent, on_restart="fail")
+"""
 #: Newest runs that the page asks for.
 MOST_ENDED = 100
 LINK_STANDS = "document.getElementById('link').className === 'well'"
@@ -219,6 +238,20 @@ async def test_an_agent_is_read_and_allowed(
     await page.shows("a.txt +1 −1")  # noqa: RUF001
     assert await page.run("document.querySelectorAll('.talk .tool').length") == 2
     assert not [c for c in await page.run(text) if c in "\u202e\u2066"]
+    assert browser.complaints == []
+
+
+async def test_what_an_agent_said_in_thousands_of_pieces_is_there_soon(
+    start_daemon: Callable[..., RealDaemon], tmp_path: Path, browser: Browser
+) -> None:
+    """What came together is drawn together: all of it for each piece would not be over in a minute."""
+    site = install_asking(tmp_path / "site", "talkative", TALKATIVE)
+    start_daemon(PYTHONPATH=str(site))
+    await penstock("submit", "talkative", "--id", "a", "--prompt", "do it", "--label", "agent=talkative")  # fmt: skip
+    await penstock("wait", "a")
+    page = await browser.open(await address("a"))
+    await page.shows("the end")
+    assert await page.run("document.querySelectorAll('.talk .said').length") == 2
     assert browser.complaints == []
 
 
