@@ -130,8 +130,11 @@ class RunTabs(TabbedContent):
         self, artifact_id: str, tail: Folding, pieces: list[str | None], *, anew: bool
     ) -> None:
         before = "" if anew else self._patches.get(artifact_id, "")
-        text = self._patches[artifact_id] = before + "".join(filter(None, pieces))
-        tail.show_folds(patch_folds(text[:MOST_PATCH]))
+        if len(before) == MOST_PATCH:
+            return
+        text = (before + "".join(filter(None, pieces)))[:MOST_PATCH]
+        self._patches[artifact_id] = text
+        tail.show_folds(patch_folds(text))
         tail.follow = False
 
     async def _show_exchanges(self, lines: list[Line]) -> None:
