@@ -14,7 +14,7 @@ from penstock.words import sgr
 from penstock.words.recorded import Recorded
 from penstock.words.wait_reason import Waiting
 from penstock_tui.hunks import diff_lines, patch_folds
-from penstock_tui.prose import Prose
+from penstock_tui.prose import MOST_ROWS, Prose
 from penstock_tui.story import RunStory, facts_of
 from penstock_tui.transcript import MOST_ENTRIES, ShownTranscript
 from penstock_tui.widgets.tail_line import Line
@@ -236,6 +236,12 @@ def test_emphasis_is_drawn_and_its_marks_are_not() -> None:
     assert looks["gone"].emphasis == (sgr.STRUCK,)
     assert looks["w"].emphasis == (sgr.UNDERLINE,)
     assert looks[" (u)"].emphasis == (sgr.DIM,)
+
+
+def test_a_table_without_an_end_is_in_columns_to_its_last_row() -> None:
+    """They are put in columns together by so many, and none between is left as it was written."""
+    rows = [f"| {number:04} | b |" for number in range(2 * MOST_ROWS + 5)]
+    assert prose("\n".join(rows)) == [f"{n:04} │ b" for n in range(len(rows))]
 
 
 _MARKDOWN = st.lists(
