@@ -185,6 +185,18 @@ def test_the_oldest_is_forgotten_and_the_rest_stays_true() -> None:
     assert len(set(keys)) == len(keys)
 
 
+def test_a_question_that_was_forgotten_hands_its_keys_on() -> None:
+    """It is the oldest open one still, and when it is settled the keys are about the next."""
+    calls = [e.ToolCalled(call=str(n), title=f"t{n}") for n in range(MOST_ENTRIES)]
+    transcript = transcript_of(
+        e.AskRaised(name="old", question="Old?"),
+        *calls,
+        e.AskRaised(name="new", question="New?"),
+        e.AskAnswered(name="old", answer="yes", by="cli"),
+    )
+    assert transcript.folds[-1].head[0].text == "? New?  (a answers)"
+
+
 def test_no_text_of_an_agent_keeps_what_a_terminal_obeys() -> None:
     """TU-04: titles, paths, diffs, plans, questions and words are anybody's."""
     story = story_of(HOSTILE)

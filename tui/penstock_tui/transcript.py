@@ -224,10 +224,12 @@ class ShownTranscript:
     def _settled(self, name: str, how: str) -> None:
         event = self._asks.pop(name, None)
         place = self._places.pop(_ask_key(name), None)
-        if event is None or place is None:
+        if event is None:
             return
-        head = Line(plain(f"? {event.question}  {how}"), "dim", hang=2)
-        self._change(place, self.folds[place]._replace(head=(head,), unfolded=False))
+        if place is not None:
+            head = Line(plain(f"? {event.question}  {how}"), "dim", hang=2)
+            settled = self.folds[place]._replace(head=(head,), unfolded=False)
+            self._change(place, settled)
         if (follows := next(iter(self._asks.values()), None)) is not None:
             place = self._places.get(_ask_key(follows.name), -1)
             if place >= 0:
