@@ -390,6 +390,15 @@ def test_a_slot_taken_again_is_no_news_and_another_execution_is() -> None:
     ]
 
 
+def test_no_key_answers_a_question_whose_run_has_ended() -> None:
+    """A daemon that is killed takes none back."""
+    asked = e.AskRaised(name="q", question="May it?", choices=("allow", "deny"))
+    failed = e.RunFailed(reason="crash", error="the daemon was killed")
+    assert told(transcript_of(asked, asked.model_copy(update={"name": "r"}), failed))[1:3] == [
+        "? May it?  ■ never answered", "? May it?  ■ never answered"
+    ]  # fmt: skip
+
+
 def test_a_tool_that_an_agent_left_open_ends_with_the_run() -> None:
     transcript = transcript_of(
         e.ToolCalled(call="x", title="t"),

@@ -251,11 +251,13 @@ class ShownTranscript:
             self._add(Fold("", (line,)), "note")
 
     def _close(self) -> None:
-        """Nothing goes on in a run that has ended, whatever an agent left open."""
+        """Nothing goes on in a run that has ended, and no key answers it, whatever an agent left open."""
         for call, tool in self._tools.items():
             if tool.ended is None:
                 tool.ended = e.ToolEnded(call=call, status=CANCELLED)
                 self._change(self._places[call], self._tool(tool))
+        for name in list(self._asks):
+            self._settled(name, "■ never answered")
 
     # -- where it stands
 
