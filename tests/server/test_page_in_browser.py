@@ -59,6 +59,7 @@ async def agent(run: Run, wish: Wish) -> Done:
     await run.emit(PlanUpdated(entries=(PlanEntry(content="write it", status="in_progress"),)))
     await run.emit(ToolCalled(call="t", title="Edit a.txt", tool="edit", paths=("a.txt",)))
     await run.emit(ToolEnded(call="t", status="completed", diff=DIFF, output="went well"))
+    await run.log("printed once\n")
     details = {"tool": "edit", "command": "rm \u202e-rf", "paths": ["a.txt"], "diff": DIFF}
     answer = await run.ask("permit-1", "May it?", choices=("allow", "deny"), details=details)
     await run.emit(ToolCalled(call="u", title="make", tool="execute"))
@@ -239,6 +240,40 @@ async def test_an_agent_is_read_and_allowed(
     assert await page.run("document.querySelectorAll('.talk .tool').length") == 2
     assert not [c for c in await page.run(text) if c in "\u202e\u2066"]
     assert browser.complaints == []
+
+
+async def test_a_run_that_was_half_read_is_read_from_its_beginning(
+    start_daemon: Callable[..., RealDaemon], tmp_path: Path, browser: Browser
+) -> None:
+    """A daemon that goes away in between has told nothing twice when it is there again."""
+    site = install_asking(tmp_path / "site", "talker", AGENT)
+    start_daemon(PYTHONPATH=str(site))
+    await penstock("submit", "talker", "--id", "a", "--prompt", "do it", "--label", "agent=talker")  # fmt: skip
+    page = await browser.open(await address("a"))
+    await page.shows("May it?")
+    await page.call(
+        "Page.addScriptToEvaluateOnNewDocument",
+        source="""const real = fetch; let lost = 1;
+            window.fetch = async (path, options) => {
+                const reply = await real(path, options);
+                if (String(path).includes("events?") && lost-- > 0) {
+                    const told = await reply.json();
+                    return {ok: true, status: 200, headers: reply.headers, json: async () => ({...told, more: true})};
+                }
+                if (String(path).includes("events?") && lost === -1) throw new TypeError("it is lost");
+                return reply;
+            };""",
+    )
+    await page.call("Page.reload")
+    await page.until("!document.querySelector('main .said')")
+    await page.shows("I look at <img src=x")
+    await page.until(LINK_STANDS)
+    assert await page.run("document.querySelectorAll('.talk .said').length") == 1
+    assert await page.run("document.querySelectorAll('.talk .tool').length") == 1
+    said = (
+        "[...document.querySelectorAll('.printed div')].map(line => line.textContent)"
+    )
+    assert await page.run(said) == ["printed once"]
 
 
 async def test_what_an_agent_said_in_thousands_of_pieces_is_there_soon(
