@@ -44,6 +44,7 @@ KIND = Kind("asking", "Ask a person", Wish, Done, asking, on_restart="fail")
 #: Another, that speaks as a coding agent does, and as one that means no good.
 AGENT = r"""
 from penstock.pipeline import AgentSaid, Inputs, Kind, Output, PlanEntry, PlanUpdated, Run, ToolCalled, ToolEnded
+from penstock.words.events import InterventionReceived
 
 DIFF = "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-old <b>line</b>\n+new \u202eline\n"
 
@@ -62,6 +63,8 @@ async def agent(run: Run, wish: Wish) -> Done:
     await run.log("printed once\n")
     details = {"tool": "edit", "command": "rm \u202e-rf", "paths": ["a.txt"], "diff": DIFF}
     answer = await run.ask("permit-1", "May it?", choices=("allow", "deny"), details=details)
+    await run.emit(AgentSaid(message="0", role="user", text="do it"))
+    await run.emit(InterventionReceived(text="do it", by="cli"))
     await run.emit(ToolCalled(call="u", title="make", tool="execute"))
     await run.emit(AgentSaid(message="2", text="I was"))
     await run.emit(AgentSaid(message="2", text=f" told: {answer}"))
@@ -238,6 +241,8 @@ async def test_an_agent_is_read_and_allowed(
     await page.shows("I was told: allow")
     await page.shows("a.txt +1 −1")  # noqa: RUF001
     assert await page.run("document.querySelectorAll('.talk .tool').length") == 2
+    # What it was asked for, and what it was told in the same words afterwards.
+    assert await page.run("document.querySelectorAll('.talk .told').length") == 2
     assert not [c for c in await page.run(text) if c in "\u202e\u2066"]
     assert browser.complaints == []
 

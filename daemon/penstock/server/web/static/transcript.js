@@ -31,7 +31,7 @@ export class Transcript {
   }
 
   take_ = {
-    "run.queued": ({ inputs }) => typeof inputs?.prompt === "string" && this.told(inputs.prompt),
+    "run.queued": ({ inputs }) => typeof inputs?.prompt === "string" && this.told((this.prompt = inputs.prompt)),
     "intervention.received": ({ text }) => this.told(text),
     "agent.said": (event) => this.said(event),
     "tool.called": (event) => this.called(event),
@@ -51,14 +51,13 @@ export class Transcript {
   }
 
   told(text) {
-    if (text.trim() === this.prompt) return;
-    this.prompt ??= text.trim();
     this.add("told", element("div", { text: harmless(text) }));
   }
 
   said({ message, role, text }) {
     this.place.hidden = false;
-    if (role === "user") return this.told(text);
+    // The first of them is what the run was asked for, which stands there.
+    if (role === "user") return text.trim() === this.prompt?.trim() ? undefined : this.told(text);
     const key = `${role} ${message}`;
     if (this.message !== key) {
       this.entry = this.add(role === "thought" ? "thought dim" : "said");
