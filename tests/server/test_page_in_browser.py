@@ -64,7 +64,7 @@ async def agent(run: Run, wish: Wish) -> Done:
     details = {"tool": "edit", "command": "rm \u202e-rf", "paths": ["a.txt"], "diff": DIFF}
     answer = await run.ask("permit-1", "May it?", choices=("allow", "deny"), details=details)
     await run.emit(AgentSaid(message="0", role="user", text="do it"))
-    await run.emit(InterventionReceived(text="do it", by="cli"))
+    await run.emit(InterventionReceived(text="do it"))
     await run.emit(ToolCalled(call="u", title="make", tool="execute"))
     await run.emit(AgentSaid(message="2", text="I was"))
     await run.emit(AgentSaid(message="2", text=f" told: {answer}"))
