@@ -44,6 +44,7 @@ KIND = Kind("asking", "Ask a person", Wish, Done, asking, on_restart="fail")
 #: Another, that speaks as a coding agent does, and as one that means no good.
 AGENT = r"""
 from penstock.pipeline import AgentSaid, Inputs, Kind, Output, PlanEntry, PlanUpdated, Run, ToolCalled, ToolEnded
+from penstock.words.events import InterventionReceived
 
 DIFF = "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-old <b>line</b>\n+new \u202eline\n"
 
@@ -59,14 +60,38 @@ async def agent(run: Run, wish: Wish) -> Done:
     await run.emit(PlanUpdated(entries=(PlanEntry(content="write it", status="in_progress"),)))
     await run.emit(ToolCalled(call="t", title="Edit a.txt", tool="edit", paths=("a.txt",)))
     await run.emit(ToolEnded(call="t", status="completed", diff=DIFF, output="went well"))
+    await run.log("printed once\n")
     details = {"tool": "edit", "command": "rm \u202e-rf", "paths": ["a.txt"], "diff": DIFF}
     answer = await run.ask("permit-1", "May it?", choices=("allow", "deny"), details=details)
-    await run.emit(AgentSaid(message="2", text=f"I was told: {answer}"))
+    await run.emit(AgentSaid(message="0", role="user", text="do it"))
+    await run.emit(InterventionReceived(text="do it"))
+    await run.emit(ToolCalled(call="u", title="make", tool="execute"))
+    await run.emit(AgentSaid(message="2", text="I was"))
+    await run.emit(AgentSaid(message="2", text=f" told: {answer}"))
     async with run.artifact("changes.patch") as patch:
         await patch.write("diff --git a/a.txt b/a.txt\n" + DIFF)
     return Done()
 
 KIND = Kind("talker", "Talk", Wish, Done, agent, on_restart="fail")
+"""
+#: A third, whose one message comes in thousands of pieces.
+TALKATIVE = """
+from penstock.pipeline import AgentSaid, Inputs, Kind, Output, Run
+
+class Wish(Inputs):
+    prompt: str
+
+class Done(Output):
+    pass
+
+async def agent(run: Run, wish: Wish) -> Done:
+    for number in range(3000):
+        text = f"**word** {number}\\n" if number % 3 == 0 else "more "
+        await run.emit(AgentSaid(message="1", text=text))
+    await run.emit(AgentSaid(message="2", text="the end"))
+    return Done()
+
+KIND = Kind("talkative", "Talk", Wish, Done, agent, on_restart="fail")
 """
 #: Newest runs that the page asks for.
 MOST_ENDED = 100
@@ -207,12 +232,66 @@ async def test_an_agent_is_read_and_allowed(
     await page.shows("I was told: allow")
     await page.shows("changes.patch")
     await page.shows("allow (by ")
+    # What the agent left open goes on no more, and to have its slot again is nothing to tell.
+    await page.shows("── completed")
+    await page.shows("■ execute make")
+    assert "resumed" not in await page.run(text)
     # The same, when it is looked at afterwards.
     await page.call("Page.reload")
     await page.shows("I was told: allow")
     await page.shows("a.txt +1 −1")  # noqa: RUF001
-    assert await page.run("document.querySelectorAll('.talk .tool').length") == 1
+    assert await page.run("document.querySelectorAll('.talk .tool').length") == 2
+    # What it was asked for, and what it was told in the same words afterwards.
+    assert await page.run("document.querySelectorAll('.talk .told').length") == 2
     assert not [c for c in await page.run(text) if c in "\u202e\u2066"]
+    assert browser.complaints == []
+
+
+async def test_a_run_that_was_half_read_is_read_from_its_beginning(
+    start_daemon: Callable[..., RealDaemon], tmp_path: Path, browser: Browser
+) -> None:
+    """A daemon that goes away in between has told nothing twice when it is there again."""
+    site = install_asking(tmp_path / "site", "talker", AGENT)
+    start_daemon(PYTHONPATH=str(site))
+    await penstock("submit", "talker", "--id", "a", "--prompt", "do it", "--label", "agent=talker")  # fmt: skip
+    page = await browser.open(await address("a"))
+    await page.shows("May it?")
+    await page.call(
+        "Page.addScriptToEvaluateOnNewDocument",
+        source="""const real = fetch; let lost = 1;
+            window.fetch = async (path, options) => {
+                const reply = await real(path, options);
+                if (String(path).includes("events?") && lost-- > 0) {
+                    const told = await reply.json();
+                    return {ok: true, status: 200, headers: reply.headers, json: async () => ({...told, more: true})};
+                }
+                if (String(path).includes("events?") && lost === -1) throw new TypeError("it is lost");
+                return reply;
+            };""",
+    )
+    await page.call("Page.reload")
+    await page.until("!document.querySelector('main .said')")
+    await page.shows("I look at <img src=x")
+    await page.until(LINK_STANDS)
+    assert await page.run("document.querySelectorAll('.talk .said').length") == 1
+    assert await page.run("document.querySelectorAll('.talk .tool').length") == 1
+    said = (
+        "[...document.querySelectorAll('.printed div')].map(line => line.textContent)"
+    )
+    assert await page.run(said) == ["printed once"]
+
+
+async def test_what_an_agent_said_in_thousands_of_pieces_is_there_soon(
+    start_daemon: Callable[..., RealDaemon], tmp_path: Path, browser: Browser
+) -> None:
+    """What came together is drawn together: all of it for each piece would not be over in a minute."""
+    site = install_asking(tmp_path / "site", "talkative", TALKATIVE)
+    start_daemon(PYTHONPATH=str(site))
+    await penstock("submit", "talkative", "--id", "a", "--prompt", "do it", "--label", "agent=talkative")  # fmt: skip
+    await penstock("wait", "a")
+    page = await browser.open(await address("a"))
+    await page.shows("the end")
+    assert await page.run("document.querySelectorAll('.talk .said').length") == 2
     assert browser.complaints == []
 
 

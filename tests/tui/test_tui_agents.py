@@ -123,6 +123,30 @@ async def test_a_key_answers_nothing_that_nobody_has_seen(
 
 
 @aio
+async def test_a_question_whose_diff_is_not_there_is_opened_first(
+    others: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question alone is too little: while the preview reads, and on another tab than the transcript."""
+    monkeypatch.setattr("penstock_tui.screens.preview.REST", 1e9)
+    monkeypatch.setattr("penstock_tui.monitor.LOOK", 0.0)
+    async with dashboard(others.address) as (app, pilot):
+        await stands_first(app, ASKS)
+        await shows(app, "May claude edit src/door.py?")
+        await pilot.press("a")
+        await until(lambda: isinstance(app.screen, AnswerDialog), app)
+        await shows(app, "self.stream.aclose()")
+        await pilot.press("escape")
+        await open_transcript(app, ASKS)
+        await read(app, ASKS)
+        await pilot.press("right_square_bracket")
+        await until(lambda: not app.monitor.shows_ask(ASKS, "permit-1"), app)
+        await pilot.press("d")
+        await until(lambda: isinstance(app.screen, AnswerDialog), app)
+        await shows(app, "self.stream.aclose()")
+        assert answer_of(app, ASKS) is None
+
+
+@aio
 async def test_the_screen_of_a_run_tells_and_answers(others: DaemonProcess) -> None:
     async with dashboard(others.address) as (app, pilot):
         await stands_first(app, ASKS)
@@ -135,6 +159,21 @@ async def test_the_screen_of_a_run_tells_and_answers(others: DaemonProcess) -> N
         # The diff of what was settled is folded again.
         await until(lambda: "self.stream.aclose" not in text_of(app), app)
         assert transcript.follow
+
+
+@aio
+async def test_the_screen_of_a_run_answers_while_the_list_below_it_shows_another(
+    others: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often all is drawn anew, its question stands there since it came."""
+    monkeypatch.setattr("penstock_tui.monitor.LOOK", 2.5)
+    async with dashboard(others.address) as (app, pilot):
+        await stands_first(app, ASKS)
+        await open_transcript(app, HOSTILE)
+        await read(app, HOSTILE)
+        await pilot.press("d")
+        await until(lambda: answer_of(app, HOSTILE) == "deny", app)
+        assert answer_of(app, ASKS) is None
 
 
 @aio

@@ -14,7 +14,7 @@ from penstock.words import sgr
 from penstock.words.recorded import Recorded
 from penstock.words.wait_reason import Waiting
 from penstock_tui.hunks import diff_lines, patch_folds
-from penstock_tui.prose import Prose
+from penstock_tui.prose import MOST_ROWS, Prose
 from penstock_tui.story import RunStory, facts_of
 from penstock_tui.transcript import MOST_ENTRIES, ShownTranscript
 from penstock_tui.widgets.tail_line import Line
@@ -185,6 +185,18 @@ def test_the_oldest_is_forgotten_and_the_rest_stays_true() -> None:
     assert len(set(keys)) == len(keys)
 
 
+def test_a_question_that_was_forgotten_hands_its_keys_on() -> None:
+    """It is the oldest open one still, and when it is settled the keys are about the next."""
+    calls = [e.ToolCalled(call=str(n), title=f"t{n}") for n in range(MOST_ENTRIES)]
+    transcript = transcript_of(
+        e.AskRaised(name="old", question="Old?"),
+        *calls,
+        e.AskRaised(name="new", question="New?"),
+        e.AskAnswered(name="old", answer="yes", by="cli"),
+    )
+    assert transcript.folds[-1].head[0].text == "? New?  (a answers)"
+
+
 def test_no_text_of_an_agent_keeps_what_a_terminal_obeys() -> None:
     """TU-04: titles, paths, diffs, plans, questions and words are anybody's."""
     story = story_of(HOSTILE)
@@ -236,6 +248,12 @@ def test_emphasis_is_drawn_and_its_marks_are_not() -> None:
     assert looks["gone"].emphasis == (sgr.STRUCK,)
     assert looks["w"].emphasis == (sgr.UNDERLINE,)
     assert looks[" (u)"].emphasis == (sgr.DIM,)
+
+
+def test_a_table_without_an_end_is_in_columns_to_its_last_row() -> None:
+    """They are put in columns together by so many, and none between is left as it was written."""
+    rows = [f"| {number:04} | b |" for number in range(2 * MOST_ROWS + 5)]
+    assert prose("\n".join(rows)) == [f"{n:04} │ b" for n in range(len(rows))]
 
 
 _MARKDOWN = st.lists(
@@ -370,6 +388,15 @@ def test_a_slot_taken_again_is_no_news_and_another_execution_is() -> None:
         "── back in the queue (crash)",
         "── resumed (attempt 2)",
     ]
+
+
+def test_no_key_answers_a_question_whose_run_has_ended() -> None:
+    """A daemon that is killed takes none back."""
+    asked = e.AskRaised(name="q", question="May it?", choices=("allow", "deny"))
+    failed = e.RunFailed(reason="crash", error="the daemon was killed")
+    assert told(transcript_of(asked, asked.model_copy(update={"name": "r"}), failed))[1:3] == [
+        "? May it?  ■ never answered", "? May it?  ■ never answered"
+    ]  # fmt: skip
 
 
 def test_a_tool_that_an_agent_left_open_ends_with_the_run() -> None:

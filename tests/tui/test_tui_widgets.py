@@ -14,6 +14,8 @@ from fakes.aio import aio
 from penstock.words.output_lines import OutputLines
 from penstock.words.printed import piece_of
 from penstock_tui.lines import log_line
+from penstock_tui.screens.run_tabs import MOST_TEXTS, RunTabs
+from penstock_tui.story import RunStory
 from penstock_tui.theme import DARK
 from penstock_tui.widgets.gauges import QueueGauge, QueueState, spark
 from penstock_tui.widgets.lazy_rows import Row, TableColumn
@@ -534,3 +536,34 @@ async def test_keys_that_would_do_nothing_here_are_not_told() -> None:
         assert not {"t", "o"} & pilot.app.screen.active_bindings.keys()
         tail.extend([Line("printed", stream="stdout", at="17:00:01")])
         assert {"t", "o"} <= pilot.app.screen.active_bindings.keys()
+
+
+class Tabbed(App[None]):
+    """Nothing but the tabs of a run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tabs = RunTabs()
+
+    def compose(self) -> ComposeResult:
+        with self.tabs:
+            yield from self.tabs.panes()
+
+    def on_mount(self) -> None:
+        self.register_theme(DARK)
+        self.theme = DARK.name
+
+
+@aio
+async def test_more_texts_than_tabs_share_one_that_reads_them_alike() -> None:
+    """A report that shared the tab of a patch was read as one, and left nothing there."""
+    patch = "--- a/a\n+++ b/a\n@@ -1 +1 @@\n-old\n+new\n"
+    app = Tabbed()
+    async with app.run_test(size=(80, 24)):
+        names = [f"report-{n}.md" for n in range(MOST_TEXTS - 1)]
+        texts: dict[str, list[str | None]] = {name: [f"{name}\n"] for name in names}
+        texts |= {"one.patch": [patch], "last.md": ["the last\n"]}
+        await app.tabs.show(RunStory(texts=texts))
+        told = [[line.text for line in tail.lines] for tail in app.tabs.query(Tail)]
+        assert [lines for lines in told if "    1 +new" in lines]
+        assert [names[-1], "the last"] in [lines[:2] for lines in told]

@@ -92,12 +92,13 @@ class Prose:
         if not line and not self._table:
             self._whole.append(Line("", self.tone))
             return
-        if not self._fence and _TABLE.match(line) and len(self._table) < MOST_ROWS:
-            self._table.append(line)
-            return
-        if self._table:
+        is_row = not self._fence and _TABLE.match(line) is not None
+        if self._table and (not is_row or len(self._table) == MOST_ROWS):
             self._whole += self._columns()
             self._table = []
+        if is_row:
+            self._table.append(line)
+            return
         # One that no screen has room for is told in parts, not cut.
         for begin in range(0, max(1, len(line)), LONGEST_LINE):
             part = neutralise(line[begin : begin + LONGEST_LINE])

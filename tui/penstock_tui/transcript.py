@@ -224,10 +224,12 @@ class ShownTranscript:
     def _settled(self, name: str, how: str) -> None:
         event = self._asks.pop(name, None)
         place = self._places.pop(_ask_key(name), None)
-        if event is None or place is None:
+        if event is None:
             return
-        head = Line(plain(f"? {event.question}  {how}"), "dim", hang=2)
-        self._change(place, self.folds[place]._replace(head=(head,), unfolded=False))
+        if place is not None:
+            head = Line(plain(f"? {event.question}  {how}"), "dim", hang=2)
+            settled = self.folds[place]._replace(head=(head,), unfolded=False)
+            self._change(place, settled)
         if (follows := next(iter(self._asks.values()), None)) is not None:
             place = self._places.get(_ask_key(follows.name), -1)
             if place >= 0:
@@ -249,11 +251,13 @@ class ShownTranscript:
             self._add(Fold("", (line,)), "note")
 
     def _close(self) -> None:
-        """Nothing goes on in a run that has ended, whatever an agent left open."""
+        """Nothing goes on in a run that has ended, and no key answers it, whatever an agent left open."""
         for call, tool in self._tools.items():
             if tool.ended is None:
                 tool.ended = e.ToolEnded(call=call, status=CANCELLED)
                 self._change(self._places[call], self._tool(tool))
+        for name in list(self._asks):
+            self._settled(name, "■ never answered")
 
     # -- where it stands
 

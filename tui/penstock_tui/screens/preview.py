@@ -16,7 +16,7 @@ from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES
 from penstock.words.recorded import Recorded
 from penstock_tui.details import heading_of
 from penstock_tui.monitor import Monitor
-from penstock_tui.state import DashboardState
+from penstock_tui.state import DashboardState, ShownRun
 from penstock_tui.story import RunStory, facts_of
 from penstock_tui.theme import tones_of
 from penstock_tui.transcript import ASK, ShownTranscript, ask_lines
@@ -77,7 +77,7 @@ class Preview(Vertical):
             return
         self._leave()
         self.run_id, self._why, self._story = run_id, "", RunStory()
-        self._steps = False
+        self._steps, self._asked = False, ""
         self.tail.wrap = False
         self.tail.replace([])
         self.tail.follow = True
@@ -161,6 +161,13 @@ class Preview(Vertical):
         self.tail.wrap = True
         self.tail.replace(lines)
 
+    def _readable(self, run: ShownRun) -> str:
+        """The name of the question that stands here with all that it is about; "": none does."""
+        ask = run.open_ask if self.display else None
+        if ask is None or (ask.details and ask.name != self._asked):
+            return ""
+        return ask.name
+
     def redraw(self, model: DashboardState, *, whole: bool) -> None:
         """Bring it up to date; called by the overview."""
         run = model.runs.get(self.run_id) if self.run_id else None
@@ -183,8 +190,9 @@ class Preview(Vertical):
         text = "\n".join(filter(None, (said, plain(str(where)) if where else "")))
         self.facts.update(text)
         self.facts.display = bool(text)
-        ask = run.open_ask if self.display else None
-        self.monitor.show_ask(run.view.run_id, ask.name if ask else "")
+        if self.screen.is_active:
+            # Below the screen of a run it would take the place of that one's question.
+            self.monitor.show_ask(run.view.run_id, self._readable(run))
         self._seconds += whole
         if whole and standing and self._loaded and self._seconds % WHY_SECONDS == 0:
             self.run_worker(self._why_again(), group="preview-why", exclusive=True)

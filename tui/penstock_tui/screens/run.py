@@ -212,9 +212,11 @@ class RunScreen(Screen[None]):
         said = facts_of(view, why, self.story.left)
         self.facts.update(said)
         self.facts.display = bool(said)
-        if self.is_current:
+        if self.is_active:
             ask = run.open_ask
-            self.monitor.show_ask(self.run_id, ask.name if ask else "")
+            # What it is about stands in the transcript alone.
+            there = ask is not None and (not ask.details or self.tabs.tells_talk)
+            self.monitor.show_ask(self.run_id, ask.name if ask and there else "")
 
     async def _show_story(self) -> None:
         if self.ready:  # else it was left while the history was on its way

@@ -57,6 +57,11 @@ class RunTabs(TabbedContent):
         pane = self.active_pane
         return pane.query(Tail).first(Tail) if pane and pane.query(Tail) else None
 
+    @property
+    def tells_talk(self) -> bool:
+        """Whether the open tab is the transcript."""
+        return self.active == "transcript-pane"
+
     def focus_open(self) -> None:
         """Have the keys go to what the open tab shows."""
         (self.tail() or self.graph).focus()
@@ -125,8 +130,11 @@ class RunTabs(TabbedContent):
         self, artifact_id: str, tail: Folding, pieces: list[str | None], *, anew: bool
     ) -> None:
         before = "" if anew else self._patches.get(artifact_id, "")
-        text = self._patches[artifact_id] = before + "".join(filter(None, pieces))
-        tail.show_folds(patch_folds(text[:MOST_PATCH]))
+        if len(before) == MOST_PATCH:
+            return
+        text = (before + "".join(filter(None, pieces)))[:MOST_PATCH]
+        self._patches[artifact_id] = text
+        tail.show_folds(patch_folds(text))
         tail.follow = False
 
     async def _show_exchanges(self, lines: list[Line]) -> None:
@@ -137,16 +145,16 @@ class RunTabs(TabbedContent):
         self.exchanges.extend(lines, ())
 
     async def _text_tail(self, artifact_id: str) -> Tail:
-        """The tab of a text, made when its first piece comes; later ones share the last tab."""
+        """The tab of a text, made when its first piece comes; later ones share the last that reads alike."""
         known = self._texts.get(artifact_id)
         if known is not None:
             return known
-        if len(self._texts) >= MOST_TEXTS:
-            tail = self._texts[artifact_id] = next(reversed(self._texts.values()))
-            return tail
-        tail = self._texts[artifact_id] = (
-            Folding(most=MOST_LINES) if is_patch(artifact_id) else Tail(most=MOST_LINES)
-        )
+        kind = Folding if is_patch(artifact_id) else Tail
+        alike = [tail for tail in self._texts.values() if type(tail) is kind]
+        if len(self._texts) >= MOST_TEXTS and alike:
+            self._texts[artifact_id] = alike[-1]
+            return alike[-1]
+        tail = self._texts[artifact_id] = kind(most=MOST_LINES)
         tail.wrap = True
         title = plain(artifact_id)[-24:].replace("[", "\\[")
         pane = TabPane(title, tail, id=f"text-{len(self._texts)}")

@@ -30,16 +30,18 @@ class Run {
     this.actions = element("div", { class: "bar" });
     this.receipt = element("div", { role: "status" });
     this.output = element("div", { class: "printed", tabindex: "0", "aria-label": "output" });
-    this.printed = new Printed(this.output);
     this.talk = element("div", { class: "talk", tabindex: "0", "aria-label": "transcript" });
-    this.transcript = new Transcript(this.talk);
     this.patch = element("div", { class: "patch" });
-    this.patches = new Map();
     main.replaceChildren(this.title, this.about, this.asks, this.actions, this.receipt, this.talk, this.patch, this.output);
     this.clock = setInterval(() => this.run && !hasEnded(this.run) && this.drawHead(), 1000);
   }
 
+  // From its beginning: nothing stays of what was read before the daemon went away.
   async load() {
+    for (const place of [this.output, this.talk, this.patch]) place.replaceChildren();
+    this.printed = new Printed(this.output);
+    this.transcript = new Transcript(this.talk);
+    this.patches = new Map();
     try {
       await this.look();
       const reply = await get(`${this.path}/output?bytes=${END_BYTES}`);
@@ -70,18 +72,18 @@ class Run {
   }
 
   tell(facts) {
-    for (const fact of facts) {
-      this.transcript.take(fact);
-      const { type, artifact_id: name, text, attempt } = fact.event;
+    this.transcript.take(facts);
+    let patched = false;
+    for (const { event } of facts) {
+      const { type, artifact_id: name, text, attempt } = event;
       if (type === "artifact.partial" && /\.(patch|diff)$/.test(name)) {
         const known = this.patches.get(name);
         const before = known?.attempt === attempt ? known.text : "";
         this.patches.set(name, { attempt, text: (before + text).slice(0, MOST_PATCH) });
-        this.patched = true;
+        patched = true;
       }
     }
-    if (!this.patched) return;
-    this.patched = false;
+    if (!patched) return;
     const parts = [...this.patches].flatMap(([name, { text }]) => [element("h2", { text: harmless(name) }), ...patchOf(text)]);
     this.patch.replaceChildren(...parts);
   }

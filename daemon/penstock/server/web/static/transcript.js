@@ -8,25 +8,30 @@ import { element, harmless } from "./words.js";
 const MOST_ENTRIES = 1500;
 const ENDS = { completed: "✓", failed: "✗", cancelled: "■" };
 const PLANNED = { completed: "✓", in_progress: "▶", pending: "○" };
+const ENDED = /^run\.(failed|cancelled|completed)$/;
 const NOTES = /^(run\.(resumed|waiting|requeued|failed|cancelled|completed)|milestone|step\.failed)$/;
 
 export class Transcript {
   constructor(place) {
-    Object.assign(this, { place, message: null, text: "", tools: new Map(), asks: new Map(), plan: null });
+    Object.assign(this, { place, message: null, text: "", grown: false, tools: new Map(), asks: new Map(), plan: null, attempt: 1 });
     place.hidden = true;
   }
 
-  take({ event }) {
-    const follows = this.place.scrollHeight - this.place.scrollTop - this.place.clientHeight < 40;
-    const known = this.take_[event.type];
-    if (known) known.call(this, event);
-    else if (NOTES.test(event.type) && !(event.type === "run.waiting" && event.kind === "ask")) this.note(event);
+  // Facts that came together are drawn together: to ask how far it is scrolled is a layout of the page.
+  take(facts) {
+    const follows = this.place.hidden || this.place.scrollHeight - this.place.scrollTop - this.place.clientHeight < 40;
+    for (const { event } of facts) {
+      const known = this.take_[event.type];
+      if (known) known.call(this, event);
+      else if (NOTES.test(event.type)) this.note(event);
+    }
+    this.drawWords();
     while (this.place.childElementCount > MOST_ENTRIES) this.place.firstElementChild.remove();
     if (follows) this.place.scrollTop = this.place.scrollHeight;
   }
 
   take_ = {
-    "run.queued": ({ inputs }) => typeof inputs?.prompt === "string" && this.told(inputs.prompt),
+    "run.queued": ({ inputs }) => typeof inputs?.prompt === "string" && this.told((this.prompt = inputs.prompt)),
     "intervention.received": ({ text }) => this.told(text),
     "agent.said": (event) => this.said(event),
     "tool.called": (event) => this.called(event),
@@ -38,6 +43,7 @@ export class Transcript {
   };
 
   add(className, ...children) {
+    this.drawWords();
     const entry = element("div", { class: className }, ...children);
     this.place.append(entry);
     this.message = null;
@@ -45,22 +51,27 @@ export class Transcript {
   }
 
   told(text) {
-    if (text.trim() === this.prompt) return;
-    this.prompt ??= text.trim();
     this.add("told", element("div", { text: harmless(text) }));
   }
 
   said({ message, role, text }) {
     this.place.hidden = false;
-    if (role === "user") return this.told(text);
+    // The first of them is what the run was asked for, which stands there.
+    if (role === "user") return text.trim() === this.prompt?.trim() ? undefined : this.told(text);
     const key = `${role} ${message}`;
     if (this.message !== key) {
       this.entry = this.add(role === "thought" ? "thought dim" : "said");
-      this.text = "";
-      this.message = key;
+      Object.assign(this, { message: key, role, text: "" });
     }
     this.text += text;
-    if (role === "thought") {
+    this.grown = true;
+  }
+
+  // The message that grows, however many pieces of it have come.
+  drawWords() {
+    if (!this.grown) return;
+    this.grown = false;
+    if (this.role === "thought") {
       const [first, ...rest] = harmless(this.text).split("\n");
       const more = rest.join("\n").trim();
       const open = this.entry.querySelector("details")?.open ?? false;
@@ -114,7 +125,23 @@ export class Transcript {
   }
 
   note(event) {
+    // The question itself stands there; and after it the run only has its slot again.
+    if (event.type === "run.waiting" && event.kind === "ask") return;
+    if (event.type === "run.resumed") {
+      if (event.attempt <= this.attempt) return;
+      this.attempt = event.attempt;
+    }
+    if (ENDED.test(event.type)) this.close();
     const words = [event.name ?? event.type.slice(event.type.indexOf(".") + 1), event.error ?? event.reason ?? ""];
     this.add("dim", element("div", { text: `── ${harmless(words.filter(Boolean).join(": "))}` }));
+  }
+
+  // Nothing goes on in a run that has ended, whatever an agent left open.
+  close() {
+    for (const [call, tool] of this.tools) {
+      if (tool.ended) continue;
+      tool.ended = { status: "cancelled" };
+      this.drawTool(call);
+    }
   }
 }
