@@ -2284,6 +2284,14 @@ TESTED_MUTANTS = (
         "test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not[answer]",
     ),
     TestedMutant(
+        "a commit that was never sent is taken for the one before it",
+        "PostgresDb.save",
+        "self.changes += 1",
+        "pass",
+        "log/test_postgresql.py::"
+        "test_a_connection_that_is_lost_at_any_statement_of_a_commit_leaves_no_doubt[request]",
+    ),
+    TestedMutant(
         "a daemon that was replaced goes on writing",
         "PostgresDb.lock",
         "self._check_owner()",

@@ -231,11 +231,12 @@ class PostgresDb:
         if not (self._wrote or self._new):
             self.rollback()
             return
+        # Before the first statement of it: whoever asks later what became of this commit asks by its
+        # number, and must not be told of the one before.
+        self.changes += 1
         names = ["changes", *self._new]
         sql = f"UPDATE log SET {', '.join(f'{name} = ?' for name in names)}"
-        self.execute(sql, (self.changes + 1, *self._new.values()))
-        # From here on it may be done, whatever is heard of it.
-        self.changes += 1
+        self.execute(sql, (self.changes, *self._new.values()))
         self.execute("COMMIT")
         self.answered = self.changes
         self.end_turn()
