@@ -220,7 +220,7 @@ class Hook(Section):
     """A command, or one POST, when one of these things happens."""
 
     on: tuple[
-        Literal["completed", "failed", "cancelled", "ask", "backpressure"], ...
+        Literal["completed", "failed", "cancelled", "ask", "backpressure", "box"], ...
     ] = Field(description="What it is called for.")
     argv: tuple[str, ...] = setting((), "The program and its arguments; or else a url.")
     url: str | None = setting(None, "Where to POST; or else a program.")
