@@ -99,6 +99,8 @@ class RunSummary(Received):
     #: Its place among runs of its priority, where somebody changed it.
     turn: int | None = None
     attempt: int = 0
+    #: The box that executes it, or did last; "" before its first execution.
+    box: str = ""
     inputs: dict[str, Any] = {}
     labels: dict[str, str] = {}
     after: tuple[str, ...] = ()
