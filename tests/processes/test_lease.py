@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -147,19 +147,19 @@ class Freezer:
         return frozen
 
     def end(self) -> None:
+        """Kill all of it: a tree that its supervisor gives its grace stays long."""
         for frozen in self.made:
-            for pid in [*descendants(frozen.daemon.pid), *frozen.members()]:
-                with_pid(pid, signal.SIGCONT)
+            below = descendants(frozen.daemon.pid)
             with frozen.daemon as process:
                 process.kill()
-            frozen.wait_gone()
+            for pid in below:
+                kill(pid)
+            wait_until(lambda: not [kill(p) for p in frozen.members()])  # noqa: B023
 
 
-def with_pid(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
+def kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def wait_until(holds: Callable[[], object]) -> None:

@@ -218,7 +218,7 @@ async def test_an_end_that_does_not_come_is_cut_short(tmp_path: Path) -> None:
             end=end,
         ) as lease:
             lease.lost("it is box b's")
-            with trio.CancelScope(shield=True):
+            with trio.fail_after(30, shield=True):
                 await held.wait()
             await trio.sleep_forever()
     assert said == ["flushed", "ended"]
