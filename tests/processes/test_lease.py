@@ -22,6 +22,7 @@ from penstock.processes.containment import (
     carries,
     descendants,
     read_stat,
+    send,
 )
 from penstock.processes.detection import Containment
 from penstock.processes.lease_deadline import (
@@ -109,6 +110,14 @@ class Frozen:
         os.kill(self.daemon.pid, signal.SIGSTOP)
         wait_until(lambda: (stat := read_stat(self.daemon.pid)) and stat.state == "T")
 
+    def killed(self) -> bool:
+        """Kill what is there; whether nothing was."""
+        members = self.members()
+        for pid in members:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not members
+
     def wait_gone(self) -> None:
         wait_until(lambda: not self.members())
 
@@ -152,14 +161,9 @@ class Freezer:
             below = descendants(frozen.daemon.pid)
             with frozen.daemon as process:
                 process.kill()
-            for pid in below:
-                kill(pid)
-            wait_until(lambda: not [kill(p) for p in frozen.members()])  # noqa: B023
-
-
-def kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+            for pid, start_time in below.items():
+                send(pid, start_time, signal.SIGKILL)
+            wait_until(frozen.killed)
 
 
 def wait_until(holds: Callable[[], object]) -> None:
