@@ -23,7 +23,7 @@ from penstock.log.tables.rows import (
     to_json,
 )
 from penstock.log.tables.schedules import find_schedules, find_slots
-from penstock.log.writes import AskRow, RunRow, ScheduleRow, TreeRun
+from penstock.log.writes import AskRow, BoxRow, RunRow, ScheduleRow, TreeRun
 from penstock.words.errors import LogDamaged
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
@@ -100,13 +100,16 @@ class Readings(ABC):
         return await self._read(find_asks, run_id, only_open)
 
     async def paused(self) -> Mapping[str | None, str]:
-        return await self._read(_paused)
+        return await self._read(paused_in)
 
     async def slots(self) -> Mapping[str | None, int]:
         return await self._read(find_slots)
 
     async def schedules(self) -> list[ScheduleRow]:
         return await self._read(find_schedules)
+
+    async def boxes(self) -> list[BoxRow]:
+        return []
 
 
 def open_rows(
@@ -143,6 +146,7 @@ def _rows(db: Statements, sql: str, values: tuple[Any, ...]) -> list[RunRow]:
     return [run_row(columns) for columns in db.execute(sql, values)]
 
 
-def _paused(db: Statements) -> Mapping[str | None, str]:
+def paused_in(db: Statements) -> Mapping[str | None, str]:
+    """Paused groups and why; the key None is the whole queue."""
     rows = db.execute("SELECT name, reason FROM pauses").fetchall()
     return {group_of_key(name): reason for name, reason in rows}
