@@ -228,6 +228,7 @@ def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
         place=row.place,
         turn=None if view is None else view.turn,
         attempt=row.attempt,
+        box=row.host,
         inputs=dict(row.shown),
         labels=dict(row.labels),
         after=row.after,

@@ -15,6 +15,7 @@ from penstock.log.sqlite.store import SqliteStore, open_sqlite
 from penstock.log.writes import (
     AskRow,
     Bounds,
+    BoxRow,
     Result,
     RunRow,
     ScheduleRow,
@@ -169,6 +170,9 @@ class FaultyStore:
 
     async def schedules(self) -> list[ScheduleRow]:
         return await self._call(self.store.schedules)
+
+    async def boxes(self) -> list[BoxRow]:
+        return await self._call(self.store.boxes)
 
     async def bounds(self) -> Bounds:
         return await self._call(self.store.bounds)

@@ -99,6 +99,8 @@ class RunSummary(Received):
     #: Its place among runs of its priority, where somebody changed it.
     turn: int | None = None
     attempt: int = 0
+    #: The box that executes it, or did last; "" before its first execution.
+    box: str = ""
     inputs: dict[str, Any] = {}
     labels: dict[str, str] = {}
     after: tuple[str, ...] = ()
@@ -294,6 +296,9 @@ class HealthReply(Received):
     models: dict[str, Any] = {}
     #: How many bytes the log takes on disk.
     store: dict[str, Any] = {}
+    #: Where several boxes share the log: for how many seconds this one is taken to be there without a
+    #: word, and how many of them are left.
+    lease: dict[str, float] = {}
 
 
 class Problem(BaseModel):

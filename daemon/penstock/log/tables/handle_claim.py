@@ -113,9 +113,11 @@ def _start(
         "reason": "",
     }
     if head.attempt > 0:
-        event: RunStarted | RunResumed = RunResumed(attempt=head.attempt + 1)
+        event: RunStarted | RunResumed = RunResumed(
+            attempt=head.attempt + 1, box=d.host
+        )
     else:
-        event = RunStarted(kind=columns["kind"])
+        event = RunStarted(kind=columns["kind"], box=d.host)
         changes["started_at"] = to_micros(d.at)
     changes["state"] = check_move(head, event.type)
     transaction.update(head, **changes)
@@ -129,7 +131,7 @@ def _start(
 def _unpark(
     transaction: Transaction, head: RunHead, columns: dict[str, Any], d: Claim
 ) -> tuple[Recorded, RunRow]:
-    event = RunResumed(attempt=head.attempt)
+    event = RunResumed(attempt=head.attempt, box=d.host)
     transaction.update(
         head, state=check_move(head, event.type), reason="", wants_slot=0
     )

@@ -357,6 +357,7 @@ def _conditions(wanted: RunFilter) -> tuple[list[str], list[object]]:
         ("kind", wanted.kinds),
         ("priority", wanted.priorities),
         ("group_name", wanted.groups),
+        ("host", wanted.boxes),
         ("parent_id", wanted.parents),
     ):
         if allowed:
