@@ -96,7 +96,7 @@ class Boxes:
             lease_seconds=0.0,
             slots=self.table.slots,
             labels=own_labels(self.table.place),
-            accept="team" if self.table.place.team else "self",
+            accept="",
             version=self.version,
         )
 

@@ -33,8 +33,10 @@ def claim(transaction: Transaction, d: Claim) -> Claimed:
 
 def _choose(transaction: Transaction, d: Claim) -> list[RunHead]:
     """The best for the slots that are free."""
-    held = Counter([head.group for head in transaction.open.within(SLOT_STATES)])
-    free = d.slots - held.total()
+    holding = transaction.open.within(SLOT_STATES)
+    held = Counter([head.group for head in holding])
+    # Groups are everybody's; slots are those of the daemon that asks.
+    free = d.slots - sum([head.life == d.life for head in holding])
     chosen: list[RunHead] = []
     if free > 0:
         for *_, head in sorted(_candidates(transaction, d)):
@@ -76,7 +78,7 @@ def _grant(
 def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
     rank = _ranking(d)
     for head in transaction.open.within(PARKED_STATES):
-        if head.wants_slot:
+        if head.wants_slot and head.life == d.life:
             yield rank(head), 0, head.place, head
     paused = transaction.paused
     if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
