@@ -126,7 +126,7 @@ MUTANTS = (
         "wake-up before the fold",
         "Recorder._write_batch",
         """
-            self._settle(entries, claim, results)
+            await self._settle(entries, claim, results)
             self._wake(entries)
         """,
         """
@@ -134,7 +134,7 @@ MUTANTS = (
                 entry.result = result
             self._wake(entries)
             await trio.lowlevel.checkpoint()
-            self._settle(entries, claim, results)
+            await self._settle(entries, claim, results)
         """,
         "asks",
         "none",
@@ -153,8 +153,8 @@ MUTANTS = (
     Mutant(
         "a slot too many",
         "log/tables/handle_claim:_choose",
-        "free = d.slots - held.total()",
-        "free = d.slots - held.total() + 1",
+        "free = d.slots - sum([head.life == d.life for head in holding])",
+        "free = d.slots - sum([head.life == d.life for head in holding]) + 1",
         "nested",
         "none",
     ),
@@ -313,7 +313,7 @@ MUTANTS = (
     Mutant(
         "repair leaves the processes",
         "repair",
-        "done.ended_pids.extend(await end_orphans(every, list(started)))",
+        "if here: done.ended_pids.extend(await end_orphans(every, here))",
         "",
         "repair",
         "none",
@@ -379,10 +379,10 @@ MUTANTS = (
         "a receipt forgets what is below",
         "Control._ends",
         """
-            return [await self._end_of(held.get(run.run_id), wait, deadline) if run.ended_at is None else end_of_row(run) for run in tree]
+            ends = [end_of_row(run) if run.ended_at is not None else await self._end_elsewhere(run.run_id, wait, deadline) if run.run_id not in held and self.table.shared else await self._end_of(held.get(run.run_id), wait, deadline) for run in tree]
         """,
         """
-            return [await self._end_of(held.get(run.run_id), wait, deadline) if run.ended_at is None else end_of_row(run) for run in tree[:1]]
+            ends = [end_of_row(run) if run.ended_at is not None else await self._end_elsewhere(run.run_id, wait, deadline) if run.run_id not in held and self.table.shared else await self._end_of(held.get(run.run_id), wait, deadline) for run in tree[:1]]
         """,
         "felled tree",
         "none",
@@ -681,7 +681,7 @@ MUTANTS = (
         "a paused queue starts runs",
         "log/tables/handle_claim:_candidates",
         """
-            if "" in paused:
+            if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
                 return
         """,
         "",
@@ -691,8 +691,8 @@ MUTANTS = (
     Mutant(
         "a paused run is no longer counted among those that have a slot",
         "log/tables/handle_claim:_choose",
-        "held = Counter([head.group for head in transaction.open.within(SLOT_STATES)])",
-        "held = Counter([head.group for head in transaction.open.within(('running',))])",
+        "holding = transaction.open.within(SLOT_STATES)",
+        "holding = transaction.open.within(('running',))",
         "pauses",
         "none",
     ),
@@ -1799,7 +1799,7 @@ TESTED_MUTANTS = (
         "a caller's environment is told with its run",
         "log/tables/handle_submit:_queued",
         """
-            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, not_before=s.not_before, stashed=s.stashed, retries=s.retries, backoff=s.backoff if s.retries else 0.0, traceparent=s.traceparent)
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, not_before=s.not_before, stashed=s.stashed, retries=s.retries, backoff=s.backoff if s.retries else 0.0, traceparent=s.traceparent, needs=dict(s.needs), origin=s.origin)
         """,
         """
             event = RunQueued(kind=s.kind, priority=s.priority, inputs={**s.shown, 'environ': str(s.surroundings.environ)}, labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, traceparent=s.traceparent)
@@ -1990,7 +1990,7 @@ TESTED_MUTANTS = (
         "slots are forgotten by a restart",
         "runs/core:_repair",
         """
-            for group, slots in (await core.store.slots()).items():
+            for group, slots in opening.slots.items():
                 core.table.give_slots(group, slots)
         """,
         "",
@@ -2278,22 +2278,31 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a commit whose answer was lost is taken for undone",
         "PostgresStore._recall",
-        "done = self._db.changes == made",
+        "done = self._db.own_commits() == made",
         "done = False",
         "log/test_postgresql.py::"
         "test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not[answer]",
     ),
     TestedMutant(
-        "a daemon that was replaced goes on writing",
-        "PostgresDb.lock",
-        "self._check_owner()",
-        "pass",
-        "log/test_postgresql.py::test_the_next_life_on_a_box_has_the_log_at_once",
+        "a daemon whose lease is over goes on writing",
+        "PostgresDb.save",
+        "if not self.execute(sql, values).rowcount: raise self._lease_lost()",
+        "self.execute(sql, values)",
+        "log/test_postgresql.py::"
+        "test_every_commit_renews_the_lease_and_nothing_is_written_without_one",
+    ),
+    TestedMutant(
+        "a box takes the name of another that is there",
+        "_take_box",
+        "same = machine == owner.machine and folder in {'', owner.folder}",
+        "same = True",
+        "log/test_postgresql.py::"
+        "test_a_box_with_a_name_that_another_has_is_refused_and_touches_nothing",
     ),
     TestedMutant(
         "a server that lost what it acknowledged is believed",
         "PostgresDb.lock",
-        "if found < self.answered: self._tell_lost(self.answered - found)",
+        "if why := self._lost(changes, commits, newest, found): self._tell_lost(why)",
         "pass",
         "log/test_postgresql.py::"
         "test_a_server_that_lost_what_it_acknowledged_ends_the_daemon",
@@ -2542,5 +2551,106 @@ TESTED_MUTANTS = (
         "if not inside or '..' in file.parts or '.git' in map(str.lower, Path(path).parts):\n    raise Refused(path, 'lies outside of the tree')",
         "",
         "cli/test_changes.py::test_a_patch_writes_nothing_outside_of_the_tree",
+    ),
+    TestedMutant(
+        "a box starts runs that ask for what it has not",
+        "may_execute",
+        "return accepted(origin, place) and fits(needs, place.labels)",
+        "return accepted(origin, place)",
+        "log/test_store_places.py::test_a_claim_leaves_what_does_not_fit_to_others",
+    ),
+    TestedMutant(
+        "a box starts runs of others unasked",
+        "may_execute",
+        "return accepted(origin, place) and fits(needs, place.labels)",
+        "return fits(needs, place.labels)",
+        "log/test_store_places.py::test_a_box_takes_its_own_runs_unless_it_takes_those_of_all",
+    ),
+    TestedMutant(
+        "a drained box starts runs",
+        "log/tables/handle_claim:_candidates",
+        """
+            if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
+                return
+        """,
+        """
+            if "" in paused:
+                return
+        """,
+        "log/test_store_places.py::test_a_drained_box_starts_nothing_and_others_do",
+    ),
+    TestedMutant(
+        "a run is interrupted for one that cannot execute here",
+        "startable",
+        """
+            return candidate.parked or (
+                None not in rules.paused
+                and candidate.group not in rules.paused
+                and candidate.kind in rules.kinds
+                and not candidate.prerequisites
+                and not candidate.stashed
+                and not candidate.delayed(now)
+                and not rules.drained
+                and may_execute(candidate.needs, candidate.origin, rules.place)
+            )
+        """,
+        """
+            return candidate.parked or (
+                None not in rules.paused
+                and candidate.group not in rules.paused
+                and candidate.kind in rules.kinds
+                and not candidate.prerequisites
+                and not candidate.stashed
+                and not candidate.delayed(now)
+                and not rules.drained
+            )
+        """,
+        "runs/test_placement.py::test_nobody_is_interrupted_for_a_run_that_cannot_execute_here",
+    ),
+    TestedMutant(
+        "a run leaves the box that its files are on",
+        "place_run",
+        """
+            if place.shared and local and not anywhere:
+                needs.setdefault(BOX_LABEL, home)
+        """,
+        "",
+        "words/test_placement.py::test_what_has_files_stays_where_they_are",
+    ),
+    TestedMutant(
+        "what may execute elsewhere has its caller's environment there",
+        "Submitter._kept",
+        """
+            if self.place.shared and pinned_to(needs) != source.home:
+                return Surroundings(None, None if given is None else given.umask)
+        """,
+        "",
+        "runs/test_placement.py::test_a_caller_has_a_folder_here_only",
+    ),
+    TestedMutant(
+        "a run is of the box that submits its schedule",
+        "Schedules._submit",
+        "source = Provenance(row.origin, row.origin) if row.origin else None",
+        "source = None",
+        "runs/test_placement.py::test_a_schedule_is_of_the_box_it_was_made_at",
+    ),
+    TestedMutant(
+        "a run whose needs cannot be read asks for nothing",
+        "log/tables/run_head:_head",
+        """
+            try:
+                asked = NOTHING if needs is None else dict(from_json(needs))
+                values = [*plain, asked, dict(from_json(clock))]
+            except (ValueError, TypeError):
+                raise damaged_row(str(columns[1])) from None
+        """,
+        """
+            try:
+                asked = dict(from_json(needs))
+            except (ValueError, TypeError):
+                asked = NOTHING
+            values = [*plain, asked, dict(from_json(clock))]
+        """,
+        "log/test_store_places.py::test_a_run_whose_needs_are_damaged_is_lost_alone",
     ),
 )

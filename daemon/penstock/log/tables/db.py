@@ -37,7 +37,7 @@ class Db(Statements, Protocol):
     """The one writing connection; a transaction lies between `lock` and `save`."""
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> object:
-        """One statement for each of these rows, sent in one go."""
+        """One statement for each of these rows, sent in one go, at the latest with the next statement."""
         ...
 
     def lock(self) -> bool:
@@ -58,6 +58,10 @@ class Db(Statements, Protocol):
 
     def set_meta(self, name: str, value: int) -> None:
         """Have it say something else, with the commit."""
+        ...
+
+    def clock(self) -> int:
+        """Microseconds since 1970 by the clock that leases are judged by."""
         ...
 
     def used_bytes(self) -> int:

@@ -8,12 +8,13 @@ from operator import attrgetter
 from typing import Any
 
 from penstock.log.tables.plans import WaitPlan
-from penstock.log.tables.rows import group_key, to_micros
+from penstock.log.tables.rows import BOX_OF, group_key, to_micros
 from penstock.log.tables.run_head import RunHead, check_move
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Claim, Claimed, RunRow
 from penstock.words.events import RunResumed, RunStarted
 from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES, SLOT_STATES
+from penstock.words.placement import may_execute
 from penstock.words.recorded import Recorded
 
 # Importance after aging (lower goes first), parked runs before queued ones, then place.
@@ -32,8 +33,10 @@ def claim(transaction: Transaction, d: Claim) -> Claimed:
 
 def _choose(transaction: Transaction, d: Claim) -> list[RunHead]:
     """The best for the slots that are free."""
-    held = Counter([head.group for head in transaction.open.within(SLOT_STATES)])
-    free = d.slots - held.total()
+    holding = transaction.open.within(SLOT_STATES)
+    held = Counter([head.group for head in holding])
+    # Groups are everybody's; slots are those of the daemon that asks.
+    free = d.slots - sum([head.life == d.life for head in holding])
     chosen: list[RunHead] = []
     if free > 0:
         for *_, head in sorted(_candidates(transaction, d)):
@@ -75,10 +78,10 @@ def _grant(
 def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
     rank = _ranking(d)
     for head in transaction.open.within(PARKED_STATES):
-        if head.wants_slot:
+        if head.wants_slot and head.life == d.life:
             yield rank(head), 0, head.place, head
     paused = transaction.paused
-    if "" in paused:
+    if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
         return
     now = to_micros(d.at)
     for head in transaction.open.within(QUEUED_STATES):
@@ -86,6 +89,7 @@ def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
             (head.plan is None or head.plan.allows_start(now))
             and head.open_prerequisites == 0
             and head.kind in d.kinds
+            and may_execute(head.needs, head.origin, d.place)
             # A group may be called "None": a run without one is asked for first.
             and (head.group is None or group_key(head.group) not in paused)
         ):
