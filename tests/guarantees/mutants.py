@@ -2434,6 +2434,18 @@ TESTED_MUTANTS = (
         "runs/test_shared_log.py::test_what_a_silent_box_executed_is_taken_over_when_its_lease_is_over",
     ),
     TestedMutant(
+        "a server that took another's place is believed to lack no claim",
+        "PostgresDb.lock",
+        """
+            if self._row['timeline'] != self.timeline:
+                self.note_failover()
+                self.may_claim = self._here < 2
+        """,
+        "",
+        "log/test_postgresql.py::"
+        "test_on_another_server_nobody_claims_until_all_have_said_that_they_lack_nothing",
+    ),
+    TestedMutant(
         "a box takes the name of another that is there",
         "_take_box",
         "same = machine == owner.machine and folder in {'', owner.folder}",

@@ -117,10 +117,12 @@ def _check_server(db: PostgresDb, where: str) -> None:
 
 def _take_box(db: PostgresDb, owner: Owner, where: str) -> None:
     """Have the row of the box, under the turn. LogInUse if another daemon may be on it."""
-    log = db.execute("SELECT epoch FROM log FOR UPDATE").fetchone()
+    log = db.execute("SELECT epoch, timeline FROM log FOR UPDATE").fetchone()
     if log is None:
         raise StartRefused(f"the log in the {where} is damaged: its one row is missing")
-    (db.epoch,) = log
+    db.epoch, timeline = log
+    if timeline != db.timeline:
+        db.note_failover()
     sql = (
         "SELECT machine, folder, life, (until - "
         f"{NOW}) / 1e6 FROM boxes WHERE box = ? AND state = 'here'"
@@ -146,6 +148,7 @@ def _take_box(db: PostgresDb, owner: Owner, where: str) -> None:
         "labels": json.dumps(dict(owner.labels), sort_keys=True),
         "accept": owner.accept,
         "version": penstock.__version__,
+        "era": db.era,
     }
     names = ", ".join(columns)
     marks = ", ".join("?" * len(columns))
