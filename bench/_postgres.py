@@ -39,12 +39,12 @@ def store_of(box: Box) -> OpenStore:
 
     @asynccontextmanager
     async def open_store(
-        _folder: Path, life: str, writing: RunBlocking, reading: RunBlocking
+        folder: Path, life: str, writing: RunBlocking, reading: RunBlocking
     ) -> AsyncIterator[Store]:
         async with open_postgresql(
             box.url,
             schema=box.schema,
-            owner=Owner(life, box.name, box.name),
+            owner=Owner(life, box.name, box.name, str(folder)),
             run_blocking=writing,
             run_reading=reading,
         ) as store:

@@ -372,7 +372,7 @@ async def test_a_daemon_of_an_older_release_must_be_gone_before_boxes_are_made(
 def make_first_version(server: PostgresServer, schema: str, **owner: str) -> None:
     """Turn a log into one as the first release of this store left it."""
     server.ask(f"DROP TABLE {schema}.boxes")
-    server.ask(f"ALTER TABLE {schema}.log DROP COLUMN past")
+    server.ask(f"ALTER TABLE {schema}.log DROP COLUMN past, DROP COLUMN untold")
     for name in ("owner", "box", "machine"):
         server.ask(f"ALTER TABLE {schema}.log ADD {name} TEXT NOT NULL DEFAULT ''")
         server.ask(f"UPDATE {schema}.log SET {name} = %s", owner[name])

@@ -42,7 +42,7 @@ NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 # Taking the turn, with what tells whether the log is still the one that we know. The inner questions are
 # asked as of the statement's beginning, maybe before the turn is had: what they find is true or older.
 _TURN = """
-SELECT head, floor, numbered, epoch, changes,
+SELECT head, floor, numbered, epoch, changes, untold,
     (SELECT count(*) FROM boxes WHERE state = 'here'),
     (SELECT commits FROM boxes WHERE box = ? AND life = ?),
     (SELECT event_id FROM events WHERE position = ?)
@@ -118,6 +118,8 @@ class PostgresDb:
         self.busy_since: float | None = None
         #: Commits of this log, as of the last one that was seen, and as of the last one that was answered.
         self.changes = self.answered = -1
+        #: Whether others changed since what their facts say nothing of.
+        self.untold = False
         #: Commits of this daemon, as of the one that was tried last, and as of the last one answered.
         self.made = self.commits = 0
         #: What the log was called when it was opened, and the newest fact of it that was seen.
@@ -219,7 +221,7 @@ class PostgresDb:
         if columns is None:
             raise StoreBroken(f"the log of the schema {self.schema!r} is empty")
         *meta, self._here, commits, found = columns
-        names = ("head", "floor", "numbered", "epoch", "changes")
+        names = ("head", "floor", "numbered", "epoch", "changes", "untold")
         self._row = dict(zip(names, meta, strict=True))
         self._new, self._wrote = {}, False
         if self._row["epoch"] != self.epoch:
@@ -231,6 +233,7 @@ class PostgresDb:
         changes, known = self._row["changes"], self.changes
         if why := self._lost(changes, commits, newest, found):
             self._tell_lost(why)
+        self.untold = self._row["untold"] > known
         self.changes = self.answered = changes
         return bool(changes == known)
 
@@ -276,6 +279,9 @@ class PostgresDb:
         return LeaseLost(
             f"this daemon is not that of the box {self.box} any more: {why}"
         )
+
+    def mark_untold(self) -> None:
+        self._new["untold"] = self.changes + 1
 
     def save(self) -> None:
         """Commit, and with it renew the lease; a turn in which nothing was written costs no disk.

@@ -20,13 +20,14 @@ VERSION = 2
 #: version → the step that makes the next one of it, in the transaction that notes it.
 MIGRATIONS: Mapping[int, Callable[[Statements], None]] = {1: lambda db: _add_boxes(db)}
 
-# `changes` counts commits: who finds another number than its own forgets what it knows. `past` has the
-# epochs that the log had before.
+# `changes` counts commits: who finds another number than its own looks what others did. `untold` is the
+# last commit that did what no fact tells of. `past` has the epochs that the log had before.
 _LOG = """
 CREATE TABLE log (
     one BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (one), version BIGINT NOT NULL,
     log_id TEXT NOT NULL, epoch TEXT NOT NULL, head BIGINT NOT NULL, floor BIGINT NOT NULL,
-    numbered BIGINT NOT NULL, changes BIGINT NOT NULL, past TEXT NOT NULL DEFAULT ''
+    numbered BIGINT NOT NULL, changes BIGINT NOT NULL, past TEXT NOT NULL DEFAULT '',
+    untold BIGINT NOT NULL DEFAULT 0
 );
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
 """
@@ -96,6 +97,7 @@ def _add_boxes(db: Statements) -> None:
     for column in ("owner", "box", "machine"):
         db.execute(f"ALTER TABLE log DROP COLUMN {column}")
     db.execute("ALTER TABLE log ADD COLUMN past TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE log ADD COLUMN untold BIGINT NOT NULL DEFAULT 0")
 
 
 def prepare(db: Statements, schema: str) -> None:

@@ -24,6 +24,12 @@ class SqliteDb:
         self._connection.execute("BEGIN IMMEDIATE")
         return True
 
+    #: There are no others.
+    untold = False
+
+    def mark_untold(self) -> None:
+        pass
+
     def save(self) -> None:
         self._connection.execute("COMMIT")
 

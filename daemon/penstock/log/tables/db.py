@@ -48,6 +48,15 @@ class Db(Statements, Protocol):
         """
         ...
 
+    @property
+    def untold(self) -> bool:
+        """Whether others changed something, since this connection looked, of which their facts say nothing."""
+        ...
+
+    def mark_untold(self) -> None:
+        """Have others told so, with the commit."""
+        ...
+
     def save(self) -> None:
         """Commit: durable when it returns."""
         ...

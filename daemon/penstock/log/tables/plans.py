@@ -44,9 +44,14 @@ def drop_plan(db: Statements, run: int) -> None:
     db.execute("DELETE FROM plans WHERE run = ?", (run,))
 
 
-def load_plans(db: Statements) -> dict[int, WaitPlan]:
-    """All plans, by the keys of their runs."""
+def load_plans(db: Statements, after: int | None = None) -> dict[int, WaitPlan]:
+    """All plans, by the keys of their runs; or those of runs that have a fact `after` a position."""
     sql = "SELECT run, turn, not_before, stashed FROM plans"
+    values: tuple[int, ...] = ()
+    if after is not None:
+        sql += " WHERE run IN (SELECT run FROM events WHERE position > ?)"
+        values = (after,)
     return {
-        run: WaitPlan(turn, at, bool(aside)) for run, turn, at, aside in db.execute(sql)
+        run: WaitPlan(turn, at, bool(aside))
+        for run, turn, at, aside in db.execute(sql, values)
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,11 @@ _TYPES = frozenset(
 )  # fmt: skip
 # Left to itself SQLite takes the index by place, and reads every run that ever was.
 _OPEN = f"{_SELECT} INDEXED BY runs_state WHERE ended_at IS NULL AND key > 0"
+_NEWS = "SELECT run FROM events WHERE position > ?"
+_TOUCHED = (
+    f"{_SELECT} WHERE key > 0 AND key IN ({_NEWS} UNION"
+    f" SELECT run FROM prerequisites WHERE prerequisite IN ({_NEWS}))"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -132,11 +138,27 @@ def load_open(db: Statements, lost: set[str]) -> list[RunHead]:
 
     One whose row is not what was written is lost from then on: its own affair, and no other run's.
     """
+    return _load(db, _OPEN, (), OPEN_STATES, lost)
+
+
+def load_touched(db: Statements, after: int, lost: set[str]) -> list[RunHead]:
+    """The runs that have a fact after a position, or wait for one that has, ended or not; `lost` as above."""
+    states = (*OPEN_STATES, *TERMINAL_STATES)
+    return _load(db, _TOUCHED, (after, after), states, lost)
+
+
+def _load(
+    db: Statements,
+    sql: str,
+    values: tuple[int, ...],
+    states: Collection[State],
+    lost: set[str],
+) -> list[RunHead]:
     heads: list[RunHead] = []
-    for columns in db.execute(_OPEN):
+    for columns in db.execute(sql, values):
         try:
             head = _head(columns)
-            if head.state not in OPEN_STATES:
+            if head.state not in states:
                 raise damaged_row(head.run_id)
         except LogDamaged as error:
             lost.add(str(error.facts["run_id"]))
