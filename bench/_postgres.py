@@ -27,11 +27,12 @@ class Box:
     url: str
     schema: str
     name: str = "bench"
+    lease_seconds: float = 120.0
 
     @property
-    def words(self) -> tuple[str, str, str]:
+    def words(self) -> tuple[str, ...]:
         """For a command line."""
-        return self.url, self.schema, self.name
+        return self.url, self.schema, self.name, str(self.lease_seconds)
 
 
 def store_of(box: Box) -> OpenStore:
@@ -44,7 +45,7 @@ def store_of(box: Box) -> OpenStore:
         async with open_postgresql(
             box.url,
             schema=box.schema,
-            owner=Owner(life, box.name, box.name, str(folder)),
+            owner=Owner(life, box.name, box.name, str(folder), box.lease_seconds),
             run_blocking=writing,
             run_reading=reading,
         ) as store:

@@ -144,6 +144,6 @@ def _rows(rounds: int, server: PostgresServer, what: str, queued: int) -> Iterat
 
 
 if __name__ == "__main__":
-    url, schema, name, what, begin = sys.argv[1:]
+    url, schema, name, _, what, begin = sys.argv[1:]
     told = trio.run(writer, Box(url, schema, name), what, float(begin))
     print(json.dumps(told))
