@@ -2292,6 +2292,71 @@ TESTED_MUTANTS = (
         "test_every_commit_renews_the_lease_and_nothing_is_written_without_one",
     ),
     TestedMutant(
+        "a commit whose last write was lost on the way is taken for done",
+        "PostgresDb.save",
+        """
+            self.made = self.commits + 1
+            if not self.execute(sql, values).rowcount:
+                raise self._lease_lost()
+        """,
+        """
+            if not self.execute(sql, values).rowcount:
+                raise self._lease_lost()
+            self.made = self.commits + 1
+        """,
+        "log/test_postgresql.py::"
+        "test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not[statement]",
+    ),
+    TestedMutant(
+        "slots of another box are one's own",
+        "log/tables/handle_claim:_choose",
+        "free = d.slots - sum([head.life == d.life for head in holding])",
+        "free = d.slots - held.total()",
+        "runs/test_shared_log.py::test_each_box_executes_what_it_claims_and_all_see_everything",
+    ),
+    TestedMutant(
+        "a start repairs what other boxes execute",
+        "runs/core:_repair",
+        "rows = [r for r in rows if r.host == sharing.box or r.run_id in lost]",
+        "pass",
+        "runs/test_shared_log.py::test_a_cancel_acts_where_the_run_is_and_tells_of_it_once_it_is_over",
+    ),
+    TestedMutant(
+        "a cancel that comes from another box is only noted",
+        "RunTable._heed",
+        "execution.cancel(event.reason)",
+        "pass",
+        "runs/test_shared_log.py::test_a_cancel_acts_where_the_run_is_and_tells_of_it_once_it_is_over",
+    ),
+    TestedMutant(
+        "a run that another box executes is gone by the word of this one",
+        "Control._end_elsewhere",
+        "return RunEnd(None, survivors='unknown' if wait else ())",
+        "return RunEnd(None)",
+        "runs/test_shared_log.py::test_who_waits_in_vain_for_another_box_is_told_that_nothing_is_known",
+    ),
+    TestedMutant(
+        "own results are applied before what others wrote is known",
+        "Recorder._settle",
+        "between = await self._read_between(facts)",
+        "pass",
+        "runs/test_shared_log.py::test_every_decision_is_made_once_though_answers_are_lost_and_others_write",
+    ),
+    TestedMutant(
+        "a box that was lost keeps its runs",
+        "Neighbours.take_over",
+        "rows.append(row)",
+        "pass",
+        "runs/test_shared_log.py::test_what_a_silent_box_executed_is_taken_over_when_its_lease_is_over",
+    ),
+    TestedMutant(
+        "a box that was lost is told again by each who looks",
+        "log/tables/boxes:lose_box",
+        "transaction.db.execute(sql, (write.box,))",
+        "pass",
+        "runs/test_shared_log.py::test_what_a_silent_box_executed_is_taken_over_when_its_lease_is_over",
+    ),
+    TestedMutant(
         "a box takes the name of another that is there",
         "_take_box",
         "same = machine == owner.machine and folder in {'', owner.folder}",
