@@ -205,6 +205,21 @@ class PostgresDb:
         self._wrote = True
         self._later.append((sql, list(rows)))
 
+    def ask_together(
+        self, asked: Sequence[tuple[str, Sequence[Any]]]
+    ) -> list[list[Any]]:
+        made = self._turn or self.connection
+        self.busy_since = time.monotonic()
+        try:
+            with made.pipeline():
+                found = [
+                    made.execute(translate(sql), values or None, binary=True)
+                    for sql, values in asked
+                ]
+            return [cursor.fetchall() for cursor in found]
+        finally:
+            self.busy_since = None
+
     # -- a turn
 
     def begin(self) -> None:

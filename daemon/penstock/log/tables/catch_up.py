@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 
 from penstock.log.tables.db import Db
 from penstock.log.tables.open_runs import OpenRuns, load_awaited
-from penstock.log.tables.plans import load_plans
+from penstock.log.tables.plans import TOUCHED_PLANS, plans_of
 from penstock.log.tables.recent_ids import RecentIds
-from penstock.log.tables.run_head import RunHead, load_touched
+from penstock.log.tables.run_head import TOUCHED_RUNS, RunHead, heads_of
 from penstock.words.events import DAEMON_STREAM
+from penstock.words.lifecycle import OPEN_STATES, TERMINAL_STATES
 
 #: Facts that are caught up with; beyond that it is no more work to read all runs that are open.
 MOST_FACTS = 4096
@@ -45,7 +46,10 @@ def catch_up(
 ) -> CaughtUp:
     """Bring what is remembered, as of the head `known`, to what the tables have."""
     told = CaughtUp()
-    for event_id, position, key, type_ in db.execute(_TOLD, (known,)):
+    facts, runs, rows = db.ask_together(
+        [(_TOLD, (known,)), (TOUCHED_RUNS, (known, known)), (TOUCHED_PLANS, (known,))]
+    )
+    for event_id, position, key, type_ in facts:
         ids.add(event_id, position)
         told.keys.add(key)
         if type_ == "ask.raised":
@@ -54,7 +58,8 @@ def catch_up(
             told.paused = True
     if 0 in told.keys:
         heads.pop(DAEMON_STREAM, None)
-    touched, plans = load_touched(db, known, lost), load_plans(db, known)
+    touched = heads_of(runs, (*OPEN_STATES, *TERMINAL_STATES), lost)
+    plans = plans_of(rows)
     for run_id in lost & heads.keys():
         open_runs.lose(heads.pop(run_id))
     waits = False

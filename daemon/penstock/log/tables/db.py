@@ -40,6 +40,12 @@ class Db(Statements, Protocol):
         """One statement for each of these rows, sent in one go, at the latest with the next statement."""
         ...
 
+    def ask_together(
+        self, asked: Sequence[tuple[str, Sequence[Any]]]
+    ) -> list[list[Any]]:
+        """What these queries find, none of which needs another's answer, on one way there and back."""
+        ...
+
     def lock(self) -> bool:
         """Begin, as the one writer: nobody else writes until `save`.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from operator import attrgetter
 
 from penstock.log.tables.db import Statements
-from penstock.log.tables.plans import load_plans
+from penstock.log.tables.plans import ALL_PLANS, plans_of
 from penstock.log.tables.run_head import RunHead, load_open
 from penstock.words.lifecycle import OPEN_STATES, QUEUED_STATES, State
 
@@ -90,7 +90,7 @@ def load_open_runs(db: Statements, lost: set[str]) -> OpenRuns:
     """As the tables have them, without those that are `lost`, to which damaged ones are added."""
     asking = [run for (run,) in db.execute(_ASKING)]
     awaited = load_awaited(db)
-    heads, plans = load_open(db, lost), load_plans(db)
+    heads, plans = load_open(db, lost), plans_of(db.execute(ALL_PLANS))
     for head in heads:
         if (plan := plans.get(head.key)) is not None:
             head.plan, head.place = plan, plan.turn

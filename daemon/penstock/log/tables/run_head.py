@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,8 @@ _TYPES = frozenset(
 # Left to itself SQLite takes the index by place, and reads every run that ever was.
 _OPEN = f"{_SELECT} INDEXED BY runs_state WHERE ended_at IS NULL AND key > 0"
 _NEWS = "SELECT run FROM events WHERE position > ?"
-_TOUCHED = (
+#: The runs that have a fact after a position, given twice, or wait for one that has; ended or not.
+TOUCHED_RUNS = (
     f"{_SELECT} WHERE key > 0 AND key IN ({_NEWS} UNION"
     f" SELECT run FROM prerequisites WHERE prerequisite IN ({_NEWS}))"
 )
@@ -138,24 +139,15 @@ def load_open(db: Statements, lost: set[str]) -> list[RunHead]:
 
     One whose row is not what was written is lost from then on: its own affair, and no other run's.
     """
-    return _load(db, _OPEN, (), OPEN_STATES, lost)
+    return heads_of(db.execute(_OPEN), OPEN_STATES, lost)
 
 
-def load_touched(db: Statements, after: int, lost: set[str]) -> list[RunHead]:
-    """The runs that have a fact after a position, or wait for one that has, ended or not; `lost` as above."""
-    states = (*OPEN_STATES, *TERMINAL_STATES)
-    return _load(db, _TOUCHED, (after, after), states, lost)
-
-
-def _load(
-    db: Statements,
-    sql: str,
-    values: tuple[int, ...],
-    states: Collection[State],
-    lost: set[str],
+def heads_of(
+    rows: Iterable[tuple[Any, ...]], states: Collection[State], lost: set[str]
 ) -> list[RunHead]:
+    """Those rows that are what was written, of runs in these states; the others are `lost`."""
     heads: list[RunHead] = []
-    for columns in db.execute(sql, values):
+    for columns in rows:
         try:
             head = _head(columns)
             if head.state not in states:
