@@ -23,6 +23,9 @@ MOST_FACTS = 4096
 #: Columns that may change without a fact of their run.
 UNTOLD = frozenset({"open_prerequisites", "wants_slot"})
 
+# What changes the table of pauses, in which boxes that are drained stand as well.
+_PAUSING = frozenset({"queue.paused", "queue.resumed", "box.drained", "box.resumed"})
+
 _TOLD = "SELECT event_id, position, run, type FROM events WHERE position > ?"
 
 
@@ -54,7 +57,7 @@ def catch_up(
         told.keys.add(key)
         if type_ == "ask.raised":
             open_runs.asking.add(key)
-        elif type_ in {"queue.paused", "queue.resumed"}:
+        elif type_ in _PAUSING:
             told.paused = True
     if 0 in told.keys:
         heads.pop(DAEMON_STREAM, None)
