@@ -7,18 +7,23 @@ how many runs, a second all of them have recorded together, and how long one of 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import trio
-from bench._postgres import Box, PostgresServer, store_of
-from bench._shared import ROOT, Row, share
+from bench._postgres import (
+    Box,
+    PostgresServer,
+    begin,
+    open_boxes,
+    store_of,
+    told_to_begin,
+)
+from bench._shared import Row, share
 from bench.append import TEXT
 from bench.log_statements import turn
 
@@ -33,8 +38,8 @@ from penstock.words.events import Log
 WRITERS = (1, 2, 4, 8, 16)
 #: Facts, and no-op runs, that share a commit.
 FACTS, RUNS = 100, 5
-#: Seconds that they write, and that each may take to begin.
-SECONDS, START_SECONDS = 4.0, 1.5
+#: Seconds that they write.
+SECONDS = 4.0
 
 
 class Found(NamedTuple):
@@ -53,7 +58,7 @@ async def write_facts(store: Store, name: str) -> int:
     return FACTS
 
 
-async def writer(box: Box, what: str, begin: float) -> dict[str, Any]:
+async def writer(box: Box, what: str) -> dict[str, Any]:
     """What one box has recorded in its seconds, and the milliseconds of each commit."""
     waits: list[float] = []
     done = number = 0
@@ -64,7 +69,7 @@ async def writer(box: Box, what: str, begin: float) -> dict[str, Any]:
         store_of(box)(Path(), box.name, writing, reading) as store,
     ):
         await store.commit([enqueue(f"{box.name}-facts", capacity=None)])
-        await trio.sleep(max(0.0, begin - time.time()))
+        await told_to_begin()
         end = time.perf_counter() + SECONDS
         while (asked := time.perf_counter()) < end:
             if what == "facts":
@@ -85,23 +90,9 @@ def write_at_once(
     schema = server.new_schema()
     if queued:
         trio.run(fill, Box(server.url, schema, "before"), queued)
-    begin = time.time() + START_SECONDS + 0.7 * writers
-    with ExitStack() as stack:
-        started = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [
-                        sys.executable, "-m", "bench.many_writers",
-                        *Box(server.url, schema, f"box-{n}").words, what, str(begin),
-                    ],
-                    cwd=ROOT, stdout=subprocess.PIPE,
-                )
-            )
-            for n in range(writers)
-        ]  # fmt: skip
-        told: list[Mapping[str, Any]] = [
-            json.loads(one.communicate()[0]) for one in started
-        ]
+    boxes = [Box(server.url, schema, f"box-{n}") for n in range(writers)]
+    with open_boxes("many_writers", boxes, what) as there:
+        told: list[Mapping[str, Any]] = begin(there)
     waits = [wait for one in told for wait in one["waits"]]
     done = sum(one["done"] for one in told)
     return Found(
@@ -144,6 +135,6 @@ def _rows(rounds: int, server: PostgresServer, what: str, queued: int) -> Iterat
 
 
 if __name__ == "__main__":
-    url, schema, name, _, what, begin = sys.argv[1:]
-    told = trio.run(writer, Box(url, schema, name), what, float(begin))
+    url, schema, name, _, what = sys.argv[1:]
+    told = trio.run(writer, Box(url, schema, name), what)
     print(json.dumps(told))

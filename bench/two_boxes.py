@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import trio
-from bench._postgres import Box, PostgresServer, store_of
+from bench._postgres import (
+    Box,
+    PostgresServer,
+    begin,
+    open_boxes,
+    store_of,
+    told_to_begin,
+)
 from bench._shared import (
-    ROOT,
     Row,
     in_turns,
     open_bench_core,
@@ -33,8 +37,6 @@ from penstock.runs.core import Core
 from penstock.words.api import SubmitRequest
 from penstock.words.events import Log
 
-#: Seconds until boxes that begin at once are all there.
-START_SECONDS = 5.0
 #: The shortest lease there is.
 LEASE_SECONDS = 6.0
 #: Facts, and cancels, of a round.
@@ -48,19 +50,23 @@ class Together(NamedTuple):
     cpu: float
 
 
-async def half(box: Box, count: int, boxes: int, begin: float) -> dict[str, float]:
+async def half(box: Box, count: int, boxes: int) -> dict[str, float]:
     """Submit a part of the runs here, and wait until all boxes' are done; when, and the CPU of it."""
     with scratch() as folder:
         async with open_bench_core(
             folder, NOOP, open_store=store_of(box), life=box.name, box=box.name, max_concurrent=SLOTS
         ) as core:  # fmt: skip
-            await trio.sleep(max(0.0, begin - time.time()))
-            spent = time.process_time()
+            await told_to_begin()
+            began, spent = time.time(), time.process_time()
             for _ in range(count // boxes):
                 request = SubmitRequest(kind="noop", inputs={})
                 await core.submitter.submit(request, wait=True)
             await wait_idle(core, count)
-            return {"end": time.time(), "cpu": time.process_time() - spent}
+            return {
+                "begin": began,
+                "end": time.time(),
+                "cpu": time.process_time() - spent,
+            }
 
 
 async def hold(box: Box) -> None:
@@ -80,24 +86,13 @@ async def hold(box: Box) -> None:
             await trio.sleep_forever()
 
 
-def process_of(what: str, box: Box, *words: object) -> subprocess.Popen[bytes]:
-    """A box of its own."""
-    command = [sys.executable, "-m", "bench.two_boxes", what, *box.words, *map(str, words)]  # fmt: skip
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
-
-
 def together(server: PostgresServer, count: int, boxes: int) -> Together:
     """So many no-op runs by so many daemons on one new log."""
-    schema, begin = server.new_schema(), time.time() + START_SECONDS
-    with ExitStack() as stack:
-        started = [
-            stack.enter_context(
-                process_of("half", Box(server.url, schema, f"box-{n}"), count, boxes, begin)
-            )
-            for n in range(boxes)
-        ]  # fmt: skip
-        told = [json.loads(one.communicate()[0]) for one in started]
-    seconds = max(one["end"] for one in told) - begin
+    schema = server.new_schema()
+    some = [Box(server.url, schema, f"box-{n}") for n in range(boxes)]
+    with open_boxes("two_boxes", some, "half", count, boxes) as there:
+        told = begin(there)
+    seconds = max(one["end"] for one in told) - min(one["begin"] for one in told)
     return Together(count / seconds, sum(one["cpu"] for one in told) / count * 1e6)
 
 
@@ -171,6 +166,12 @@ async def _wait_fact(core: Core, run_id: str, type_: str) -> None:
                 return
 
 
+def die(box: Box) -> None:
+    """Have a box begin a run, and kill it."""
+    with open_boxes("two_boxes", [box], "hold") as (held,):
+        held.kill()
+
+
 async def takeover(server: PostgresServer, folder: Path) -> float:
     """Milliseconds from the end of a dead box's lease to the fact that says what becomes of its run."""
     schema = server.new_schema()
@@ -178,10 +179,8 @@ async def takeover(server: PostgresServer, folder: Path) -> float:
     async with open_bench_core(
         folder, NOOP, open_store=store_of(here), life="here", box="here"
     ) as core:
-        with process_of("hold", Box(server.url, schema, "dead", LEASE_SECONDS)) as held:
-            assert held.stdout is not None
-            await trio.to_thread.run_sync(held.stdout.readline)
-            held.send_signal(signal.SIGKILL)
+        dead = Box(server.url, schema, "dead", LEASE_SECONDS)
+        await trio.to_thread.run_sync(die, dead)
         # The lease counts from the last commit of the dead, by the server's clock, which is ours.
         ((until,),) = server.ask(f"SELECT until FROM {schema}.boxes WHERE box = 'dead'")
         with core.bus.subscribe(None, 0) as subscription:
@@ -217,12 +216,12 @@ def box_rows(
 
 
 if __name__ == "__main__":
-    what, url, schema, name, lease, *words = sys.argv[1:]
+    url, schema, name, lease, what, *words = sys.argv[1:]
     box = Box(url, schema, name, float(lease))
     told: Any = None
     if what == "half":
-        count, boxes, begin = words
-        told = trio.run(half, box, int(count), int(boxes), float(begin))
+        count, boxes = words
+        told = trio.run(half, box, int(count), int(boxes))
     else:
         trio.run(hold, box)
     print(json.dumps(told))
