@@ -26,7 +26,7 @@ Mode = Literal["up", "hole", "refuse"]
 
 
 @dataclass(eq=False, slots=True)
-class Relay:
+class TcpRelay:
     """Between a port of this box and a server's Unix socket; what it does is set from outside."""
 
     #: Where the server listens; a failover sets another.
@@ -105,9 +105,9 @@ def _reset(client: trio.SocketStream) -> None:
 
 
 @asynccontextmanager
-async def open_relay(target: Path) -> AsyncIterator[Relay]:
+async def open_relay(target: Path) -> AsyncIterator[TcpRelay]:
     """A relay on a free port of loopback, until the block is left."""
-    relay = Relay(target)
+    relay = TcpRelay(target)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     relay.port = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as nursery:

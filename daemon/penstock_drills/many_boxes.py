@@ -1,0 +1,331 @@
+"""Faults on boxes that share a log, several at once and under load: `penstock drill boxes`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psycopg
+import trio
+
+from penstock.words.api import SubmitRequest
+from penstock.words.cancel_receipt import proves_end
+from penstock.words.errors import PenstockError
+from penstock.words.lifecycle import CANCELLED, COMPLETED
+from penstock_drills import witness
+from penstock_drills.box_faults import BOX_FAULTS, SERVER_FAULTS
+from penstock_drills.box_rig import PATIENCE, BoxRig, DrilledBox, open_rig, open_server
+from penstock_drills.campaign import Tally, save_tally
+from penstock_drills.scratch import LOOK_SECONDS, open_scratch
+from penstock_drills.witness import since_boot
+
+#: Seconds between two things that one client does.
+PAUSE_SECONDS = 0.5
+#: Seconds a run lives, most of them briefly.
+LIVES = (0.2, 0.2, 2.0, 8.0, 20.0)
+#: Seconds for the answer to a cancel: a receipt may wait for the lease of a box that has gone.
+RECEIPT_SECONDS = 30.0
+#: How often a round has a fault of the server too.
+SERVER_SHARE = 0.4
+#: Of so many runs the last ones are those that somebody cancels.
+RECENT = 12
+
+
+@dataclass(slots=True)
+class BoxLoad:
+    """Clients of one box: they submit, cancel and answer until they are cancelled, and note what they are told."""
+
+    rig: BoxRig
+    box: DrilledBox
+    rng: Random
+    names: Any
+
+    async def work(self) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for act in (self._submit, self._cancel, self._answer):
+                nursery.start_soon(self._repeat, act)
+
+    async def _repeat(self, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await act()
+            except PenstockError:
+                # A box that is away, a full queue, a run that has ended meanwhile.
+                self.rig.told.refusals += 1
+            await trio.sleep(self.rng.uniform(0, 2 * PAUSE_SECONDS))
+
+    async def _submit(self) -> None:
+        run_id = f"{self.box.name}-{next(self.names)}"
+        wanted = make_request(self.rig, run_id, self.rng)
+        try:
+            await self._submit_at(self.box, wanted)
+        except PenstockError:
+            # Whether it was accepted is not known; asked again elsewhere it is the same run.
+            await self._submit_at(self.rng.choice(self.rig.boxes), wanted)
+
+    async def _submit_at(self, box: DrilledBox, wanted: dict[str, Any]) -> None:
+        async with box.client() as client:
+            reply = await client.submit(wanted)
+        self.rig.told.accepted[reply["run_id"]] = reply["position"], since_boot()
+
+    async def _cancel(self) -> None:
+        recent = list(self.rig.told.accepted)[-RECENT:]
+        if not recent:
+            return
+        run_id = self.rng.choice(recent)
+        async with self.box.client(RECEIPT_SECONDS) as client:
+            receipt = await client.cancel(run_id, "a drill", wait=True)
+        if receipt["outcome"] == CANCELLED and proves_end(receipt):
+            self.rig.told.cancelled[run_id] = now = since_boot()
+            self.rig.judge.note(run_id, "run.cancelled", now, now)
+
+    async def _answer(self) -> None:
+        async with self.box.client() as client:
+            for ask in (await client.get("asks"))["asks"]:
+                answer = self.rng.choice(("requeue", "fail"))
+                await client.answer(ask["run_id"], ask["name"], answer)
+                self.rig.told.answers += 1
+
+
+def make_request(rig: BoxRig, run_id: str, rng: Random) -> dict[str, Any]:
+    """A run whose program writes down that it is alive."""
+    program = [sys.executable, "-I", "-S", witness.__file__]
+    deaf = ["deaf"] if rng.random() < 0.2 else []
+    words = [*program, str(rig.marks), run_id, str(rng.choice(LIVES)), *deaf]
+    wanted = {
+        "kind": "command", "inputs": {"argv": words}, "run_id": run_id,
+        "on_restart": rng.choice(("requeue", "requeue", "fail", "ask")),
+        "priority": rng.choice(("HIGH", "MEDIUM")),
+        "anywhere": rng.random() < 0.8,
+    }  # fmt: skip
+    return {k: v for k, v in wanted.items() if k in SubmitRequest.model_fields}
+
+
+@dataclass(slots=True)
+class BoxesDrill:
+    """Rounds of faults on one rig."""
+
+    rig: BoxRig
+    #: Faults so far, by what they were.
+    done: dict[str, int] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+
+    async def round(self, rng: Random) -> None:
+        """A few faults at once under load, all of it well again, and the laws."""
+        boxes = rng.sample(self.rig.boxes, rng.randint(1, len(self.rig.boxes)))
+        faults = [(self._one_of(BOX_FAULTS, rng), box) for box in boxes]
+        async with trio.open_nursery() as nursery:
+            for name, box in faults:
+                if name is not None:
+                    fault = partial(
+                        BOX_FAULTS[name], self.rig, box, Random(rng.random())
+                    )
+                    nursery.start_soon(self._do, name, fault, rng.uniform(0, 1))
+            server = self._one_of(SERVER_FAULTS, rng)
+            if server is not None and (self.only or rng.random() < SERVER_SHARE):
+                fault = partial(SERVER_FAULTS[server], self.rig, Random(rng.random()))
+                nursery.start_soon(self._do, server, fault, rng.uniform(0, 2))
+        await self.heal()
+        self.check()
+
+    def _one_of(self, faults: Any, rng: Random) -> str | None:
+        known = [name for name in faults if not self.only or name in self.only]
+        return rng.choice(known) if known else None
+
+    async def _do(
+        self, name: str, fault: Callable[[], Awaitable[None]], after: float
+    ) -> None:
+        await trio.sleep(after)
+        await fault()
+        self.done[name] = self.done.get(name, 0) + 1
+
+    async def heal(self) -> None:
+        """Every box is there, answers, and has a run done; who ended for no reason is told."""
+        async with trio.open_nursery() as nursery:
+            for box in self.rig.boxes:
+                nursery.start_soon(self._heal, box)
+        self.rig.forget_lost()
+
+    async def _heal(self, box: DrilledBox) -> None:
+        # A daemon that is to end may just be about to.
+        for _ in range(3):
+            if box.running is None:
+                self._note_end(box)
+                box.start()
+            if await box.until_well():
+                break
+        else:
+            self.rig.broken.append(
+                f"nobody hangs: {box.name} does not answer: {box.scratch.tail()}"
+            )
+            return
+        box.may_end = False
+        await self._probe(box)
+
+    def _note_end(self, box: DrilledBox) -> None:
+        process, box.process = box.process, None
+        code = None if process is None else process.wait()
+        # Who was killed or told to stop is no news.
+        if code in {None, 0, -9} or box.may_end:
+            return
+        self.rig.broken.append(
+            f"a daemon goes on: {box.name} ended with {code}: {box.scratch.tail()}"
+        )
+
+    async def _probe(self, box: DrilledBox) -> None:
+        """A small run that is asked for here is done."""
+        run_id = f"{box.name}-probe-{since_boot()}"
+        wanted = make_request(self.rig, run_id, Random(0))
+        wanted |= {"priority": "HIGH", "on_restart": "requeue"}
+        wanted["inputs"]["argv"][6:] = ["0.1"]
+        with trio.move_on_after(PATIENCE):
+            while True:
+                with suppress(PenstockError):
+                    async with box.client() as client:
+                        await client.submit(wanted)
+                        if (await client.run(run_id))["state"] == COMPLETED:
+                            return
+                await trio.sleep(5 * LOOK_SECONDS)
+        self.rig.broken.append(f"nobody hangs: {run_id} was not done")
+
+    def check(self) -> None:
+        """The laws, while all goes on."""
+        rig = self.rig
+        rig.read_marks()
+        rig.broken += [*rig.judge.findings(), *rig.watch.findings()]
+        told = dict(rig.told.accepted), dict(rig.told.cancelled)
+        try:
+            rows = rig.watch.rows()
+        except psycopg.Error as error:
+            rig.broken.append(f"the drill: {error}")
+            return
+        places = {row.run_id: row.place for row in rows}
+        states = {row.run_id: row.state for row in rows}
+        rig.told.accepted, rig.told.cancelled = told
+        rig.broken += rig.told.missing(places, states, CANCELLED)
+
+    async def end(self) -> None:
+        """Every run is ended, every daemon stops in order, and the log is whole."""
+        await self._cancel_all()
+        for box in self.rig.boxes:
+            process = box.running
+            if process is None:
+                continue
+            process.terminate()
+            await box.until_ended(PATIENCE)
+            if process.poll() != 0:
+                self.rig.broken.append(
+                    f"the last stop of {box.name} ended with {process.poll()}: {box.scratch.tail()}"
+                )
+        self.check()
+        self.rig.broken += [f"audit: {finding}" for finding in self.rig.watch.whole()]
+        for row in self.rig.watch.rows():
+            if row.ended_at is None:
+                self.rig.broken.append(
+                    f"nobody hangs: {row.run_id} is {row.state} after all was cancelled"
+                )
+
+    async def _cancel_all(self) -> None:
+        with trio.move_on_after(PATIENCE):
+            for box in count():
+                there = self.rig.boxes[box % len(self.rig.boxes)]
+                with suppress(PenstockError):
+                    async with there.client(RECEIPT_SECONDS) as client:
+                        rows = (await client.runs("state:open", limit=200))["runs"]
+                        if not rows:
+                            return
+                        for row in rows:
+                            await client.cancel(row["run_id"], "the drill is over")
+                await trio.sleep(PAUSE_SECONDS)
+
+
+def known_faults() -> list[str]:
+    """All that can be done to a box or to the server."""
+    return [*BOX_FAULTS, *SERVER_FAULTS]
+
+
+def drill_boxes(
+    tally: Tally, *, boxes: int, faults: int | None, seconds: float | None,
+    only: tuple[str, ...], state: Path | None,
+) -> None:  # fmt: skip
+    """Rounds from the tally's next number on: so many faults in all, or for so many seconds more."""
+    with open_scratch() as scratch, open_server(scratch.folder) as (server, servers):
+        trio.run(_drill, scratch.folder, server, servers, tally, boxes, faults, seconds, only, state)  # fmt: skip
+
+
+async def _drill(
+    folder: Path, server: Any, servers: Any, tally: Tally, boxes: int, faults: int | None,
+    seconds: float | None, only: tuple[str, ...], state: Path | None,
+) -> None:  # fmt: skip
+    began, before = time.monotonic(), tally.seconds
+    async with (
+        open_rig(folder, server, servers, boxes) as rig,
+        trio.open_nursery() as nursery,
+    ):
+        drill = BoxesDrill(rig, only=only)
+        nursery.start_soon(rig.follow_log)
+        await drill.heal()
+        loads = await nursery.start(_load, rig, Random(f"{tally.seed}.load"))
+        while not tally.failures and not rig.broken:
+            late = seconds is not None and time.monotonic() - began > seconds
+            if late or (faults is not None and tally.total >= faults):
+                break
+            await drill.round(Random(f"{tally.seed}.{tally.next}"))
+            _note(drill, tally)
+            tally.seconds = before + time.monotonic() - began
+            save_tally(state, tally)
+        loads.cancel(reason="the drill is over")
+        if not tally.failures:
+            await drill.end()
+        _note(drill, tally)
+        tally.notes = figures(rig)
+        nursery.cancel_scope.cancel(reason="the drill is over")
+
+
+async def _load(
+    rig: BoxRig, rng: Random, *, task_status: trio.TaskStatus[trio.CancelScope]
+) -> None:
+    with trio.CancelScope() as scope:
+        task_status.started(scope)
+        names = count(1)
+        async with trio.open_nursery() as nursery:
+            for box in rig.boxes:
+                load = BoxLoad(rig, box, Random(rng.random()), names)
+                nursery.start_soon(load.work)
+
+
+def _note(drill: BoxesDrill, tally: Tally) -> None:
+    """What a round adds."""
+    about = f"--seed {tally.seed} --from {tally.next}"
+    for name, number in drill.done.items():
+        tally.add(name, number, ())
+    drill.done.clear()
+    broken, drill.rig.broken[:] = list(drill.rig.broken), []
+    tally.failures += [f"{about}: {word}" for word in broken]
+    tally.next += 1
+
+
+def figures(rig: BoxRig) -> list[str]:
+    """How much was seen, in words."""
+    lives = sum(map(len, rig.judge.lives.values()))
+    lost = sum(box.relay.lost for box in rig.boxes)
+    daemons = ", ".join(f"{n} {name}" for name, n in sorted(rig.watch.daemons.items()))
+    told = (
+        f"{len(rig.told.accepted)} accepted runs, {len(rig.told.cancelled)} proven cancels,"
+        f" {rig.told.answers} answers, {rig.told.refusals} refusals"
+    )
+    return [
+        told,
+        f"{lives} processes of {len(rig.judge.lives)} runs gave {rig.judge.words} signs of life",
+        f"{rig.watch.facts} facts audited; {lost} answers to COMMIT lost",
+        *([f"of daemons: {daemons}"] if daemons else []),
+    ]
