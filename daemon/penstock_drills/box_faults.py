@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
+import psycopg
 import trio
 
+from penstock_drills import witness
 from penstock_drills.box_rig import (
     LEASE_SECONDS,
     PATIENCE,
+    SCHEMA,
     SHARES,
     BoxRig,
     DrilledBox,
 )
+from penstock_drills.older_rows import write_older_run
 from penstock_drills.private_postgres import PostgresServer, open_postgres
 from penstock_drills.scratch import LOOK_SECONDS, start
 from penstock_drills.witness import since_boot
@@ -274,6 +280,18 @@ def _until_followed(server: PostgresServer, standby: PostgresServer) -> None:
         time.sleep(LOOK_SECONDS)
 
 
+async def _write_older(rig: BoxRig, rng: Random) -> None:
+    """A run that a box of the first version put in line: some box has it done."""
+    run_id = f"older-{since_boot()}"
+    program = [sys.executable, "-I", "-S", witness.__file__, str(rig.marks), run_id]
+    words = [*program, str(rng.uniform(0.1, 2))]
+    with suppress(psycopg.Error):
+        position = await trio.to_thread.run_sync(
+            write_older_run, rig.server.url, SCHEMA, run_id, words
+        )
+        rig.told.accepted[run_id] = position, since_boot()
+
+
 BOX_FAULTS: Mapping[str, BoxFault] = {
     "kill -9": _kill,
     "kill -9, started at once": _kill_and_start,
@@ -297,4 +315,5 @@ SERVER_FAULTS: Mapping[str, ServerFault] = {
     "server restarted": _restart_fast,
     "server crashed": _restart_at_once,
     "lagging standby promoted": _promote,
+    **({"rows of an older version": _write_older} if SHARES else {}),
 }
