@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -16,98 +15,23 @@ from typing import Any
 import psycopg
 import trio
 
-from penstock.words.api import SubmitRequest
-from penstock.words.cancel_receipt import proves_end
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import CANCELLED, COMPLETED
-from penstock_drills import witness
-from penstock_drills.box_faults import BOX_FAULTS, SERVER_FAULTS
+from penstock_drills.box_faults import BOX_FAULTS, find_faketime
+from penstock_drills.box_load import (
+    PAUSE_SECONDS,
+    RECEIPT_SECONDS,
+    load_boxes,
+    make_request,
+)
 from penstock_drills.box_rig import PATIENCE, BoxRig, DrilledBox, open_rig, open_server
 from penstock_drills.campaign import Tally, save_tally
 from penstock_drills.scratch import LOOK_SECONDS, open_scratch
+from penstock_drills.server_faults import SERVER_FAULTS
 from penstock_drills.witness import since_boot
 
-#: Seconds between two things that one client does.
-PAUSE_SECONDS = 0.5
-#: Seconds a run lives, most of them briefly.
-LIVES = (0.2, 0.2, 2.0, 8.0, 20.0)
-#: Seconds for the answer to a cancel: a receipt may wait for the lease of a box that has gone.
-RECEIPT_SECONDS = 30.0
 #: How often a round has a fault of the server too.
 SERVER_SHARE = 0.4
-#: Of so many runs the last ones are those that somebody cancels.
-RECENT = 12
-
-
-@dataclass(slots=True)
-class BoxLoad:
-    """Clients of one box: they submit, cancel and answer until they are cancelled, and note what they are told."""
-
-    rig: BoxRig
-    box: DrilledBox
-    rng: Random
-    names: Any
-
-    async def work(self) -> None:
-        """Until cancelled."""
-        async with trio.open_nursery() as nursery:
-            for act in (self._submit, self._cancel, self._answer):
-                nursery.start_soon(self._repeat, act)
-
-    async def _repeat(self, act: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await act()
-            except PenstockError:
-                # A box that is away, a full queue, a run that has ended meanwhile.
-                self.rig.told.refusals += 1
-            await trio.sleep(self.rng.uniform(0, 2 * PAUSE_SECONDS))
-
-    async def _submit(self) -> None:
-        run_id = f"{self.box.name}-{next(self.names)}"
-        wanted = make_request(self.rig, run_id, self.rng)
-        try:
-            await self._submit_at(self.box, wanted)
-        except PenstockError:
-            # Whether it was accepted is not known; asked again elsewhere it is the same run.
-            await self._submit_at(self.rng.choice(self.rig.boxes), wanted)
-
-    async def _submit_at(self, box: DrilledBox, wanted: dict[str, Any]) -> None:
-        async with box.client() as client:
-            reply = await client.submit(wanted)
-        self.rig.told.accepted[reply["run_id"]] = reply["position"], since_boot()
-
-    async def _cancel(self) -> None:
-        recent = list(self.rig.told.accepted)[-RECENT:]
-        if not recent:
-            return
-        run_id = self.rng.choice(recent)
-        async with self.box.client(RECEIPT_SECONDS) as client:
-            receipt = await client.cancel(run_id, "a drill", wait=True)
-        if receipt["outcome"] == CANCELLED and proves_end(receipt):
-            self.rig.told.cancelled[run_id] = now = since_boot()
-            self.rig.judge.note(run_id, "run.cancelled", now, now)
-
-    async def _answer(self) -> None:
-        async with self.box.client() as client:
-            for ask in (await client.get("asks"))["asks"]:
-                answer = self.rng.choice(("requeue", "fail"))
-                await client.answer(ask["run_id"], ask["name"], answer)
-                self.rig.told.answers += 1
-
-
-def make_request(rig: BoxRig, run_id: str, rng: Random) -> dict[str, Any]:
-    """A run whose program writes down that it is alive."""
-    program = [sys.executable, "-I", "-S", witness.__file__]
-    deaf = ["deaf"] if rng.random() < 0.2 else []
-    words = [*program, str(rig.marks), run_id, str(rng.choice(LIVES)), *deaf]
-    wanted = {
-        "kind": "command", "inputs": {"argv": words}, "run_id": run_id,
-        "on_restart": rng.choice(("requeue", "requeue", "fail", "ask")),
-        "priority": rng.choice(("HIGH", "MEDIUM")),
-        "anywhere": rng.random() < 0.8,
-    }  # fmt: skip
-    return {k: v for k, v in wanted.items() if k in SubmitRequest.model_fields}
 
 
 @dataclass(slots=True)
@@ -274,7 +198,7 @@ async def _drill(
         drill = BoxesDrill(rig, only=only)
         nursery.start_soon(rig.follow_log)
         await drill.heal()
-        loads = await nursery.start(_load, rig, Random(f"{tally.seed}.load"))
+        loads = await nursery.start(load_boxes, rig, Random(f"{tally.seed}.load"))
         while not tally.failures and not rig.broken:
             late = seconds is not None and time.monotonic() - began > seconds
             if late or (faults is not None and tally.total >= faults):
@@ -289,18 +213,6 @@ async def _drill(
         _note(drill, tally)
         tally.notes = figures(rig)
         nursery.cancel_scope.cancel(reason="the drill is over")
-
-
-async def _load(
-    rig: BoxRig, rng: Random, *, task_status: trio.TaskStatus[trio.CancelScope]
-) -> None:
-    with trio.CancelScope() as scope:
-        task_status.started(scope)
-        names = count(1)
-        async with trio.open_nursery() as nursery:
-            for box in rig.boxes:
-                load = BoxLoad(rig, box, Random(rng.random()), names)
-                nursery.start_soon(load.work)
 
 
 def _note(drill: BoxesDrill, tally: Tally) -> None:
@@ -328,4 +240,5 @@ def figures(rig: BoxRig) -> list[str]:
         f"{lives} processes of {len(rig.judge.lives)} runs gave {rig.judge.words} signs of life",
         f"{rig.watch.facts} facts audited; {lost} answers to COMMIT lost",
         *([f"of daemons: {daemons}"] if daemons else []),
+        *([] if find_faketime() else ["no clock was set: faketime is not installed"]),
     ]
