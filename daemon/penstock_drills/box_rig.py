@@ -15,7 +15,6 @@ from penstock.client import Client, open_client
 from penstock.processes.containment import send
 from penstock.words.address import socket_address
 from penstock.words.config import Config
-from penstock.words.errors import PenstockError
 from penstock_drills.box_laws import BoxJudge, Sleep, ToldClients
 from penstock_drills.keeper import AtHome
 from penstock_drills.log_watch import LogWatch
@@ -89,23 +88,6 @@ class DrilledBox:
         """A client of it, which need not answer; its requests take so many seconds at most."""
         async with open_client(socket_address(self.scratch.paths.socket)) as client:
             yield replace(client, answer_seconds=seconds, patient_seconds=seconds)
-
-    async def answers(self) -> bool:
-        """Whether it says that it is well."""
-        try:
-            async with self.client(5.0) as client:
-                return bool((await client.health())["status"] == "ok")
-        except PenstockError:
-            return False
-
-    async def until_well(self) -> bool:
-        """Whether it came to answer in time; at once False once it has ended."""
-        with trio.move_on_after(PATIENCE):
-            while self.running is not None:
-                if await self.answers():
-                    return True
-                await trio.sleep(LOOK_SECONDS)
-        return False
 
     async def until_ended(self, seconds: float) -> bool:
         """Whether its daemon ended by itself within so many seconds."""

@@ -80,20 +80,33 @@ class BoxesDrill:
         self.rig.forget_lost()
 
     async def _heal(self, box: DrilledBox) -> None:
-        # A daemon that is to end may just be about to.
-        for _ in range(3):
-            if box.running is None:
-                self._note_end(box)
-                box.start()
-            if await box.until_well():
-                break
-        else:
-            self.rig.broken.append(
-                f"nobody hangs: {box.name} does not answer: {box.scratch.tail()}"
-            )
-            return
-        box.may_end = False
-        await self._probe(box)
+        run_id, why = f"{box.name}-probe-{since_boot()}", "no daemon"
+        with trio.move_on_after(PATIENCE):
+            while True:
+                if box.running is None:
+                    self._note_end(box)
+                    box.start()
+                try:
+                    if await self._probe(box, run_id):
+                        # What it had to notice it has noticed by now.
+                        box.may_end = False
+                        return
+                    why = "it was accepted"
+                except PenstockError as error:
+                    why = str(error)
+                await trio.sleep(5 * LOOK_SECONDS)
+        self.rig.broken.append(
+            f"nobody hangs: {run_id} was not done ({why}): {box.scratch.tail()}"
+        )
+
+    async def _probe(self, box: DrilledBox, run_id: str) -> bool:
+        """Whether a small run that is asked for here is done."""
+        wanted = make_request(self.rig, run_id, Random(0))
+        wanted |= {"priority": "HIGH", "on_restart": "requeue"}
+        wanted["inputs"]["argv"][6:] = ["0.1"]
+        async with box.client() as client:
+            await client.submit(wanted)
+            return bool((await client.run(run_id))["state"] == COMPLETED)
 
     def _note_end(self, box: DrilledBox) -> None:
         process, box.process = box.process, None
@@ -104,22 +117,6 @@ class BoxesDrill:
         self.rig.broken.append(
             f"a daemon goes on: {box.name} ended with {code}: {box.scratch.tail()}"
         )
-
-    async def _probe(self, box: DrilledBox) -> None:
-        """A small run that is asked for here is done."""
-        run_id = f"{box.name}-probe-{since_boot()}"
-        wanted = make_request(self.rig, run_id, Random(0))
-        wanted |= {"priority": "HIGH", "on_restart": "requeue"}
-        wanted["inputs"]["argv"][6:] = ["0.1"]
-        with trio.move_on_after(PATIENCE):
-            while True:
-                with suppress(PenstockError):
-                    async with box.client() as client:
-                        await client.submit(wanted)
-                        if (await client.run(run_id))["state"] == COMPLETED:
-                            return
-                await trio.sleep(5 * LOOK_SECONDS)
-        self.rig.broken.append(f"nobody hangs: {run_id} was not done")
 
     def check(self) -> None:
         """The laws, while all goes on."""
