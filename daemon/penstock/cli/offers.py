@@ -58,7 +58,7 @@ SETS: Mapping[str, str] = {
     "@all": "all",
 }
 #: Keys of a filter, as they are typed.
-KEYS = ("state:", "kind:", "group:", "label:", "prio:", "parent:")
+KEYS = ("state:", "kind:", "group:", "label:", "prio:", "box:", "parent:")
 
 
 def offer_runs(
@@ -255,6 +255,14 @@ def _groups(session: Session) -> list[str]:
         return []
 
 
+def _boxes(session: Session) -> list[str]:
+    try:
+        told = session.call(lambda client: client.get("boxes"))["boxes"]
+    except PenstockError:
+        return []
+    return [row["box"] for row in told]
+
+
 def _values(session: Session, key: str) -> Iterable[str]:
     """What may stand behind a key of a filter."""
     match key:
@@ -272,6 +280,8 @@ def _values(session: Session, key: str) -> Iterable[str]:
             runs = _runs(session, "")
             labels = (label for run in runs for label in run["labels"].items())
             return dict.fromkeys(f"{name}={value}" for name, value in labels)
+        case "box":
+            return _boxes(session)
         case "parent":
             return dict.fromkeys(
                 run["parent_id"] for run in _runs(session, "") if run["parent_id"]

@@ -6,7 +6,7 @@ and the errors it is refused with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -143,6 +143,8 @@ class TreeRun:
     ended_at: datetime | None
     #: What its terminal event keeps of the end of its processes; None: nothing.
     receipt: Mapping[str, Any] | None
+    #: The box that executes it, or did last; "": none did.
+    box: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,25 @@ class Bounds:
 
     floor: int
     head: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A log as a daemon finds it at its start, all as of one moment."""
+
+    bounds: Bounds
+    open_runs: Sequence[RunRow]
+    #: As `Store.paused` and `Store.slots`.
+    paused: Mapping[str | None, str]
+    slots: Mapping[str | None, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Forsaken:
+    """Boxes whose daemons are taken for gone, with their lives, if nobody has said so yet; and what they executed."""
+
+    boxes: tuple[tuple[str, str], ...]
+    runs: frozenset[str]
 
 
 #: A fact may claim to be at most this much in the future: clocks differ, but not by more.
@@ -345,7 +366,8 @@ class Claim(Write[Claimed]):
 
     Parked runs that want their slot back go ahead of queued ones of equal priority. `slots` is the
     number of runs that may be in the state running at once; `group_slots` the same by group;
-    `aging` adds one point of importance per that many seconds waited (None: off).
+    `aging` adds one point of importance per that many seconds waited (None: off). Slots are those of
+    `life`, and so are parked runs; those of a group are everybody's. `host` is the box.
     """
 
     life: str
@@ -438,13 +460,14 @@ class RequestCancel(Write[CancelAnswer]):
     """Cancel a run and its children: CancelAnswer.
 
     Not executing: ends now. Executing: `run.cancel_requested`, once. Unknown: a tombstone. `all_open`
-    cancels every open run (run_id is then ignored).
+    cancels every open run (run_id is then ignored), or with `life` those that it executes.
     """
 
     run_id: str
     reason: str
     at: datetime
     all_open: bool = False
+    life: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -577,6 +600,15 @@ class SetPause(Write[Appended]):
     at: datetime
     group: str | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoseBox(Write[Appended]):
+    """A box kept silent for longer than its lease: Appended (`box.lost`), empty unless that is so still."""
+
+    box: str
+    life: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/runs", "list_runs", "Runs, newest first", reply=wire.RunsPage,
         queries=(
-            Query("q", "state:failed prio:high kind:K label:k=v group:g parent:ID word !word", default=""),
+            Query("q", "state:failed prio:high kind:K label:k=v group:g box:NAME parent:ID word !word", default=""),
             _FEW,
             Query("before", "Only runs whose place is below it: the page before", "integer"),
         ),

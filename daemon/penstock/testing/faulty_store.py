@@ -12,9 +12,11 @@ import trio
 from penstock.concurrency.threads import RunBlocking
 from penstock.log.filters import RunFilter
 from penstock.log.sqlite.store import SqliteStore, open_sqlite
+from penstock.log.store import Sharing
 from penstock.log.writes import (
     AskRow,
     Bounds,
+    Opening,
     Result,
     RunRow,
     ScheduleRow,
@@ -145,6 +147,18 @@ class FaultyStore:
 
     async def lose(self, run_id: str) -> None:
         await self._call(self.store.lose, run_id)
+
+    @property
+    def sharing(self) -> Sharing | None:
+        return self.store.sharing
+
+    async def opening(self) -> Opening:
+        return Opening(
+            await self.bounds(),
+            await self.open_runs(),
+            await self.paused(),
+            await self.slots(),
+        )
 
     async def open_runs(self) -> list[RunRow]:
         return await self._call(self.store.open_runs)

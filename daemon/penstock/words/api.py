@@ -99,6 +99,8 @@ class RunSummary(Received):
     #: Its place among runs of its priority, where somebody changed it.
     turn: int | None = None
     attempt: int = 0
+    #: The box that executes it, or did last; "" before its first execution.
+    box: str = ""
     inputs: dict[str, Any] = {}
     labels: dict[str, str] = {}
     after: tuple[str, ...] = ()
@@ -228,10 +230,14 @@ class CancelReceipt(Received):
     outcome: Literal["cancelled", "already_terminal", "tombstoned"]
     requested_at: Moment
     gone_at: Moment | None = None
-    method: Literal["cgroup", "subreaper", "session", "none"] = "none"
+    #: How the end of its processes is proven. `lease`: its box was lost, and what runs there ends by itself
+    #: before the lease of its daemon does.
+    method: Literal["cgroup", "subreaper", "session", "lease", "none"] = "none"
     pids: tuple[int, ...] = ()
     #: "unknown": the one who could tell has died too.
     survivors: tuple[int, ...] | Literal["unknown"] = ()
+    #: The box that executed the run last; "": none did.
+    box: str = ""
     #: Of a request to a model that was cut off: whether its server works on it no more. null: there was
     #: none, or the server does not tell.
     model_slot: Literal["free", "busy"] | None = None

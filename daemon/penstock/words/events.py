@@ -92,6 +92,12 @@ class RunStarted(Fact):
     #: Read from logs of old and never written: they are those of `run.queued`.
     inputs: JsonObject = Field(default={}, exclude=True)
     attempt: int = 1
+    #: The box that executes it; "" in logs of older versions.
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
 
 
 class RunResumed(Fact):
@@ -99,6 +105,17 @@ class RunResumed(Fact):
 
     type: Literal["run.resumed"] = "run.resumed"
     attempt: int
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
+
+
+def _without_no_box(data: dict[str, Any]) -> dict[str, Any]:
+    if not data.get("box"):
+        data.pop("box", None)
+    return data
 
 
 class RunWaiting(Fact):
@@ -634,6 +651,29 @@ class ScheduleSkipped(Fact):
     reason: str
 
 
+class BoxLost(Fact):
+    """A box kept silent for longer than its lease; what it executed is taken over by the others."""
+
+    type: Literal["box.lost"] = "box.lost"
+    box: str
+    #: The start of its daemon that had the lease.
+    life: str
+    #: Since it last renewed its lease, by the clock of the log's server.
+    silent_seconds: Annotated[float, Field(ge=0)]
+
+
+class BoxDrained(Fact):
+    """A box starts no more runs until `box.resumed`; what it executes goes on."""
+
+    type: Literal["box.drained"] = "box.drained"
+    box: str
+
+
+class BoxResumed(Fact):
+    type: Literal["box.resumed"] = "box.resumed"
+    box: str
+
+
 class DaemonStarted(Fact):
     """A start of the daemon, and what boot repair found and did."""
 
@@ -687,7 +727,8 @@ KnownEvent = (
     | AgentSaid | ToolCalled | ToolEnded | PlanUpdated
     | AskRaised | AskAnswered | AskWithdrawn | InterventionReceived | BackpressureRaised | BackpressureCleared
     | SubscriberLagged | QueuePaused | QueueResumed | SlotsChanged
-    | ScheduleSet | ScheduleRemoved | ScheduleSkipped | DaemonStarted | DaemonStopping
+    | ScheduleSet | ScheduleRemoved | ScheduleSkipped | BoxLost | BoxDrained | BoxResumed
+    | DaemonStarted | DaemonStopping
 )  # fmt: skip
 Event = Annotated[KnownEvent, Field(discriminator="type")]
 AnyEvent = KnownEvent | UnknownEvent

@@ -100,7 +100,7 @@ class Readings(ABC):
         return await self._read(find_asks, run_id, only_open)
 
     async def paused(self) -> Mapping[str | None, str]:
-        return await self._read(_paused)
+        return await self._read(paused_in)
 
     async def slots(self) -> Mapping[str | None, int]:
         return await self._read(find_slots)
@@ -143,6 +143,7 @@ def _rows(db: Statements, sql: str, values: tuple[Any, ...]) -> list[RunRow]:
     return [run_row(columns) for columns in db.execute(sql, values)]
 
 
-def _paused(db: Statements) -> Mapping[str | None, str]:
+def paused_in(db: Statements) -> Mapping[str | None, str]:
+    """Paused groups and why; the key None is the whole queue."""
     rows = db.execute("SELECT name, reason FROM pauses").fetchall()
     return {group_of_key(name): reason for name, reason in rows}
