@@ -20,7 +20,7 @@ from penstock_drills.box_rig import (
 from penstock_drills.scratch import LOOK_SECONDS, scratch_in, start
 
 #: Seconds beyond its lease for which a box is away in vain.
-BEYOND_SECONDS = 3.0
+BEYOND_SECONDS = 5.0
 #: Seconds in which a daemon whose lease is over ends, once it can.
 FENCED_SECONDS = 25.0
 #: Seconds in which the processes of a killed daemon must be gone: TERM, grace, KILL.
@@ -39,13 +39,13 @@ def find_faketime() -> Path | None:
 
 
 def _short(rng: Random) -> float:
-    """Seconds that no lease notices: it is renewed at every quarter."""
-    return rng.uniform(0.1, LEASE_SECONDS / 4)
+    """Seconds that no lease notices: it is renewed at every quarter, and a third of it is kept back."""
+    return rng.uniform(0.1, LEASE_SECONDS / 6)
 
 
 def _long(rng: Random) -> float:
     """Seconds after which any lease is over."""
-    return LEASE_SECONDS + rng.uniform(1, BEYOND_SECONDS)
+    return LEASE_SECONDS + rng.uniform(2, BEYOND_SECONDS)
 
 
 async def _kill(rig: BoxRig, box: DrilledBox, rng: Random) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from penstock_drills.witness import since_boot
+
 #: Seconds in which what slept for longer than its lease is gone once it is awake.
 WAKING_SECONDS = 1.5
 #: Facts after which no process of the run is there, for ever.
@@ -180,12 +182,18 @@ class BoxJudge:
 class ToldClients:
     """What clients were told, and when; the server may lose what it acknowledged in a failover."""
 
-    #: Run id → position of its `run.queued`, and when that was heard.
+    #: Run id → position of its `run.queued`, and when that was heard; 0: it was not told, since whoever
+    #: asks again for a run that is there is told how far that has come.
     accepted: dict[str, tuple[int, float]] = field(default_factory=dict)
     #: Run id → when its receipt came, which proved the end.
     cancelled: dict[str, float] = field(default_factory=dict)
     answers: int = 0
     refusals: int = 0
+
+    def accept(self, run_id: str, position: int) -> None:
+        """It was accepted, and this is when somebody heard of it."""
+        known, _ = self.accepted.get(run_id, (0, 0.0))
+        self.accepted[run_id] = (known or position), since_boot()
 
     def forget(self, since: float) -> None:
         """Acknowledgements from then on were lost with the server that had them."""
@@ -197,7 +205,7 @@ class ToldClients:
     ) -> Iterator[str]:
         """What the log does not have of it."""
         for run_id, (position, _) in self.accepted.items():
-            if places.get(run_id) != position:
+            if run_id not in places or position not in {0, places[run_id]}:
                 found = places.get(run_id, "nowhere")
                 yield f"nothing acknowledged is missing: {run_id} was accepted at {position}, and is {found}"
         for run_id in self.cancelled:

@@ -65,7 +65,9 @@ class BoxLoad:
     async def _submit_at(self, box: DrilledBox, wanted: dict[str, Any]) -> None:
         async with box.client() as client:
             reply = await client.submit(wanted)
-        self.rig.told.accepted[reply["run_id"]] = reply["position"], since_boot()
+        self.rig.told.accept(
+            reply["run_id"], reply["position"] if reply["created"] else 0
+        )
 
     async def _cancel(self) -> None:
         recent = list(self.rig.told.accepted)[-RECENT:]

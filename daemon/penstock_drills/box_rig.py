@@ -24,7 +24,7 @@ from penstock_drills.scratch import LOOK_SECONDS, Scratch, scratch_in, start
 from penstock_drills.witness import since_boot
 
 #: Seconds of a lease: small, so that many are lost in an hour.
-LEASE_SECONDS = 8.0
+LEASE_SECONDS = 9.0
 #: Seconds between TERM and KILL, small as the lease is.
 GRACE_SECONDS = 0.5
 #: Runs that a box executes at once.

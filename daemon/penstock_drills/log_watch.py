@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 import psycopg
@@ -18,6 +18,10 @@ from penstock.words.recorded import Recorded
 
 #: Facts that are read at once.
 PAGE = 1000
+_STRANDED = (
+    "SELECT run_id FROM runs WHERE key > 0 AND ended_at IS NULL AND life IS NOT NULL"
+    " AND life NOT IN (SELECT life FROM boxes WHERE state = 'here')"
+)
 _WINDOWS = (
     "SELECT run_id, head, head_end, tail, edge FROM windows"
     " JOIN runs ON runs.key = windows.run"
@@ -75,6 +79,13 @@ class LogWatch:
                 yield fact
             if len(rows) < PAGE:
                 return
+
+    def stranded(self) -> list[str]:
+        """Runs that execute, as their rows say, by the word of a daemon that is not there."""
+        with closing(PostgresDb(self.url, self.schema, "drill")) as db:
+            with suppress(psycopg.Error):
+                return [run_id for (run_id,) in db.execute(_STRANDED).fetchall()]
+        return ["the server is away"]
 
     def rows(self) -> list[RunRow]:
         """Every run as its row has it. psycopg.Error while the server is away."""

@@ -24,7 +24,14 @@ from penstock_drills.box_load import (
     load_boxes,
     make_request,
 )
-from penstock_drills.box_rig import PATIENCE, BoxRig, DrilledBox, open_rig, open_server
+from penstock_drills.box_rig import (
+    PATIENCE,
+    SHARES,
+    BoxRig,
+    DrilledBox,
+    open_rig,
+    open_server,
+)
 from penstock_drills.campaign import Tally, save_tally
 from penstock_drills.scratch import LOOK_SECONDS, open_scratch
 from penstock_drills.server_faults import SERVER_FAULTS
@@ -56,6 +63,9 @@ class BoxesDrill:
                     nursery.start_soon(self._do, name, fault, rng.uniform(0, 1))
             server = self._one_of(SERVER_FAULTS, rng)
             if server is not None and (self.only or rng.random() < SERVER_SHARE):
+                # What no lease notices alone may be too long together.
+                for name, box in faults:
+                    box.may_end = box.may_end or (SHARES and name is not None)
                 fault = partial(SERVER_FAULTS[server], self.rig, Random(rng.random()))
                 nursery.start_soon(self._do, server, fault, rng.uniform(0, 2))
         await self.heal()
@@ -78,6 +88,19 @@ class BoxesDrill:
             for box in self.rig.boxes:
                 nursery.start_soon(self._heal, box)
         self.rig.forget_lost()
+        if SHARES:
+            await self._until_none_is_stranded()
+
+    async def _until_none_is_stranded(self) -> None:
+        """Each run that executes does so by the word of a daemon that is there."""
+        left: list[str] = []
+        with trio.move_on_after(PATIENCE):
+            while True:
+                left = await trio.to_thread.run_sync(self.rig.watch.stranded)
+                if not left:
+                    return
+                await trio.sleep(5 * LOOK_SECONDS)
+        self.rig.broken.append(f"nobody is stranded: {left} execute nowhere")
 
     async def _heal(self, box: DrilledBox) -> None:
         run_id, why = f"{box.name}-probe-{since_boot()}", "no daemon"

@@ -158,7 +158,7 @@ def agents(count: int | None, seed: int | None, first: int, as_json: bool, state
     "--boxes",
     "number",
     type=click.IntRange(min=1, max=MOST_BOXES),
-    default=1,
+    default=3,
     show_default=True,
     help="Daemons on one log.",
 )

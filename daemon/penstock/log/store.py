@@ -13,6 +13,7 @@ from penstock.log.filters import RunFilter
 from penstock.log.writes import (
     AskRow,
     Bounds,
+    BoxRow,
     Forsaken,
     Opening,
     Result,
@@ -154,6 +155,10 @@ class Store(Protocol):
 
     async def schedules(self) -> list[ScheduleRow]:
         """All schedules, by name."""
+        ...
+
+    async def boxes(self) -> list[BoxRow]:
+        """The boxes that write the log, by name; [] of a log that one daemon alone writes."""
         ...
 
     async def bounds(self) -> Bounds: ...

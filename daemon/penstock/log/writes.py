@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 from uuid import UUID
 
+from penstock.words.box_standing import BoxState
 from penstock.words.clocks import Clock
 from penstock.words.errors import Refused, TooLarge
 from penstock.words.events import (
@@ -161,6 +162,28 @@ class AskRow:
     answer: str | None
     answered_by: str | None
     raised_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BoxRow:
+    """A box that writes a shared log, or did, as the log's server knows it. Seconds are by its clock."""
+
+    box: str
+    machine: str
+    #: The start of its daemon that has the lease, or had it last.
+    life: str
+    state: BoxState
+    #: Since its lease was renewed, and until that is over; below 0, since when it is.
+    silent_seconds: float
+    lease_left: float
+    lease_seconds: float
+    slots: int
+    labels: Mapping[str, str]
+    #: Whose runs it executes: of its own origin, or everybody's.
+    accept: str
+    version: str
+    #: It starts no more runs.
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)

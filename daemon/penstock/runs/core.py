@@ -41,6 +41,7 @@ from penstock.log.writes import (
 )
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.alarm import Alarm
+from penstock.runs.boxes import Boxes
 from penstock.runs.control import Control, LineControl, QueueControl
 from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
@@ -132,6 +133,7 @@ class Core:
     reader: Reader
     retention: Retention
     queue: QueueControl
+    boxes: Boxes
     submitter: Submitter
     control: Control
     line: LineControl
@@ -321,6 +323,7 @@ def _make_core(
         reader=reader,
         retention=retention,
         queue=queue,
+        boxes=Boxes(store, table, penstock.__version__, now),
         submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
         line=LineControl(recorder, reader, now, kinds),

@@ -16,6 +16,7 @@ from penstock.log.store import Sharing
 from penstock.log.writes import (
     AskRow,
     Bounds,
+    BoxRow,
     Opening,
     Result,
     RunRow,
@@ -180,6 +181,9 @@ class FaultyStore:
 
     async def schedules(self) -> list[ScheduleRow]:
         return await self._call(self.store.schedules)
+
+    async def boxes(self) -> list[BoxRow]:
+        return await self._call(self.store.boxes)
 
     async def bounds(self) -> Bounds:
         return await self._call(self.store.bounds)

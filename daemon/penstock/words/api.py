@@ -297,6 +297,9 @@ class HealthReply(Received):
     models: dict[str, Any] = {}
     #: How many bytes the log takes on disk.
     store: dict[str, Any] = {}
+    #: Where several boxes share the log: for how many seconds this one is taken to be there without a
+    #: word, and how many of them are left.
+    lease: dict[str, float] = {}
 
 
 class Problem(BaseModel):

@@ -23,7 +23,7 @@ from penstock.log.tables.rows import (
     to_json,
 )
 from penstock.log.tables.schedules import find_schedules, find_slots
-from penstock.log.writes import AskRow, RunRow, ScheduleRow, TreeRun
+from penstock.log.writes import AskRow, BoxRow, RunRow, ScheduleRow, TreeRun
 from penstock.words.errors import LogDamaged
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
@@ -107,6 +107,9 @@ class Readings(ABC):
 
     async def schedules(self) -> list[ScheduleRow]:
         return await self._read(find_schedules)
+
+    async def boxes(self) -> list[BoxRow]:
+        return []
 
 
 def open_rows(
