@@ -65,6 +65,11 @@ def make_tables() -> list[str]:
     return _statements(text + _LOG + _BOXES)
 
 
+def make_boxes() -> list[str]:
+    """The statements that make the table of boxes."""
+    return _statements(_BOXES)
+
+
 def _statements(text: str) -> list[str]:
     for pattern, spelling in _SPELLINGS[4:]:
         text = re.sub(pattern, spelling, text)
@@ -82,7 +87,7 @@ def _add_boxes(db: Statements) -> None:
             f"the schema {schema!r} is that of an older penstock, whose daemon on the box {box} still has"
             " it; stop that one first"
         )
-    for statement in _statements(_BOXES):
+    for statement in make_boxes():
         db.execute(statement)
     # Who executed what is open by the older release's word: its box must be met by name. A daemon of it that
     # did not end in order may still be somewhere, so its box has a lease as if it had said so just now.
