@@ -331,7 +331,8 @@ async def test_every_commit_renews_the_lease_and_nothing_is_written_without_one(
             assert before <= asked[-1] <= time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             seen.append(postgres.ask(sql)[0])
         assert [round(length / 1e6) for length, _ in seen] == [30] * 3
-        assert seen == sorted(set(seen))
+        renewed = [at for _, at in seen]
+        assert renewed == sorted(set(renewed))
         # A turn in which nothing was written is no commit, and renews nothing.
         await store.commit([claim(0)])
         assert postgres.ask(sql) == [seen[-1]]
@@ -459,6 +460,136 @@ async def test_a_standby_that_lagged_and_was_promoted_is_another_epoch(
             assert second.epoch != epoch
             assert [r.run_id for r in await second.runs(RunFilter())] == ["kept"]
             await check_log(second)
+
+
+async def test_of_several_daemons_each_finds_that_its_own_commits_were_lost(
+    keeper: None, tmp_path: Path
+) -> None:
+    """MB-10: by what each has seen, one gives the log another epoch, and all of them end.
+
+    What was lost is another's, and as many commits came after it.
+    """
+    with (
+        open_postgres(tmp_path) as primary,
+        open_postgres(tmp_path, empty=True) as standby,
+    ):
+        primary.copy_to(standby)
+        url = f"postgresql://penstock@/penstock?host={primary.folder},{standby.folder}"
+        async with (
+            postgres_store(primary, schema="log", url=url) as store,
+            postgres_store(
+                primary, schema="log", url=url, life="life-2", box="there"
+            ) as other,
+        ):
+            standby.start()
+            await store.commit([enqueue("kept")])
+            await _until(
+                lambda: standby.ask("SELECT to_regclass('log.events')") != [(None,)]
+            )
+            await _until(
+                lambda: standby.ask("SELECT count(*) FROM log.events") == [(1,)]
+            )
+            standby.stop()
+            await store.commit([enqueue("lost")])
+            # The other one has written nothing since, and has seen it.
+            assert len(await other.read_all()) == 2
+            primary.stop(signal.SIGQUIT)
+            standby.start()
+            assert standby.ask("SELECT pg_promote()") == [(True,)]
+            with pytest.raises(StoreAway):
+                await other.commit([enqueue("next")])
+            with pytest.raises(
+                StoreBroken, match="lost facts that it had acknowledged"
+            ):
+                await other.commit([enqueue("next")])
+            for _ in range(2):
+                with pytest.raises((StoreAway, StoreBroken)) as error:
+                    await store.commit([enqueue("next")])
+            assert "has another epoch" in str(error.value)
+        async with postgres_store(
+            primary, schema="log", url=url, life="life-3"
+        ) as second:
+            # Who comes back with a place of the epoch before gives it no third one.
+            assert second.past_epochs == {store.epoch}
+            assert second.epoch != store.epoch
+            assert [r.run_id for r in await second.runs(RunFilter())] == ["kept"]
+            await check_log(second)
+
+
+async def test_another_fact_in_the_place_of_one_that_was_seen_tells_of_a_loss(
+    postgres: PostgresServer,
+) -> None:
+    """MB-10: the head and the number of commits may be what they were."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema) as store,
+        postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
+    ):
+        await store.commit([enqueue("r1")])
+        await other.read_all()
+        sql = f"UPDATE {schema}.events SET event_id = %s WHERE position = 1"
+        postgres.ask(sql, os.urandom(16))
+        with pytest.raises(StoreBroken, match="lost facts"):
+            await other.commit([enqueue("r2")])
+
+
+async def test_who_listens_hears_of_facts_of_others_and_not_of_its_own(
+    postgres: PostgresServer,
+) -> None:
+    """RS-03: and again after its connection was cut; what it misses it finds by looking."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema) as store,
+        postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
+    ):
+        await store.commit([enqueue("r1")])
+        # The first word comes with the first listening: what was before is not told.
+        await store.sharing.wait_written(30)
+        for _ in range(2):
+            heard = trio.Event()
+
+            async def listen(heard: trio.Event = heard) -> None:
+                await store.sharing.wait_written(60)
+                heard.set()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(listen)
+                with trio.move_on_after(0.5):
+                    await store.commit(
+                        [append("r1", Log(text="own"))]
+                        if await store.run("r1")
+                        else [enqueue("r1")]
+                    )
+                    await heard.wait()
+                assert not heard.is_set()
+                with trio.fail_after(30):
+                    await other.commit([append("r1", Log(text="other"))])
+                    await heard.wait()
+            for (pid,) in postgres.ask(
+                "SELECT pid FROM pg_stat_activity WHERE starts_with(query, 'LISTEN')"
+            ):
+                postgres.ask("SELECT pg_terminate_backend(%s)", pid)
+            with trio.fail_after(30):
+                await store.sharing.wait_written(0.1)
+                await store.sharing.wait_written(20)
+
+
+async def test_a_daemon_that_is_stopped_within_a_turn_takes_no_lease_of_others(
+    postgres: PostgresServer,
+) -> None:
+    """MB-04: however short their leases are."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema, lease_seconds=6) as store,
+        postgres_store(
+            postgres, schema=schema, life="life-2", box="there", lease_seconds=6
+        ) as other,
+    ):
+        other._db.lock()
+        other._db.execute("UPDATE log SET floor = floor")
+        await _patiently(partial(store.commit, [enqueue("r1")]))
+        assert (await store.sharing.forsaken()).boxes == ()
+        other._db.rollback()
 
 
 async def test_the_server_asks_whether_a_daemons_box_is_still_there(

@@ -14,6 +14,7 @@ from datetime import datetime
 
 import trio
 
+from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.store import Sharing, Store
@@ -38,6 +39,7 @@ class Neighbours:
     sharing: Sharing
     store: Store
     recorder: Recorder
+    bus: Bus
     views: Mapping[str, RunView]
     life: str
     max_attempts: int
@@ -62,6 +64,8 @@ class Neighbours:
             await trio.sleep(pause)
             with suppress(StoreUnavailable):
                 await self.take_over()
+                # What others forgot is not here any more either.
+                self.bus.forget_below((await self.store.bounds()).floor)
 
     async def take_over(self) -> None:
         """Note who is lost by now, and give the runs that nobody executes what a crash gets them."""

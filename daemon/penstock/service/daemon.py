@@ -255,7 +255,8 @@ async def open_daemon(
                     models=models,
                 ) as servers,
             ):
-                log.info("ready at %s, log at %s", base, files.tell())
+                box = f", as the box {box_of(config)}" if config.store else ""
+                log.info("ready at %s, log at %s%s", base, files.tell(), box)
                 yield Daemon(core, servers, base, paths)
 
 

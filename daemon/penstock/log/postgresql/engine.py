@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
+from math import inf
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -22,8 +23,9 @@ from penstock.words.errors import LeaseLost, StoreBroken
 
 #: Seconds a server may take for a statement, and one writer wait for another's turn.
 STATEMENT_SECONDS, TURN_SECONDS = 10, 5
-#: Seconds a transaction may stand still: a daemon that is stopped within one gives the turn back.
-IDLE_SECONDS = 10
+#: Seconds a transaction may stand still: a daemon that is stopped within one gives the turn back. And the
+#: part of a lease that it may be at most, so that others renew theirs all the same.
+IDLE_SECONDS, IDLE_PART = 10.0, 0.2
 #: Seconds after which a call that got no answer has its connection cut. A server's own word comes first.
 CALL_SECONDS = 15.0
 CONNECT_SECONDS = 5
@@ -86,12 +88,14 @@ class PostgresDb:
         box: str = "",
         life: str = "",
         on_renewed: Callable[[int], None] = lambda _asked_at: None,
+        lease_seconds: float = inf,
     ) -> None:
+        idle = min(IDLE_SECONDS, lease_seconds * IDLE_PART)
         settings = {
             "search_path": f'"{schema}"',
             "statement_timeout": STATEMENT_SECONDS * 1000,
             "lock_timeout": TURN_SECONDS * 1000,
-            "idle_in_transaction_session_timeout": IDLE_SECONDS * 1000,
+            "idle_in_transaction_session_timeout": int(idle * 1000),
             # Asked by the server, which would else keep the session, and its lock, of a box that lost its
             # power until the system's own two hours are over; a quarter, if it has yet to be answered.
             "tcp_keepalives_idle": KEEPALIVE_SECONDS,

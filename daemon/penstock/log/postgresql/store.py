@@ -84,7 +84,9 @@ async def open_postgresql(
     `run_blocking` runs one function at a time; `run_reading` at most READERS. `on_renewed` is told, in a
     thread, of each renewal of the lease: when it was asked, in nanoseconds of CLOCK_BOOTTIME.
     """
-    writer = PostgresDb(url, schema, owner.box, owner.life, on_renewed)
+    writer = PostgresDb(
+        url, schema, owner.box, owner.life, on_renewed, owner.lease_seconds
+    )
     listener = PostgresDb(url, schema)
     readers = [PostgresDb(url, schema) for _ in range(READERS)]
     # Around the start and the end as well, which no cancel reaches: both are calls of the server.
