@@ -32,7 +32,7 @@ from penstock_drills.box_rig import (
     open_rig,
     open_server,
 )
-from penstock_drills.campaign import Tally, save_tally
+from penstock_drills.campaign import MOST_FAILURES, Tally, save_tally
 from penstock_drills.scratch import LOOK_SECONDS, open_scratch
 from penstock_drills.server_faults import SERVER_FAULTS
 from penstock_drills.witness import since_boot
@@ -242,7 +242,8 @@ def _note(drill: BoxesDrill, tally: Tally) -> None:
         tally.add(name, number, ())
     drill.done.clear()
     broken, drill.rig.broken[:] = list(drill.rig.broken), []
-    tally.failures += [f"{about}: {word}" for word in broken]
+    room = max(MOST_FAILURES - len(tally.failures), 0)
+    tally.failures += [f"{about}: {word}" for word in broken[:room]]
     tally.next += 1
 
 
