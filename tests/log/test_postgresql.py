@@ -156,13 +156,16 @@ async def test_a_server_that_was_restarted_is_met_again(
 
 @contextmanager
 def lost_commits(
-    db: engine.PostgresDb, lost: Literal["request", "answer"], every: int = 1
+    db: engine.PostgresDb,
+    lost: Literal["statement", "request", "answer"],
+    every: int = 1,
 ) -> Iterator[list[int]]:
-    """Every so many commits the connection breaks: before the server hears of it, or after it did it."""
+    """Every so many commits the connection breaks: after it did it, before the server hears of it, or of its last write."""
     send, seen = db._send, [0]
 
     def broken(sql: str, values: Sequence[Any]) -> Any:
-        if sql != "COMMIT":
+        ends = "renewed AS" in sql if lost == "statement" else sql == "COMMIT"
+        if not ends:
             return send(sql, values)
         seen[0] += 1
         if seen[0] % every:
@@ -177,9 +180,9 @@ def lost_commits(
     db._send = send  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("lost", ["request", "answer"])
+@pytest.mark.parametrize("lost", ["statement", "request", "answer"])
 async def test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not(
-    postgres: PostgresServer, lost: Literal["request", "answer"]
+    postgres: PostgresServer, lost: Literal["statement", "request", "answer"]
 ) -> None:
     """MB-09"""
     async with postgres_store(postgres) as store:
@@ -190,7 +193,7 @@ async def test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not(
         assert not isinstance(error.value, StoreAway)
         told = await store.recall(0)
         assert await store.recall(0) is None
-        if lost == "request":
+        if lost != "answer":
             assert told is None
             assert await store.run("r1") is None
         else:
@@ -204,9 +207,9 @@ async def test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not(
         await check_log(store)
 
 
-@pytest.mark.parametrize("lost", ["request", "answer"])
+@pytest.mark.parametrize("lost", ["statement", "request", "answer"])
 async def test_every_decision_is_made_once_however_many_answers_are_lost(
-    postgres: PostgresServer, lost: Literal["request", "answer"]
+    postgres: PostgresServer, lost: Literal["statement", "request", "answer"]
 ) -> None:
     """MB-09: no run fails, none is executed twice, and each has one end."""
     async with postgres_store(postgres) as store:
@@ -390,14 +393,19 @@ async def test_commits_of_others_between_are_no_sign_that_a_lost_answer_was_one(
         postgres_store(postgres, schema=schema) as store,
         postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
     ):
-        for lost in ("request", "answer"):
+        cuts: tuple[Literal["statement", "request", "answer"], ...] = (
+            "statement",
+            "request",
+            "answer",
+        )
+        for lost in cuts:
             batch = [enqueue(lost)]
             with lost_commits(store._db, lost), pytest.raises(StoreUnavailable):
                 await store.commit(batch)
             await other.commit([enqueue(f"other {lost}")])
             told = await store.recall(0)
-            assert (told is None) == (lost == "request")
-            assert (await store.run(lost) is None) == (lost == "request")
+            assert (told is None) == (lost != "answer")
+            assert (await store.run(lost) is None) == (lost != "answer")
         await check_log(store)
 
 

@@ -297,11 +297,11 @@ class PostgresDb:
             sql += " RETURNING pg_notify(?, ?)"
             values += [channel_of(self.schema), self.box]
         asked_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        # Whatever is heard of it from here on: this many there are once it is done.
+        self.made = self.commits + 1
         if not self.execute(sql, values).rowcount:
             raise self._lease_lost()
-        # From here on it may be done, whatever is heard of it.
         self.changes += 1
-        self.made = self.commits + 1
         self.execute("COMMIT")
         self.answered, self.commits = self.changes, self.made
         self.end_turn()
