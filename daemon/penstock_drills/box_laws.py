@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from penstock_drills.witness import since_boot
 
@@ -15,6 +15,8 @@ from penstock_drills.witness import since_boot
 WAKING_SECONDS = 1.5
 #: Facts after which no process of the run is there, for ever.
 ENDS = frozenset({"run.completed", "run.failed", "run.cancelled"})
+#: How the names of runs begin that are of a group with one slot.
+NARROW = "narrow"
 #: Seconds without a word after which a process is taken to have stood still.
 SILENT_SECONDS = 1.0
 
@@ -132,7 +134,7 @@ class BoxJudge:
 
     def findings(self) -> list[str]:
         """What was not told before."""
-        found = [*self._said, *self._overlaps(), *self._survivors()]
+        found = [*self._said, *self._overlaps(), *self._crowds(), *self._survivors()]
         self._said.clear()
         new = [word for word in dict.fromkeys(found) if word not in self._told]
         self._told.update(new)
@@ -146,6 +148,22 @@ class BoxJudge:
                         f"one process a run: {run_id} ran on {one.box} as {one.pid} and on"
                         f" {other.box} as {other.pid} at once"
                     )
+
+    def _crowds(self) -> Iterator[str]:
+        """A group that has one slot on all boxes together."""
+        crowd = [
+            one
+            for r, lives in self.lives.items()
+            if r.startswith(NARROW)
+            for one in lives
+        ]
+        crowd.sort(key=lambda life: life.start)
+        for one, other in pairwise(crowd):
+            if one.run_id != other.run_id and self._beside(one, other):
+                yield (
+                    f"a group has its slots on all boxes together: {one.run_id} on {one.box} and"
+                    f" {other.run_id} on {other.box} ran at once"
+                )
 
     def _beside(self, one: ProcessLife, other: ProcessLife) -> bool:
         for first, last in one.stretches:

@@ -16,6 +16,7 @@ from penstock.words.cancel_receipt import proves_end
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import CANCELLED
 from penstock_drills import witness
+from penstock_drills.box_laws import NARROW
 from penstock_drills.box_rig import BoxRig, DrilledBox
 from penstock_drills.witness import since_boot
 
@@ -25,6 +26,8 @@ PAUSE_SECONDS = 0.5
 LIVES = (0.2, 0.2, 2.0, 8.0, 20.0)
 #: Seconds for the answer to a cancel: a receipt may wait for the lease of a box that has gone.
 RECEIPT_SECONDS = 30.0
+#: How many are of the group that has one slot.
+NARROW_SHARE = 0.15
 #: Of so many runs the last ones are those that somebody cancels.
 RECENT = 12
 
@@ -54,8 +57,11 @@ class BoxLoad:
             await trio.sleep(self.rng.uniform(0, 2 * PAUSE_SECONDS))
 
     async def _submit(self) -> None:
-        run_id = f"{self.box.name}-{next(self.names)}"
+        narrow = self.rng.random() < NARROW_SHARE
+        run_id = f"{NARROW if narrow else 'run'}-{self.box.name}-{next(self.names)}"
         wanted = make_request(self.rig, run_id, self.rng)
+        if narrow:
+            wanted["group"] = NARROW
         try:
             await self._submit_at(self.box, wanted)
         except PenstockError:

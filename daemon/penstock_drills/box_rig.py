@@ -15,7 +15,7 @@ from penstock.client import Client, open_client
 from penstock.processes.containment import send
 from penstock.words.address import socket_address
 from penstock.words.config import Config
-from penstock_drills.box_laws import BoxJudge, Sleep, ToldClients
+from penstock_drills.box_laws import NARROW, BoxJudge, Sleep, ToldClients
 from penstock_drills.keeper import AtHome
 from penstock_drills.log_watch import LogWatch
 from penstock_drills.private_postgres import PostgresServer, open_postgres
@@ -208,4 +208,5 @@ def _make_box(folder: Path, relay: TcpRelay) -> DrilledBox:
         for name, value in wanted.items()
         if name in Config.model_fields
     }
+    settings[f"PENSTOCK_GROUPS__{NARROW.upper()}__SLOTS"] = "1"
     return DrilledBox(folder.name, scratch_in(folder), relay, settings)

@@ -83,6 +83,16 @@ def test_after_a_requeue_the_next_process_may_be_there_and_not_the_last_one() ->
     assert len(judge.findings()) == 1
 
 
+def test_a_group_that_has_more_at_once_than_slots_is_seen() -> None:
+    judge = BoxJudge()
+    judge.take(life("narrow-1", "a", 1, 10, 12))
+    judge.take(life("narrow-2", "b", 2, 12.2, 14))
+    assert judge.findings() == []
+    judge.take(life("narrow-3", "a", 3, 13, 15))
+    [found] = judge.findings()
+    assert "narrow-2 on b and narrow-3 on a ran at once" in found
+
+
 def test_what_was_acknowledged_and_is_not_there_is_seen() -> None:
     """MB-09: a run at another place, one that is gone, a cancel that did not stay."""
     told = ToldClients({"a": (3, 1.0), "b": (4, 1.0), "c": (5, 1.0)}, {"c": 2.0})
