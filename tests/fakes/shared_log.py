@@ -29,6 +29,8 @@ from penstock.words.recorded import Recorded
 
 #: Seconds of virtual time that a box is taken to be there without a word.
 LEASE = 8.0
+#: Seconds of virtual time that it waits for its turn.
+TURN = 0.01
 
 
 def _now() -> int:
@@ -87,6 +89,8 @@ class BoxStore:
 
     async def commit(self, batch: Sequence[Write[Any]]) -> list[Result | PenstockError]:
         await self._reach()
+        # Others have the turn meanwhile.
+        await trio.sleep(TURN)
         log = self._log
         has_lease = "box = ? AND life = ? AND state = 'here' AND until > ?"
         sql = f"SELECT 1 FROM boxes WHERE {has_lease}"
