@@ -49,11 +49,14 @@ class BoxesDrill:
     #: Faults so far, by what they were.
     done: dict[str, int] = field(default_factory=dict)
     only: tuple[str, ...] = ()
+    #: The faults of the last round, and whose they were.
+    told: list[str] = field(default_factory=list)
 
     async def round(self, rng: Random) -> None:
         """A few faults at once under load, all of it well again, and the laws."""
         boxes = rng.sample(self.rig.boxes, rng.randint(1, len(self.rig.boxes)))
         faults = [(self._one_of(BOX_FAULTS, rng), box) for box in boxes]
+        self.told = [f"{box.name} {name}" for name, box in faults if name is not None]
         async with trio.open_nursery() as nursery:
             for name, box in faults:
                 if name is not None:
@@ -63,6 +66,7 @@ class BoxesDrill:
                     nursery.start_soon(self._do, name, fault, rng.uniform(0, 1))
             server = self._one_of(SERVER_FAULTS, rng)
             if server is not None and (self.only or rng.random() < SERVER_SHARE):
+                self.told.append(server)
                 # What no lease notices alone may be too long together.
                 for name, box in faults:
                     box.may_end = box.may_end or (SHARES and name is not None)
@@ -237,7 +241,7 @@ async def _drill(
 
 def _note(drill: BoxesDrill, tally: Tally) -> None:
     """What a round adds."""
-    about = f"--seed {tally.seed} --from {tally.next}"
+    about = f"--seed {tally.seed} --from {tally.next} ({', '.join(drill.told)})"
     for name, number in drill.done.items():
         tally.add(name, number, ())
     drill.done.clear()
