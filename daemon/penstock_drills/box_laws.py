@@ -17,6 +17,8 @@ WAKING_SECONDS = 1.5
 ENDS = frozenset({"run.completed", "run.failed", "run.cancelled"})
 #: How the names of runs begin that are of a group with one slot.
 NARROW = "narrow"
+#: How those begin that may run nowhere but on the box that is named next: `pinned-BOX-NUMBER`.
+PINNED = "pinned"
 #: Seconds without a word after which a process is taken to have stood still.
 SILENT_SECONDS = 1.0
 
@@ -108,6 +110,9 @@ class BoxJudge:
         if what == "start":
             life = ProcessLife(run_id, box, int(pid), [(moment, moment)])
             self.lives.setdefault(run_id, []).append(life)
+            sort, *rest = run_id.split("-")
+            if sort == PINNED and rest[0] != box:
+                self._said.append(f"a run is where it fits: {run_id} ran on {box}")
             self._by_process[run_id, pid] = life
             return
         life = self._by_process[run_id, pid]

@@ -16,7 +16,7 @@ from penstock.words.cancel_receipt import proves_end
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import CANCELLED
 from penstock_drills import witness
-from penstock_drills.box_laws import NARROW
+from penstock_drills.box_laws import NARROW, PINNED
 from penstock_drills.box_rig import BoxRig, DrilledBox
 from penstock_drills.witness import since_boot
 
@@ -26,8 +26,8 @@ PAUSE_SECONDS = 0.5
 LIVES = (0.2, 0.2, 2.0, 8.0, 20.0)
 #: Seconds for the answer to a cancel: a receipt may wait for the lease of a box that has gone.
 RECEIPT_SECONDS = 30.0
-#: How many are of the group that has one slot.
-NARROW_SHARE = 0.15
+#: How many are of the group that has one slot, pinned to the box that is asked, and free.
+SHARES_OF_SORTS = (15, 20, 65)
 #: Of so many runs the last ones are those that somebody cancels.
 RECENT = 12
 
@@ -57,11 +57,13 @@ class BoxLoad:
             await trio.sleep(self.rng.uniform(0, 2 * PAUSE_SECONDS))
 
     async def _submit(self) -> None:
-        narrow = self.rng.random() < NARROW_SHARE
-        run_id = f"{NARROW if narrow else 'run'}-{self.box.name}-{next(self.names)}"
+        sort = self.rng.choices((NARROW, PINNED, "free"), SHARES_OF_SORTS)[0]
+        run_id = f"{sort}-{self.box.name}-{next(self.names)}"
         wanted = make_request(self.rig, run_id, self.rng)
-        if narrow:
+        if sort == NARROW:
             wanted["group"] = NARROW
+        elif sort == PINNED and "needs" in SubmitRequest.model_fields:
+            wanted |= {"needs": {"box": self.box.name}, "anywhere": False}
         try:
             await self._submit_at(self.box, wanted)
         except PenstockError:
@@ -103,7 +105,7 @@ def make_request(rig: BoxRig, run_id: str, rng: Random) -> dict[str, Any]:
         "kind": "command", "inputs": {"argv": words}, "run_id": run_id,
         "on_restart": rng.choice(("requeue", "requeue", "fail", "ask")),
         "priority": rng.choice(("HIGH", "MEDIUM")),
-        "anywhere": rng.random() < 0.8,
+        "anywhere": True,
     }  # fmt: skip
     return {k: v for k, v in wanted.items() if k in SubmitRequest.model_fields}
 

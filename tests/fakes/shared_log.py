@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import trio
 
-from fakes.cores import fake_environment, open_fake_core
+from fakes.cores import SLEEP, fake_environment, open_fake_core
 from fakes.stores import inline_store
 from penstock.log.postgresql.schema import make_boxes
 from penstock.log.sqlite.store import SqliteStore
@@ -172,10 +172,15 @@ async def open_box(
     processes: FakeProcesses | None = None,
     **settings: Any,
 ) -> AsyncIterator[tuple[Core, BoxStore]]:
-    """A core that writes this log as this box."""
+    """A core that writes this log as this box, and executes whatever anybody submits anywhere."""
     store = log.join(box, life)
+    anywhere = [replace(kind, portable=True) for kind in (SLEEP, *kinds)]
     world = replace(fake_environment(processes), host=box)
     async with open_fake_core(
-        *kinds, store=store.as_store(), life=store.life, environment=world, **settings
+        *anywhere,
+        store=store.as_store(),
+        life=store.life,
+        environment=world,
+        **{"accept": "team", **settings},
     ) as core:
         yield core, store

@@ -93,6 +93,13 @@ def test_a_group_that_has_more_at_once_than_slots_is_seen() -> None:
     assert "narrow-2 on b and narrow-3 on a ran at once" in found
 
 
+def test_a_pinned_run_that_runs_elsewhere_is_seen() -> None:
+    judge = BoxJudge()
+    judge.take(life("pinned-a-1", "a", 1, 10, 12))
+    judge.take(life("pinned-b-2", "a", 2, 10, 12))
+    assert judge.findings() == ["a run is where it fits: pinned-b-2 ran on a"]
+
+
 def test_what_was_acknowledged_and_is_not_there_is_seen() -> None:
     """MB-09: a run at another place, one that is gone, a cancel that did not stay."""
     told = ToldClients({"a": (3, 1.0), "b": (4, 1.0), "c": (5, 1.0)}, {"c": 2.0})

@@ -369,13 +369,17 @@ async def test_a_daemon_of_an_older_release_must_be_gone_before_boxes_are_made(
     ) as other:
         assert await other.sharing.forsaken() == Forsaken((), frozenset())
     async with postgres_store(postgres, schema=schema, life="life-3") as store:
-        assert [row.host for row in await store.open_runs()] == ["here"]
+        [row] = await store.open_runs()
+        # It was submitted there, and stays.
+        assert (row.host, row.origin, row.needs) == ("here", "here", {"box": "here"})
         await check_log(store)
 
 
 def make_first_version(server: PostgresServer, schema: str, **owner: str) -> None:
     """Turn a log into one as the first release of this store left it."""
     server.ask(f"DROP TABLE {schema}.boxes")
+    for table, name in (("runs", "needs"), ("runs", "origin"), ("schedules", "origin")):
+        server.ask(f"ALTER TABLE {schema}.{table} DROP COLUMN {name}")
     server.ask(f"ALTER TABLE {schema}.log DROP COLUMN past")
     for name in ("owner", "box", "machine"):
         server.ask(f"ALTER TABLE {schema}.log ADD {name} TEXT NOT NULL DEFAULT ''")

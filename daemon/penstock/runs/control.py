@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +19,7 @@ from penstock.log.writes import (
     Edit,
     Rearrange,
     RequestCancel,
+    SetBox,
     SetPause,
     SetSlots,
     TreeRun,
@@ -52,7 +53,7 @@ from penstock.words.events import (
     InterventionReceived,
     SlotsChanged,
 )
-from penstock.words.lifecycle import CANCELLED, QUEUED_STATES
+from penstock.words.lifecycle import CANCELLED, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 from penstock.words.run_id import check_run_id
 from penstock.words.staleness import CodeMark, Judgement, judge
@@ -69,6 +70,8 @@ class QueueControl:
     table: RunTable
     recorder: Recorder
     now: Callable[[], datetime]
+    #: What the boxes are called that share the log.
+    boxes: Callable[[], Awaitable[Collection[str]]]
     #: What is drained: new runs of it are refused.
     draining: set[str | None] = field(default_factory=set)
     _waiting: dict[trio.CancelScope, str | None] = field(default_factory=dict)
@@ -88,6 +91,35 @@ class QueueControl:
             if waited_for == group:
                 scope.cancel(reason="resumed")
         await self.recorder.record(SetPause(False, self.now(), group))
+
+    async def drain_box(self, box: str) -> None:
+        """Have a box start nothing more until `resume_box`; what executes there goes on. Refused."""
+        await self._set_box(box, draining=True)
+
+    async def resume_box(self, box: str) -> None:
+        """Have it start runs again. Twice is once. Refused for an unknown box."""
+        await self._set_box(box, draining=False)
+
+    async def _set_box(self, box: str, *, draining: bool) -> None:
+        known = {self.table.place.box, *self.table.drained}
+        if box not in known and box not in await self.boxes():
+            raise Refused("box", f"there is no box {box!r}")
+        await self.recorder.record(SetBox(box, draining, self.now()))
+
+    async def wait_box_idle(self, box: str) -> None:
+        """Wait until nothing executes at a drained box; returns also when it is resumed. ShuttingDown."""
+        while box in self.table.drained and self._executes(box):
+            if self.table.stopping:
+                raise ShuttingDown("the daemon stops; what is queued is kept")
+            await self.table.bus.wait_published(None)
+
+    def _executes(self, box: str) -> bool:
+        if box == self.table.place.box:
+            return bool(self.table.executions)
+        return any(
+            view.box == box and view.state in SLOT_STATES
+            for view in self.table.views.values()
+        )
 
     async def set_slots(self, group: str | None, slots: int | None) -> None:
         """Let so many runs execute at once from now on, of the queue or of a group; None: as configured.

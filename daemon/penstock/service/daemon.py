@@ -364,6 +364,8 @@ async def _open_store(
             folder=str(files.lock.parent),
             lease_seconds=config.lease_seconds,
             slots=config.max_concurrent,
+            labels=config.labels,
+            accept=config.accept,
         )
         async with open_log(
             files.url,

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from math import inf
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -88,9 +87,11 @@ class PostgresDb:
         box: str = "",
         life: str = "",
         on_renewed: Callable[[int], None] = lambda _asked_at: None,
-        lease_seconds: float = inf,
+        lease_seconds: float | None = None,
     ) -> None:
-        idle = min(IDLE_SECONDS, lease_seconds * IDLE_PART)
+        idle = IDLE_SECONDS
+        if lease_seconds is not None:
+            idle = min(idle, lease_seconds * IDLE_PART)
         settings = {
             "search_path": f'"{schema}"',
             "statement_timeout": STATEMENT_SECONDS * 1000,

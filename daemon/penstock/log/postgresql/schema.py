@@ -20,6 +20,16 @@ VERSION = 2
 #: version → the step that makes the next one of it, in the transaction that notes it.
 MIGRATIONS: Mapping[int, Callable[[Statements], None]] = {1: lambda db: _add_boxes(db)}
 
+# What is open was submitted at the one box that there was, and stays there.
+_PLACEMENT = (
+    'ALTER TABLE runs ADD COLUMN needs TEXT COLLATE "C"',
+    """ALTER TABLE runs ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT ''""",
+    """ALTER TABLE schedules ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT ''""",
+    "UPDATE schedules SET origin = (SELECT box FROM log)",
+    """UPDATE runs SET origin = log.box, needs = json_build_object('box', log.box) FROM log
+    WHERE ended_at IS NULL AND key > 0""",
+)
+
 # `changes` counts commits: who finds another number than its own forgets what it knows. `past` has the
 # epochs that the log had before.
 _LOG = """
@@ -87,7 +97,7 @@ def _add_boxes(db: Statements) -> None:
             f"the schema {schema!r} is that of an older penstock, whose daemon on the box {box} still has"
             " it; stop that one first"
         )
-    for statement in make_boxes():
+    for statement in (*_PLACEMENT, *make_boxes()):
         db.execute(statement)
     # Who executed what is open by the older release's word: its box must be met by name. A daemon of it that
     # did not end in order may still be somewhere, so its box has a lease as if it had said so just now.

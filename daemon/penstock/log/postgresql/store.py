@@ -26,7 +26,13 @@ from penstock.log.postgresql.ownership import Owner, open_log, place_of, tell
 from penstock.log.postgresql.sharing import PostgresSharing, find_boxes
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
-from penstock.log.tables.queries import READERS, Readings, open_rows, paused_in
+from penstock.log.tables.queries import (
+    READERS,
+    Readings,
+    drained_in,
+    open_rows,
+    paused_in,
+)
 from penstock.log.tables.rows import (
     command_line,
     find_columns,
@@ -372,7 +378,11 @@ class PostgresStore(Readings):
         try:
             db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return Opening(
-                _bounds(db), self._open_runs(db), paused_in(db), find_slots(db)
+                _bounds(db),
+                self._open_runs(db),
+                paused_in(db),
+                drained_in(db),
+                find_slots(db),
             )
         finally:
             db.rollback()

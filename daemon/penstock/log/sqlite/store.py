@@ -379,6 +379,7 @@ class SqliteStore(Readings):
             await self.bounds(),
             await self.open_runs(),
             await self.paused(),
+            await self.drained(),
             await self.slots(),
         )
 
