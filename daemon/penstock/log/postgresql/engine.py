@@ -117,7 +117,7 @@ class PostgresDb:
         )
         self.schema = schema
         self.box, self.life = box, life
-        self._on_renewed = on_renewed
+        self.on_renewed = on_renewed
         self._connection: psycopg.Connection[Any] | None = None
         #: Since when a call is at work, by the monotonic clock; None: none is.
         self.busy_since: float | None = None
@@ -306,7 +306,7 @@ class PostgresDb:
         self.execute("COMMIT")
         self.answered, self.commits = self.changes, self.made
         self.end_turn()
-        self._on_renewed(asked_at)
+        self.on_renewed(asked_at)
 
     def own_commits(self) -> int:
         """How many commits of this daemon were done; within a turn there is none on its way."""
