@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -154,6 +155,16 @@ class BoxRig:
         whole = data[: data.rfind(b"\n") + 1]
         self.read += len(whole)
         self.judge.take(whole.decode().splitlines())
+
+    def keep(self, folder: Path) -> None:
+        """What the daemons and the server said, what programs wrote, and all facts, for who looks for a cause."""
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.marks, folder / "marks")
+        shutil.copy(self.server.folder / "log", folder / "server.log")
+        for box in self.boxes:
+            shutil.copy(box.scratch.log, folder / f"{box.name}.log")
+        with (folder / "facts").open("w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in self.watch.lines())
 
     def forget_lost(self) -> None:
         """Once all goes on: what the server may have lost was told in vain."""

@@ -93,6 +93,13 @@ class LogWatch:
             sql = f"{SELECT_RUNS} WHERE runs.key > 0 ORDER BY runs.key"
             return [run_row(columns) for columns in db.execute(sql).fetchall()]
 
+    def lines(self) -> Iterator[str]:
+        """Every fact, for people."""
+        with closing(PostgresDb(self.url, self.schema, "drill")) as db:
+            for columns in db.execute(f"{SELECT_EVENTS} ORDER BY position").fetchall():
+                fact = recorded(columns)
+                yield f"{fact.position} {fact.at} {fact.run_id} {fact.body.decode()}"
+
     def whole(self) -> list[Finding]:
         """The audit of all of it, rows too, as one moment; the daemons may be there."""
         with closing(PostgresDb(self.url, self.schema, "drill")) as db:

@@ -203,16 +203,16 @@ def known_faults() -> list[str]:
 
 def drill_boxes(
     tally: Tally, *, boxes: int, faults: int | None, seconds: float | None,
-    only: tuple[str, ...], state: Path | None,
+    only: tuple[str, ...], state: Path | None, keep: Path | None,
 ) -> None:  # fmt: skip
     """Rounds from the tally's next number on: so many faults in all, or for so many seconds more."""
     with open_scratch() as scratch, open_server(scratch.folder) as (server, servers):
-        trio.run(_drill, scratch.folder, server, servers, tally, boxes, faults, seconds, only, state)  # fmt: skip
+        trio.run(_drill, scratch.folder, server, servers, tally, boxes, faults, seconds, only, state, keep)  # fmt: skip
 
 
 async def _drill(
     folder: Path, server: Any, servers: Any, tally: Tally, boxes: int, faults: int | None,
-    seconds: float | None, only: tuple[str, ...], state: Path | None,
+    seconds: float | None, only: tuple[str, ...], state: Path | None, keep: Path | None,
 ) -> None:  # fmt: skip
     began, before = time.monotonic(), tally.seconds
     async with (
@@ -236,6 +236,8 @@ async def _drill(
             await drill.end()
         _note(drill, tally)
         tally.notes = figures(rig)
+        if tally.failures and keep is not None:
+            await trio.to_thread.run_sync(rig.keep, keep)
         nursery.cancel_scope.cancel(reason="the drill is over")
 
 

@@ -171,11 +171,16 @@ def agents(count: int | None, seed: int | None, first: int, as_json: bool, state
     default=1,
     help="Begin with this round.",
 )
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the daemons' words and all facts are put when a law is broken.",
+)
 @state_option
 @json_option
 def boxes(
     count: int | None, number: int, only: tuple[str, ...], seed: int | None, first: int,
-    as_json: bool, state: Any,
+    as_json: bool, state: Any, keep: Path | None,
 ) -> None:  # fmt: skip
     """Daemons on one PostgreSQL of the drill's own: killed, frozen, cut off, their server too."""
     try:
@@ -191,7 +196,13 @@ def boxes(
     seconds = SHORT_SECONDS if count is None else None
     try:
         drill_boxes(
-            tally, boxes=number, faults=count, seconds=seconds, only=only, state=state
+            tally,
+            boxes=number,
+            faults=count,
+            seconds=seconds,
+            only=only,
+            state=state,
+            keep=keep,
         )
     except NoPostgresError as error:
         raise Refused("boxes", str(error)) from None
