@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -27,9 +28,10 @@ from penstock.log.postgresql.dialect import translate
 from penstock.log.postgresql.schema import VERSION, make_tables, prepare
 from penstock.log.postgresql.store import PostgresStore
 from penstock.log.tables.db import Statements
-from penstock.log.writes import Accepted, Claimed, Prune, RequestCancel
+from penstock.log.writes import Accepted, Claimed, Forsaken, Prune, RequestCancel
 from penstock.words.config import Config
 from penstock.words.errors import (
+    LeaseLost,
     LogInUse,
     StartRefused,
     StoreAway,
@@ -73,13 +75,15 @@ def test_no_table_has_a_type_that_the_server_has_not() -> None:
 async def test_a_commit_of_many_runs_has_the_statements_of_one(
     postgres: PostgresServer,
 ) -> None:
-    """MB-15: each is a round trip. Begin, turn, log's row and commit are the server's own."""
+    """MB-15: what changes rows goes with the log's row; begin, turn and commit have a way of their own."""
     async with postgres_store(postgres) as store:
         asked: list[str] = []
+        ways: list[str] = []
         running: list[Any] = []
-        with counted(store._db, asked):
+        with counted(store._db, asked, ways):
             for number in range(4):
                 asked.clear()
+                ways.clear()
                 names = [f"r{number}-{n}" for n in range(25)]
                 writes = [enqueue(name, capacity=None, minted=True) for name in names]
                 results = await store.commit(
@@ -89,21 +93,25 @@ async def test_a_commit_of_many_runs_has_the_statements_of_one(
                 running = list(results[-1].started)
                 assert len(running) == 25
         assert len(asked) <= 10, asked
+        assert len(ways) == 4, ways
         await check_log(store)
 
 
 @contextmanager
-def counted(db: engine.PostgresDb, asked: list[str]) -> Iterator[None]:
-    """What goes out, an `executemany` as one."""
+def counted(db: engine.PostgresDb, asked: list[str], ways: list[str]) -> Iterator[None]:
+    """What goes out, an `executemany` as one; and what of it is waited for."""
     send, many = db._send, db.executemany
 
     def send_counted(sql: str, values: Sequence[Any]) -> Any:
         asked.append(sql)
+        ways.append(sql)
         return send(sql, values)
 
-    def many_counted(sql: str, rows: Iterable[Sequence[Any]], /) -> Any:
+    def many_counted(sql: str, rows: Iterable[Sequence[Any]], /) -> None:
         asked.append(sql)
-        return many(sql, rows)
+        many(sql, rows)
+        if not db._later:
+            ways.append(sql)
 
     db._send, db.executemany = send_counted, many_counted  # type: ignore[method-assign]
     yield
@@ -148,13 +156,16 @@ async def test_a_server_that_was_restarted_is_met_again(
 
 @contextmanager
 def lost_commits(
-    db: engine.PostgresDb, lost: Literal["request", "answer"], every: int = 1
+    db: engine.PostgresDb,
+    lost: Literal["statement", "request", "answer"],
+    every: int = 1,
 ) -> Iterator[list[int]]:
-    """Every so many commits the connection breaks: before the server hears of it, or after it did it."""
+    """Every so many commits the connection breaks: after it did it, before the server hears of it, or of its last write."""
     send, seen = db._send, [0]
 
     def broken(sql: str, values: Sequence[Any]) -> Any:
-        if sql != "COMMIT":
+        ends = "renewed AS" in sql if lost == "statement" else sql == "COMMIT"
+        if not ends:
             return send(sql, values)
         seen[0] += 1
         if seen[0] % every:
@@ -169,9 +180,9 @@ def lost_commits(
     db._send = send  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("lost", ["request", "answer"])
+@pytest.mark.parametrize("lost", ["statement", "request", "answer"])
 async def test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not(
-    postgres: PostgresServer, lost: Literal["request", "answer"]
+    postgres: PostgresServer, lost: Literal["statement", "request", "answer"]
 ) -> None:
     """MB-09"""
     async with postgres_store(postgres) as store:
@@ -182,7 +193,7 @@ async def test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not(
         assert not isinstance(error.value, StoreAway)
         told = await store.recall(0)
         assert await store.recall(0) is None
-        if lost == "request":
+        if lost != "answer":
             assert told is None
             assert await store.run("r1") is None
         else:
@@ -241,9 +252,9 @@ def lost_statement(
         db._send = send  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("lost", ["request", "answer"])
+@pytest.mark.parametrize("lost", ["statement", "request", "answer"])
 async def test_every_decision_is_made_once_however_many_answers_are_lost(
-    postgres: PostgresServer, lost: Literal["request", "answer"]
+    postgres: PostgresServer, lost: Literal["statement", "request", "answer"]
 ) -> None:
     """MB-09: no run fails, none is executed twice, and each has one end."""
     async with postgres_store(postgres) as store:
@@ -291,21 +302,30 @@ async def test_a_turn_that_somebody_else_holds_is_waited_for_within_bounds(
 # -- other daemons
 
 
-async def test_a_second_daemon_is_refused_and_touches_nothing(
+async def test_a_box_with_a_name_that_another_has_is_refused_and_touches_nothing(
     postgres: PostgresServer,
 ) -> None:
-    """MB-12"""
-    async with postgres_store(postgres) as store:
+    """MB-12: neither another machine, nor another state folder of this one; until the lease is over."""
+    async with postgres_store(postgres, lease_seconds=6) as store:
         await start(store)
         schema = store._db.schema
-        with pytest.raises(LogInUse, match=r"box here \(life-1\)"):
-            async with postgres_store(postgres, schema=schema, life="life-2"):
+        with pytest.raises(LogInUse, match=r"has a box here already.*\(life-1\)"):
+            async with postgres_store(
+                postgres, schema=schema, life="life-2", machine="elsewhere"
+            ):
                 pass
         await store.commit([append("r1", Log(text="x"))])
-        await check_log(store)
+        postgres.ask(f"UPDATE {schema}.boxes SET until = 0")
+        async with postgres_store(
+            postgres, schema=schema, life="life-2", machine="elsewhere"
+        ) as second:
+            with pytest.raises(LeaseLost, match="another one is there by now, life-2"):
+                await store.commit([append("r1", Log(text="late"))])
+            assert (await second.sharing.forsaken()).boxes == ()
+            await check_log(second)
 
 
-async def test_the_next_life_on_a_box_has_the_log_at_once(
+async def test_the_next_life_on_a_box_has_it_at_once(
     postgres: PostgresServer,
 ) -> None:
     """MB-02: whether the one before it ended in order or not."""
@@ -313,14 +333,14 @@ async def test_the_next_life_on_a_box_has_the_log_at_once(
     async with postgres_store(postgres, schema=schema) as store:
         await start(store)
         epoch, log_id = store.epoch, store.log_id
-        # As after kill -9: the server gives the lock back with the session.
+        # As after kill -9: the lease goes on, and says nothing against the same folder.
         store._db.close()
         async with postgres_store(postgres, schema=schema, life="life-2") as second:
             assert (second.epoch, second.log_id) == (epoch, log_id)
             assert [row.run_id for row in await second.open_runs()] == ["r1"]
             await second.commit([append("r1", Log(text="x"))])
-            # The first comes back, and finds that it is not its log any more.
-            with pytest.raises(StoreBroken, match=r"but of here \(life-2\)"):
+            # The first comes back, and finds that it is not its box any more.
+            with pytest.raises(LeaseLost, match="another one is there by now, life-2"):
                 await store.commit([append("r1", Log(text="late"))])
             with pytest.raises(StoreBroken):
                 await store.check_files()
@@ -328,80 +348,116 @@ async def test_the_next_life_on_a_box_has_the_log_at_once(
             await check_log(second)
 
 
-async def test_another_box_has_the_log_only_when_its_daemon_ended_in_order(
-    postgres: PostgresServer,
-) -> None:
-    """Law 5: nobody knows here what a box that is gone still executes."""
+async def test_a_box_that_left_in_order_is_anybodys(postgres: PostgresServer) -> None:
+    """MB-13: its lease is given back with it."""
     schema = postgres.new_schema()
     async with postgres_store(postgres, schema=schema) as store:
         await start(store)
-    async with postgres_store(postgres, schema=schema, machine="there") as store:
-        store._db.close()
-        with pytest.raises(
-            StartRefused, match="box there, whose daemon did not end in order"
-        ):
-            async with postgres_store(postgres, schema=schema):
-                pass
-        postgres.ask(f"UPDATE {schema}.log SET owner = ''")
-        async with postgres_store(postgres, schema=schema, life="life-3") as taken:
-            await check_log(taken)
-
-
-async def test_a_session_that_is_about_to_end_is_waited_for(
-    postgres: PostgresServer,
-) -> None:
-    """Law 5: a start right after a stop comes before the server is done with the other session."""
-    schema = postgres.new_schema()
-    async with postgres_store(postgres, schema=schema):
-        pass
-    before = psycopg.connect(postgres.url, autocommit=True)
-    before.execute(
-        "SELECT pg_advisory_lock(hashtext('penstock'), hashtext(%s))", (schema,)
-    )
-    waiting = (
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    )
-
-    async def end() -> None:
-        await _until(lambda: postgres.ask(waiting) == [(1,)])
-        before.close()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(end)
-        async with postgres_store(postgres, schema=schema, life="life-2") as store:
-            await check_log(store)
-
-
-async def test_no_commit_waits_for_a_session_of_ones_own_that_the_server_still_has(
-    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """MB-08: a connection that was cut is one for hours where a server is not told; the row decides."""
-    monkeypatch.setattr(engine, "STATEMENT_SECONDS", 0.5)
-    async with postgres_store(postgres) as store:
-        row = await start(store)
-        store._db.close()
-        before = psycopg.connect(postgres.url, autocommit=True)
-        before.execute(
-            "SELECT pg_advisory_lock(hashtext('penstock'), hashtext(%s))",
-            (store._db.schema,),
-        )
-        for text in ("x", "y"):
-            await store.commit([append("r1", Log(text=text), fence=row.fence)])
-        before.close()
+        sql = f"SELECT state FROM {schema}.boxes"
+        assert postgres.ask(sql) == [("here",)]
+    assert postgres.ask(sql) == [("left",)]
+    async with postgres_store(
+        postgres, schema=schema, life="life-2", machine="elsewhere"
+    ) as store:
         await check_log(store)
 
 
-async def test_a_log_that_is_given_back_and_still_held_is_nobodys(
+async def test_every_commit_renews_the_lease_and_nothing_is_written_without_one(
     postgres: PostgresServer,
 ) -> None:
-    """MB-12: a person may take a log from a daemon that runs; no sentence names one without a name."""
-    async with postgres_store(postgres) as store:
+    """RS-03: judged by the server's clock; a commit of nothing renews it as well."""
+    asked: list[int] = []
+    async with postgres_store(
+        postgres, lease_seconds=30, on_renewed=asked.append
+    ) as store:
         schema = store._db.schema
-        postgres.ask(f"UPDATE {schema}.log SET owner = ''")
-        with pytest.raises(LogInUse, match=r"is nobody's, .* of the box here"):
+        sql = f"SELECT until - seen, seen FROM {schema}.boxes"
+        seen = [postgres.ask(sql)[0]]
+        for batch in ([enqueue()], []):
+            before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            await store.commit(batch)
+            assert before <= asked[-1] <= time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            seen.append(postgres.ask(sql)[0])
+        assert [round(length / 1e6) for length, _ in seen] == [30] * 3
+        renewed = [at for _, at in seen]
+        assert renewed == sorted(set(renewed))
+        # A turn in which nothing was written is no commit, and renews nothing.
+        await store.commit([claim(0)])
+        assert postgres.ask(sql) == [seen[-1]]
+        # The first one was the start's.
+        assert len(asked) == 3
+        postgres.ask(f"UPDATE {schema}.boxes SET until = seen")
+        with pytest.raises(LeaseLost, match="its lease is over"):
+            await store.commit([enqueue("late")])
+        with pytest.raises(StoreBroken):
+            await store.commit([enqueue("later")])
+        assert [row.run_id for row in await store.runs(RunFilter())] == ["r1"]
+
+
+async def test_a_daemon_of_an_older_release_must_be_gone_before_boxes_are_made(
+    postgres: PostgresServer,
+) -> None:
+    """MB-14: it had the log alone, and holds the server's lock for that."""
+    schema = postgres.new_schema()
+    async with postgres_store(postgres, schema=schema) as store:
+        await start(store)
+    make_first_version(postgres, schema, owner="life-1", box="here", machine="here")
+    with closing(psycopg.connect(postgres.url, autocommit=True)) as before:
+        before.execute(
+            "SELECT pg_advisory_lock(hashtext('penstock'), hashtext(%s))", (schema,)
+        )
+        with pytest.raises(StartRefused, match="whose daemon on the box here still"):
             async with postgres_store(postgres, schema=schema, life="life-2"):
                 pass
-        assert postgres.ask(f"SELECT owner FROM {schema}.log") == [("",)]
+    # Another box waits for as long as if it had a lease; its own goes on at once.
+    async with postgres_store(
+        postgres, schema=schema, life="life-2", box="there"
+    ) as other:
+        assert await other.sharing.forsaken() == Forsaken((), frozenset())
+    async with postgres_store(postgres, schema=schema, life="life-3") as store:
+        [row] = await store.open_runs()
+        # It was submitted there, and stays.
+        assert (row.host, row.origin, row.needs) == ("here", "here", {"box": "here"})
+        await check_log(store)
+
+
+def make_first_version(server: PostgresServer, schema: str, **owner: str) -> None:
+    """Turn a log into one as the first release of this store left it."""
+    server.ask(f"DROP TABLE {schema}.boxes")
+    for table, name in (("runs", "needs"), ("runs", "origin"), ("schedules", "origin")):
+        server.ask(f"ALTER TABLE {schema}.{table} DROP COLUMN {name}")
+    for name in ("past", "timeline", "untold"):
+        server.ask(f"ALTER TABLE {schema}.log DROP COLUMN {name}")
+    for name in ("owner", "box", "machine"):
+        server.ask(f"ALTER TABLE {schema}.log ADD {name} TEXT NOT NULL DEFAULT ''")
+        server.ask(f"UPDATE {schema}.log SET {name} = %s", owner[name])
+    server.ask(f"UPDATE {schema}.log SET version = 1")
+    server.ask(f"UPDATE {schema}.runs SET host = 'node' WHERE life IS NOT NULL")
+
+
+async def test_commits_of_others_between_are_no_sign_that_a_lost_answer_was_one(
+    postgres: PostgresServer,
+) -> None:
+    """MB-09: with several daemons only what each did itself tells."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema) as store,
+        postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
+    ):
+        cuts: tuple[Literal["statement", "request", "answer"], ...] = (
+            "statement",
+            "request",
+            "answer",
+        )
+        for lost in cuts:
+            batch = [enqueue(lost)]
+            with lost_commits(store._db, lost), pytest.raises(StoreUnavailable):
+                await store.commit(batch)
+            await other.commit([enqueue(f"other {lost}")])
+            told = await store.recall(0)
+            assert (told is None) == (lost != "answer")
+            assert (await store.run(lost) is None) == (lost != "answer")
+        await check_log(store)
 
 
 async def test_a_server_that_lost_what_it_acknowledged_ends_the_daemon(
@@ -463,6 +519,177 @@ async def test_a_standby_that_lagged_and_was_promoted_is_another_epoch(
             assert second.epoch != epoch
             assert [r.run_id for r in await second.runs(RunFilter())] == ["kept"]
             await check_log(second)
+
+
+async def test_of_several_daemons_each_finds_that_its_own_commits_were_lost(
+    keeper: None, tmp_path: Path
+) -> None:
+    """MB-10: by what each has seen, one gives the log another epoch, and all of them end.
+
+    What was lost is another's, and as many commits came after it.
+    """
+    with (
+        open_postgres(tmp_path) as primary,
+        open_postgres(tmp_path, empty=True) as standby,
+    ):
+        primary.copy_to(standby)
+        url = f"postgresql://penstock@/penstock?host={primary.folder},{standby.folder}"
+        async with (
+            postgres_store(primary, schema="log", url=url) as store,
+            postgres_store(
+                primary, schema="log", url=url, life="life-2", box="there"
+            ) as other,
+        ):
+            standby.start()
+            await store.commit([enqueue("kept")])
+            await _until(
+                lambda: standby.ask("SELECT to_regclass('log.events')") != [(None,)]
+            )
+            await _until(
+                lambda: standby.ask("SELECT count(*) FROM log.events") == [(1,)]
+            )
+            standby.stop()
+            await store.commit([enqueue("lost")])
+            # The other one has written nothing since, and has seen it.
+            assert len(await other.read_all()) == 2
+            primary.stop(signal.SIGQUIT)
+            standby.start()
+            assert standby.ask("SELECT pg_promote()") == [(True,)]
+            with pytest.raises(StoreAway):
+                await other.commit([enqueue("next")])
+            with pytest.raises(
+                StoreBroken, match="lost facts that it had acknowledged"
+            ):
+                await other.commit([enqueue("next")])
+            for _ in range(2):
+                with pytest.raises((StoreAway, StoreBroken)) as error:
+                    await store.commit([enqueue("next")])
+            assert "has another epoch" in str(error.value)
+        async with postgres_store(
+            primary, schema="log", url=url, life="life-3"
+        ) as second:
+            # Who comes back with a place of the epoch before gives it no third one.
+            assert second.past_epochs == {store.epoch}
+            assert second.epoch != store.epoch
+            assert [r.run_id for r in await second.runs(RunFilter())] == ["kept"]
+            await check_log(second)
+
+
+async def test_on_another_server_nobody_claims_until_all_have_said_that_they_lack_nothing(
+    postgres: PostgresServer,
+) -> None:
+    """MB-10: a claim that was lost would be executed by the box that made it, and by another."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema) as store,
+        postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
+    ):
+        await store.commit([enqueue("r1"), enqueue("r2"), enqueue("r3")])
+        assert (await one(other, claim(1, life="life-2"))).started
+
+        async def started() -> int:
+            return len((await one(other, claim(5, life="life-2"))).started)
+
+        def fail_over() -> None:
+            """As a server has it that took the place of the one they had."""
+            postgres.ask(f"UPDATE {schema}.log SET timeline = '0'")
+            postgres.ask(f"UPDATE {schema}.boxes SET era = 'before'")
+
+        until_here = f"SELECT until FROM {schema}.boxes WHERE box = 'here'"
+        postgres.ask(f"UPDATE {schema}.boxes SET until = seen WHERE box = 'here'")
+        fail_over()
+        assert await started() == 0
+        # And what is known of the other one's lease may be old.
+        assert (await other.sharing.forsaken()).boxes == ()
+        assert await started() == 0
+        await store.commit([append("r1", Log(text="x"))])
+        assert await started() == 2
+        # One that is gone is waited for as long as its lease may be.
+        [(until,)] = postgres.ask(until_here)
+        fail_over()
+        assert await started() == 0
+        await store.commit([enqueue("r4", capacity=None)])
+        fail_over()
+        assert await started() == 0
+        assert postgres.ask(until_here)[0][0] > until
+        postgres.ask(f"UPDATE {schema}.boxes SET until = 0 WHERE box = 'here'")
+        assert await started() == 1
+
+
+async def test_another_fact_in_the_place_of_one_that_was_seen_tells_of_a_loss(
+    postgres: PostgresServer,
+) -> None:
+    """MB-10: the head and the number of commits may be what they were."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema) as store,
+        postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
+    ):
+        await store.commit([enqueue("r1")])
+        await other.read_all()
+        sql = f"UPDATE {schema}.events SET event_id = %s WHERE position = 1"
+        postgres.ask(sql, os.urandom(16))
+        with pytest.raises(StoreBroken, match="lost facts"):
+            await other.commit([enqueue("r2")])
+
+
+async def test_who_listens_hears_of_facts_of_others_and_not_of_its_own(
+    postgres: PostgresServer,
+) -> None:
+    """RS-03: and again after its connection was cut; what it misses it finds by looking."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema) as store,
+        postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
+    ):
+        await store.commit([enqueue("r1")])
+        # The first word comes with the first listening: what was before is not told.
+        await store.sharing.wait_written(30)
+        for _ in range(2):
+            heard = trio.Event()
+
+            async def listen(heard: trio.Event = heard) -> None:
+                await store.sharing.wait_written(60)
+                heard.set()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(listen)
+                with trio.move_on_after(0.5):
+                    await store.commit(
+                        [append("r1", Log(text="own"))]
+                        if await store.run("r1")
+                        else [enqueue("r1")]
+                    )
+                    await heard.wait()
+                assert not heard.is_set()
+                with trio.fail_after(30):
+                    await other.commit([append("r1", Log(text="other"))])
+                    await heard.wait()
+            for (pid,) in postgres.ask(
+                "SELECT pid FROM pg_stat_activity WHERE starts_with(query, 'LISTEN')"
+            ):
+                postgres.ask("SELECT pg_terminate_backend(%s)", pid)
+            with trio.fail_after(30):
+                await store.sharing.wait_written(0.1)
+                await store.sharing.wait_written(20)
+
+
+async def test_a_daemon_that_is_stopped_within_a_turn_takes_no_lease_of_others(
+    postgres: PostgresServer,
+) -> None:
+    """MB-04: however short their leases are."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema, lease_seconds=6) as store,
+        postgres_store(
+            postgres, schema=schema, life="life-2", box="there", lease_seconds=6
+        ) as other,
+    ):
+        other._db.lock()
+        other._db.execute("UPDATE log SET floor = floor")
+        await _patiently(partial(store.commit, [enqueue("r1")]))
+        assert (await store.sharing.forsaken()).boxes == ()
+        other._db.rollback()
 
 
 async def test_the_server_asks_whether_a_daemons_box_is_still_there(
@@ -706,7 +933,7 @@ async def test_what_is_forgotten_is_taken_off_the_size(
             text = Log(text="x" * 50_000)
             await store.commit([append(f"r{n}", text, fence=row.fence), completed(row)])
         size, asked = await store.size(), list[str]()
-        with counted(store._db, asked):
+        with counted(store._db, asked, []):
             pruned = await one(
                 store,
                 Prune(before=at(-1), keep=100, max_bytes=size - 90_000, limit=10,

@@ -20,6 +20,7 @@ from penstock.cli.run_lines import (
 )
 from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.lifecycle import COMPLETED, FAILED
+from penstock.words.placement import in_words
 from penstock.words.run_id import NAME_LABEL
 from penstock.words.sentences import number, size
 
@@ -46,6 +47,7 @@ def card_of(
         "step": "" if run.get("ended_at") else step_of(run),
         "command": command_of(run),
         "folder": folder_of(run),
+        "box": run.get("box") or "",
         "env": " ".join(run.get("inputs", {}).get("env") or ()),
         "submitted": _moment(run.get("created_at"), now),
         "started": _started(run, now),
@@ -59,6 +61,8 @@ def card_of(
         "parent": run.get("parent_id") or "",
         "retry of": run.get("retry_of") or "",
         "timeout": f"{run['timeout']:g} s" if run.get("timeout") else "",
+        "asks for": in_words(run.get("needs") or {}),
+        "submitted at": run.get("origin") or "",
         "on restart": run.get("on_restart") or "",
         "left over": _left(run.get("leftover") or 0),
         **_made(run),

@@ -78,6 +78,8 @@ class RunView:
     #: Place in the line: the position of its `run.queued`, kept over releases.
     place: int = 0
     attempt: int = 0
+    #: The box that executes it, or did last; "" before its first execution.
+    box: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     group: str | None = None
     after: tuple[str, ...] = ()
@@ -98,6 +100,9 @@ class RunView:
     #: How often a crash of the daemon cut it off, and it was put in line again.
     crashes: int = 0
     traceparent: str | None = None
+    #: What it asks of the box that executes it, and the box it was submitted at.
+    needs: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     cancel_requested: str | None = None
     asks: dict[str, AskView] = field(default_factory=dict)
@@ -178,6 +183,7 @@ class RunView:
             "position": self.position,
             "place": self.place,
             "attempt": self.attempt,
+            "box": self.box,
             "labels": dict(self.labels),
             "group": self.group,
             "after": list(self.after),
@@ -191,6 +197,8 @@ class RunView:
             "backoff": self.backoff,
             "retried": self.retried,
             "last_error": self.last_error,
+            "needs": dict(self.needs),
+            "origin": self.origin,
             "inputs": dict(self.inputs),
             "cancel_requested": self.cancel_requested,
             "asks": [_ask_json(ask) for ask in self.asks.values()],
@@ -389,12 +397,15 @@ def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
     view.retries = event.retries
     view.backoff = event.backoff
     view.traceparent = event.traceparent
+    view.needs = event.needs
+    view.origin = event.origin
     view.created_at = fact.at
     view.place = fact.position
 
 
 def _started(view: RunView, fact: Recorded, event: e.RunStarted) -> None:
     view.attempt = event.attempt
+    view.box = event.box or view.box
     view.started_at = fact.at
     view.reason = ""
     view.not_before = None
@@ -402,6 +413,7 @@ def _started(view: RunView, fact: Recorded, event: e.RunStarted) -> None:
 
 def _resumed(view: RunView, _fact: Recorded, event: e.RunResumed) -> None:
     view.attempt = event.attempt
+    view.box = event.box or view.box
     view.reason = ""
     view.not_before = None
 

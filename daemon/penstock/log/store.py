@@ -13,6 +13,9 @@ from penstock.log.filters import RunFilter
 from penstock.log.writes import (
     AskRow,
     Bounds,
+    BoxRow,
+    Forsaken,
+    Opening,
     Result,
     RunRow,
     ScheduleRow,
@@ -27,11 +30,39 @@ from penstock.words.surroundings import Surroundings
 R = TypeVar("R", bound=Result)
 
 
+class Sharing(Protocol):
+    """A log that several daemons write, each from a box of its own, as one of them sees it.
+
+    It is taken to be there for `lease_seconds` after each commit. With none for so long it writes nothing
+    more (LeaseLost), and others speak for its runs.
+    """
+
+    #: What this daemon's box is called, and how long it is taken to be there without a word.
+    box: str
+    lease_seconds: float
+
+    async def wait_written(self, seconds: float) -> bool:
+        """Wait until another daemon may have written, but no longer; a hint, which may come for nothing.
+
+        False: nothing could be heard, since the server is away, or was.
+        """
+        ...
+
+    async def forsaken(self) -> Forsaken:
+        """Whose lease is over, and what nobody executes any more that the log says is executed."""
+        ...
+
+
 class Store(Protocol):
     """One log, one queue, one set of guards, because they must commit together."""
 
     #: Id of the log, made with it.
     epoch: str
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """None: no other daemon writes this log."""
+        ...
 
     @property
     def damage(self) -> str | None:
@@ -87,6 +118,10 @@ class Store(Protocol):
         """The place of the run that is `count` older than the newest below `before`; None: none is."""
         ...
 
+    async def opening(self) -> Opening:
+        """What a start must know, as of one moment."""
+        ...
+
     async def open_runs(self) -> list[RunRow]:
         """Every run that has not ended and whose row can be read, by place.
 
@@ -117,12 +152,24 @@ class Store(Protocol):
         """Paused groups and why; the key None is the whole queue."""
         ...
 
+    async def drained(self) -> frozenset[str]:
+        """Boxes that start nothing more until they are resumed."""
+        ...
+
     async def slots(self) -> Mapping[str | None, int]:
         """Slots that were given at run time; the key None is the whole queue."""
         ...
 
+    async def box_slots(self) -> Mapping[str, int]:
+        """Slots of the queue that were given to a box of several at run time."""
+        ...
+
     async def schedules(self) -> list[ScheduleRow]:
         """All schedules, by name."""
+        ...
+
+    async def boxes(self) -> list[BoxRow]:
+        """The boxes that write the log, by name; [] of a log that one daemon alone writes."""
         ...
 
     async def bounds(self) -> Bounds: ...

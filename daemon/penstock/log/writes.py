@@ -6,13 +6,14 @@ and the errors it is refused with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 from uuid import UUID
 
+from penstock.words.box_standing import BoxState
 from penstock.words.clocks import Clock
 from penstock.words.errors import Refused, TooLarge
 from penstock.words.events import (
@@ -22,6 +23,7 @@ from penstock.words.events import (
     encode_event,
 )
 from penstock.words.lifecycle import OnRestart, State
+from penstock.words.placement import ANY_PLACE, Place
 from penstock.words.recorded import Recorded
 from penstock.words.surroundings import Surroundings
 from penstock.words.values import new_event_id
@@ -86,6 +88,9 @@ class RunSpec:
     traceparent: str | None = None
     #: The id was made for this very run, of enough random bits: no other and no tombstone has it.
     minted: bool = False
+    #: Labels that it asks of its box, and the box it was submitted at. In no digest.
+    needs: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,8 @@ class RunRow:
     labels: Mapping[str, str]
     on_restart: OnRestart
     preemptible: bool
+    needs: Mapping[str, str]
+    origin: str
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -143,6 +150,8 @@ class TreeRun:
     ended_at: datetime | None
     #: What its terminal event keeps of the end of its processes; None: nothing.
     receipt: Mapping[str, Any] | None
+    #: The box that executes it, or did last; "": none did.
+    box: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +171,54 @@ class AskRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BoxRow:
+    """A box that writes a shared log, or did, as the log's server knows it. Seconds are by its clock."""
+
+    box: str
+    machine: str
+    #: The start of its daemon that has the lease, or had it last.
+    life: str
+    state: BoxState
+    #: Since its lease was renewed, and until that is over; below 0, since when it is.
+    silent_seconds: float
+    lease_left: float
+    lease_seconds: float
+    slots: int
+    labels: Mapping[str, str]
+    #: Whose runs it executes: of its own origin, or everybody's.
+    accept: str
+    version: str
+    #: It starts no more runs.
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
     """`floor`: 1 + the highest position ever pruned; `head`: the highest position recorded."""
 
     floor: int
     head: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A log as a daemon finds it at its start, all as of one moment."""
+
+    bounds: Bounds
+    open_runs: Sequence[RunRow]
+    #: As `Store.paused`, `Store.drained`, `Store.slots` and `Store.box_slots`.
+    paused: Mapping[str | None, str]
+    drained: frozenset[str]
+    slots: Mapping[str | None, int]
+    box_slots: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Forsaken:
+    """Boxes whose daemons are taken for gone, with their lives, if nobody has said so yet; and what they executed."""
+
+    boxes: tuple[tuple[str, str], ...]
+    runs: frozenset[str]
 
 
 #: A fact may claim to be at most this much in the future: clocks differ, but not by more.
@@ -345,7 +397,9 @@ class Claim(Write[Claimed]):
 
     Parked runs that want their slot back go ahead of queued ones of equal priority. `slots` is the
     number of runs that may be in the state running at once; `group_slots` the same by group;
-    `aging` adds one point of importance per that many seconds waited (None: off).
+    `aging` adds one point of importance per that many seconds waited (None: off). Slots are those of
+    `life`, and so are parked runs; those of a group are everybody's. `host` is the box, and `place` what it
+    has: what does not fit there is left to others.
     """
 
     life: str
@@ -355,6 +409,7 @@ class Claim(Write[Claimed]):
     host: str = ""
     group_slots: Mapping[str, int] = field(default_factory=dict)
     aging: float | None = None
+    place: Place = ANY_PLACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,13 +493,14 @@ class RequestCancel(Write[CancelAnswer]):
     """Cancel a run and its children: CancelAnswer.
 
     Not executing: ends now. Executing: `run.cancel_requested`, once. Unknown: a tombstone. `all_open`
-    cancels every open run (run_id is then ignored).
+    cancels every open run (run_id is then ignored), or with `life` those that it executes.
     """
 
     run_id: str
     reason: str
     at: datetime
     all_open: bool = False
+    life: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,6 +577,8 @@ class ScheduleRow:
     skipped: int = 0
     #: What the caller gave to its runs; told by nothing.
     surroundings: Surroundings | None = None
+    #: The box that it was made at: its runs are of there, whichever box submits them.
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -562,11 +620,17 @@ class AdvanceSchedule(Write[Appended]):
 
 @dataclass(frozen=True, slots=True)
 class SetSlots(Write[Appended]):
-    """Give the queue (None) or a group other slots; None: those of the configuration: Appended."""
+    """Give the queue (None) or a group other slots; None: those of the configuration: Appended.
+
+    `box`: whose slots those of the queue are, where several share it; "": there is one. `first`: only
+    if nobody has given any yet.
+    """
 
     slots: int | None
     at: datetime
     group: str | None = None
+    box: str = ""
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -577,6 +641,24 @@ class SetPause(Write[Appended]):
     at: datetime
     group: str | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetBox(Write[Appended]):
+    """Have a box start nothing more, or start runs again: Appended (`box.drained`, `box.resumed`)."""
+
+    box: str
+    draining: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LoseBox(Write[Appended]):
+    """A box kept silent for longer than its lease: Appended (`box.lost`), empty unless that is so still."""
+
+    box: str
+    life: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

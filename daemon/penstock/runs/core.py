@@ -17,7 +17,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -30,16 +30,19 @@ from penstock.log.projections import BrokenStory, RunView
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact, Secrets
 from penstock.log.spans import TraceSpan
-from penstock.log.store import Store
+from penstock.log.store import Sharing, Store
 from penstock.log.writes import (
     Append,
     Bounds,
+    Opening,
     RequestCancel,
     RunRow,
+    SetSlots,
     new_event,
 )
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.alarm import Alarm
+from penstock.runs.boxes import Boxes
 from penstock.runs.control import Control, LineControl, QueueControl
 from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
@@ -62,8 +65,10 @@ from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
 from penstock.runs.suspension import Suspension
 from penstock.runs.table import RunTable
+from penstock.runs.takeover import Neighbours
 from penstock.runs.tracing import attach_spans
 from penstock.runs.watermark import Level
+from penstock.runs.whereabouts import SeenBox
 from penstock.runs.why import Why, explain
 from penstock.runs.worker import Worker
 from penstock.words.config import Config
@@ -76,8 +81,12 @@ from penstock.words.events import (
     ProcessStarted,
     SubscriberLagged,
 )
+from penstock.words.placement import Place, place_of
 
 log = logging.getLogger(__name__)
+
+#: Seconds before the end of a lease, beside those that programs have to end, by which its runs are given up.
+LEASE_MARGIN = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,7 @@ class Core:
     reader: Reader
     retention: Retention
     queue: QueueControl
+    boxes: Boxes
     submitter: Submitter
     control: Control
     line: LineControl
@@ -165,19 +175,23 @@ class Core:
     async def why(self, run_id: str) -> Why:
         """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
         view = await self.reader.view(run_id)
-        return self._explain(view, self.table.snapshot())
+        boxes = await self.boxes.seen()
+        return self._explain(view, self._queue(boxes))
 
     async def whys(self, run_ids: Iterable[str]) -> list[Why]:
         """The same of several runs; those that there are not are left out."""
-        found = []
-        head, queue = self.table.head, self.table.snapshot()
+        found, boxes = [], await self.boxes.seen()
+        head, queue = self.table.head, self._queue(boxes)
         for run_id in run_ids:
             with suppress(RunNotFound):
                 view = await self.reader.view(run_id)
                 if head != self.table.head:
-                    head, queue = self.table.head, self.table.snapshot()
+                    head, queue = self.table.head, self._queue(boxes)
                 found.append(self._explain(view, queue))
         return found
+
+    def _queue(self, boxes: Sequence[SeenBox]) -> QueueSnapshot:
+        return replace(self.table.snapshot(), boxes=boxes)
 
     def _explain(self, view: RunView, queue: QueueSnapshot) -> Why:
         return explain(view, queue, log_away=self.recorder.unavailable)
@@ -201,7 +215,14 @@ class Core:
         self.table.claiming = False
         if cancel_queued:
             await self.recorder.record(
-                RequestCancel("", reason, self.now(), all_open=True)
+                # Of a shared log what executes here: the queue is everybody's.
+                RequestCancel(
+                    "",
+                    reason,
+                    self.now(),
+                    all_open=True,
+                    life=None if self.store.sharing is None else self.life,
+                )
             )
         else:
             self.table.stop()
@@ -229,9 +250,8 @@ async def open_core(
     committed.
     """
     stop = stop or Stop(config.shutdown_runs)
-    core = _make_core(
-        config, store, kinds, life, environment, stop, await store.bounds()
-    )
+    opening = await store.opening()
+    core = _make_core(config, store, kinds, life, environment, stop, opening.bounds)
     alarm = Alarm(core.table.moments, core.now, core.ring)
     core.table.on_moment = alarm.touch
     core.table.own_followers += [core.queue.follow, core.schedules.follow]
@@ -249,8 +269,20 @@ async def open_core(
     }
     if environment.tell_span is not None:
         attach_spans(core.table, environment.tell_span)
-    async with open_recorder(core.recorder, drain_seconds=config.shutdown_recorder):
-        started = _started(core, await _repair(core), put_back)
+    lasting: dict[str, Callable[[], Awaitable[None]]] = {}
+    if (neighbours := _make_neighbours(core)) is not None:
+        # From the first repair to the last conclusion.
+        lasting["keeping the lease"] = neighbours.keep_lease
+        watchers |= {
+            "hearing of other boxes": neighbours.listen,
+            "watching the leases of other boxes": neighbours.watch_leases,
+            "pausing programs for other boxes": core.suspension.heed,
+        }
+    async with (
+        open_recorder(core.recorder, drain_seconds=config.shutdown_recorder),
+        _open_watchers(lasting),
+    ):
+        started = _started(core, await _repair(core, opening), put_back)
         async with _open_watchers(watchers), _open_runs(core, started):
             yield core
 
@@ -270,7 +302,8 @@ def _make_core(
     retention = _make_retention(
         config, store, recorder, table.bus, environment, reader.is_open
     )
-    queue = QueueControl(table, recorder, now)
+    boxes = Boxes(store, table, penstock.__version__, now)
+    queue = QueueControl(table, recorder, now, boxes.names)
     submitter = Submitter(
         config,
         kinds,
@@ -283,6 +316,7 @@ def _make_core(
         groups=table.group_slots,
         obstacle=retention.obstacle,
         drained=queue.drained,
+        place=table.place,
         has_models=environment.models is not None,
     )
     return Core(
@@ -298,6 +332,7 @@ def _make_core(
         reader=reader,
         retention=retention,
         queue=queue,
+        boxes=boxes,
         submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
         line=LineControl(recorder, reader, now, kinds),
@@ -309,6 +344,34 @@ def _make_core(
         tokens=RunTokens(table.executions, environment.secrets),
         trees=GuardedTrees(),
     )
+
+
+def _make_neighbours(core: Core) -> Neighbours | None:
+    """The other daemons of the log, and what this one does at their word; None: it has the log alone."""
+    if (sharing := core.store.sharing) is None:
+        return None
+    core.table.shared = True
+    core.table.on_work = core.recorder.kick
+    core.table.on_pause = core.suspension.follow
+    return Neighbours(
+        sharing=sharing,
+        store=core.store,
+        recorder=core.recorder,
+        bus=core.bus,
+        views=core.table.views,
+        life=core.life,
+        max_attempts=core.config.max_attempts,
+        now=core.now,
+        on_look=core.table.look_for_work,
+    )
+
+
+def _patience(config: Config, sharing: Sharing | None) -> float:
+    """Seconds that facts wait for the store: as long as the daemon is taken to be there, if it is one of several."""
+    if sharing is None:
+        return config.store_patience
+    left = sharing.lease_seconds - config.kill_grace - LEASE_MARGIN
+    return max(config.store_patience, left)
 
 
 def _make_admission(config: Config, table: RunTable, stop: Stop) -> Admission:
@@ -367,17 +430,28 @@ def _make_log(
         now=environment.now,
         aging=config.aging_seconds,
         group_slots={name: group.slots for name, group in config.groups.items()},
+        place=_place(config, environment, store),
     )
     recorder = Recorder(
         store=store,
         projection=table,
         capacity=config.recorder_capacity,
-        patience=config.store_patience,
+        patience=_patience(config, store.sharing),
         coalesce_seconds=config.note_seconds,
         now=environment.now,
         redact=environment.redact,
     )
     return table, recorder
+
+
+def _place(config: Config, environment: Environment, store: Store) -> Place:
+    """This box, as runs see it."""
+    return place_of(
+        environment.host,
+        config.labels,
+        team=config.accept == "team",
+        shared=store.sharing is not None,
+    )
 
 
 def _make_bus(
@@ -432,13 +506,13 @@ async def _linger(core: Core, rows: Sequence[RunRow]) -> None:
             return
 
 
-async def _repair(core: Core) -> Repaired:
+async def _repair(core: Core, opening: Opening) -> Repaired:
     """Fill the table with the runs that are open, and end what the last life left executing."""
     await core.retention.begin()
     rows: list[RunRow] = []
-    for row in await core.store.open_runs():
+    for row in opening.open_runs:
         try:
-            view = await core.reader.fold_stored(row.run_id)
+            view = await core.reader.fold_stored(row.run_id, opening.bounds.head)
         except (LogDamaged, BrokenStory) as error:
             log.error("the run %s is left as it is: %s", row.run_id, error)
             await core.store.lose(row.run_id)
@@ -446,9 +520,16 @@ async def _repair(core: Core) -> Repaired:
         core.table.seed(row, view)
         rows.append(row)
     await _linger(core, rows)
-    core.table.paused.update(await core.store.paused())
-    for group, slots in (await core.store.slots()).items():
+    core.table.paused.update(opening.paused)
+    core.table.drained.update(opening.drained)
+    for group, slots in opening.slots.items():
         core.table.give_slots(group, slots)
+    _give_own_slots(core.table, opening.box_slots)
+    sharing, lost = core.store.sharing, frozenset[str]()
+    if sharing is not None:
+        lost = (await sharing.forsaken()).runs
+        # What other boxes execute is theirs, and an earlier life of this one's is ours.
+        rows = [r for r in rows if r.host == sharing.box or r.run_id in lost]
     return await repair(
         rows,
         core.table.views,
@@ -459,7 +540,33 @@ async def _repair(core: Core) -> Repaired:
         now=core.now,
         end_orphans=core.environment.end_orphans,
         proven_gone=core.environment.proven_gone,
+        by_lease=lost,
     )
+
+
+def _give_own_slots(table: RunTable, given: Mapping[str, int]) -> None:
+    """Slots of the queue that each box of several was given at run time."""
+    table.box_slots.update(given)
+    if table.place.box in given:
+        table.give_slots(None, given[table.place.box])
+
+
+async def _share_groups(core: Core) -> None:
+    """Have the groups of this box's configuration in the log, where it is shared: one number for all boxes.
+
+    Who came first has the say, until `penstock slots`; that a configuration says otherwise is told.
+    """
+    if not core.table.place.shared:
+        return
+    for group, slots in core.config.groups.items():
+        await core.recorder.record(SetSlots(slots.slots, core.now(), group, first=True))
+        held = core.table.group_slots.get(group)
+        if held != slots.slots:
+            log.warning(
+                "the group %s has %s slots for all boxes, and %s by the configuration of this one:"
+                " `penstock slots --group %s N` gives it others",
+                group, held, slots.slots, group,
+            )  # fmt: skip
 
 
 @asynccontextmanager
@@ -485,6 +592,7 @@ async def _open_runs(core: Core, started: DaemonStarted) -> AsyncIterator[None]:
             nursery=runs_nursery,
         )
         await _announce(core, started)
+        await _share_groups(core)
         core.table.begin_claiming(worker.start)
         core.recorder.kick()
         try:
@@ -510,7 +618,7 @@ def _make_tools(core: Core) -> Tools:
         folders=core.retention.folders,
         executor=environment.executor,
         view_of=core.reader.open_view,
-        reads=PatientReads(core.reader, core.config.store_patience),
+        reads=PatientReads(core.reader, _patience(core.config, core.store.sharing)),
         is_open=core.reader.is_open,
         parked=lambda: core.table.queue.waiting,
         suspend=environment.suspend,

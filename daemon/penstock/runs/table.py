@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,6 +27,7 @@ from penstock.log.writes import (
     RequestPreempt,
     Result,
     RunRow,
+    SetBox,
     SetPause,
     Suspend,
     Unpark,
@@ -37,6 +39,7 @@ from penstock.runs.queue import (
     ClaimRules,
     QueueSnapshot,
     SlotHolder,
+    startable,
 )
 from penstock.runs.reader import RunTerms, terms_of
 from penstock.words.errors import LogDamaged, PenstockError
@@ -44,16 +47,22 @@ from penstock.words.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
     AnyEvent,
+    BoxDrained,
+    BoxResumed,
     QueuePaused,
     QueueResumed,
+    RunCancelRequested,
+    RunContinued,
+    RunPaused,
     SlotsChanged,
 )
 from penstock.words.lifecycle import MOVING_TYPES, PAUSED, QUEUED_STATES, SLOT_STATES
+from penstock.words.placement import ANY_PLACE, Place
 from penstock.words.recorded import Recorded
 
 # Decisions after which a run may want a slot, or a slot may be free.
 # An answer may have a run that a restart interrupted repeated.
-_BRINGS_WORK = (Enqueue, Unpark, Release, Answer, SetPause, Rearrange)
+_BRINGS_WORK = (Enqueue, Unpark, Release, Answer, SetPause, SetBox, Rearrange)
 _FREES_SLOT = (Complete, Release, Park)
 _MOVES = MOVING_TYPES | {"run.cancel_requested", "run.rearranged"}
 
@@ -78,6 +87,11 @@ class RunTable:
     after_commit: Callable[[], None] = lambda: None
     aging: float | None = None
     group_slots: dict[str, int] = field(default_factory=dict)
+    #: This box, and those that start nothing more.
+    place: Place = ANY_PLACE
+    drained: set[str] = field(default_factory=set)
+    #: Slots of the queue that were given to a box at run time, where several share the log.
+    box_slots: dict[str, int] = field(default_factory=dict)
     #: False until `begin_claiming`, and again when the daemon stops: nothing is claimed.
     claiming: bool = False
     #: The daemon stops: executions end as their `on_restart` says, those that begin now too.
@@ -88,6 +102,12 @@ class RunTable:
     queue: QueueView = field(default_factory=QueueView)
     #: Parked runs that want their slot again and have not got it.
     unparking: set[str] = field(default_factory=set)
+    #: Several daemons write the log: not all that has a slot executes here.
+    shared: bool = False
+    #: Asks for a claim: others brought work that there may be a slot for.
+    on_work: Callable[[], None] = lambda: None
+    #: Called when another daemon had a run that executes here paused, or continued.
+    on_pause: Callable[[str], None] = lambda _run_id: None
     #: Runs that were asked to give their slot up and do not know it yet.
     interrupting: set[str] = field(default_factory=set)
     #: Why the queue (None) or a group is paused.
@@ -120,6 +140,18 @@ class RunTable:
             self.group_slots[group] = given
         self.moved = True
 
+    def _note_slots(self, event: SlotsChanged) -> None:
+        if event.box and event.slots is not None:
+            self.box_slots[event.box] = event.slots
+        elif event.box:
+            self.box_slots.pop(event.box, None)
+        if event.box in ("", self.place.box):
+            self.give_slots(event.group, event.slots)
+
+    def configured(self, group: str | None) -> int | None:
+        """Its slots as the configuration of this box has them; None: it has no such group."""
+        return self._configured.get(group)
+
     def configures(self, group: str | None) -> bool:
         """Whether the configuration has this group."""
         return group in self._configured
@@ -144,12 +176,40 @@ class RunTable:
             group_slots=self.group_slots,
             paused=self.paused,
             aging=self.aging,
+            place=self.place,
+            drained=self.place.box in self.drained,
+            elsewhere=Counter([view.group for view in self._held_elsewhere()]),
         )
+
+    @property
+    def running(self) -> int:
+        """Runs that have a slot of this daemon."""
+        if not self.shared:
+            return self.queue.running
+        views = [self.views.get(run_id) for run_id in self.executions]
+        return sum([view is None or view.state in SLOT_STATES for view in views])
+
+    def executes_here(self, run_id: str) -> bool:
+        """Whether an open run that executes does so in this daemon."""
+        return not self.shared or run_id in self.executions
+
+    def _held_elsewhere(self) -> list[RunView]:
+        if not self.shared:
+            return []
+        return [
+            view
+            for view in self.views.values()
+            if view.state in SLOT_STATES and view.run_id not in self.executions
+        ]
 
     def snapshot(self) -> QueueSnapshot:
         """Who wants a slot and who has one now."""
         parents = {view.parent_id for view in self.views.values()}
-        holding = [v for v in self.views.values() if v.state in SLOT_STATES]
+        holding = [
+            v
+            for v in self.views.values()
+            if v.state in SLOT_STATES and self.executes_here(v.run_id)
+        ]
         return QueueSnapshot(
             candidates=[
                 self._candidate(view)
@@ -179,13 +239,15 @@ class RunTable:
             ),
             not_before=view.not_before,
             stashed=view.stashed,
+            needs=view.needs,
+            origin=view.origin,
         )
 
     def _slot_holder(self, view: RunView, parents: set[str | None]) -> SlotHolder:
         candidate = self._candidate(view)
         execution = self.executions.get(view.run_id)
         if execution is None:
-            # Another daemon's.
+            # It has not begun.
             return SlotHolder(candidate)
         ending = execution.cancel_requested is not None
         interrupted = (
@@ -211,7 +273,7 @@ class RunTable:
         """A claim if the batch may free a slot for a run that wants one, or bring such a run."""
         if not self.claiming:
             return None
-        free = self.queue.running < self.slots or any(
+        free = self.running < self.slots or any(
             isinstance(d, _FREES_SLOT) for d in batch
         )
         wanted = bool(self.queue.queued or self.unparking) or any(
@@ -227,6 +289,7 @@ class RunTable:
             host=self.host,
             group_slots=self.group_slots,
             aging=self.aging,
+            place=self.place,
         )
 
     def apply(self, write: Write[Result], result: Result | PenstockError) -> None:
@@ -294,6 +357,48 @@ class RunTable:
         self.bus.publish(facts)
         self.after_commit()
 
+    def follow(self, facts: Sequence[Recorded]) -> None:
+        """Fold what other daemons wrote; what it asks of runs that execute here is done as if asked here."""
+        self.fold(facts)
+        for fact in facts:
+            if (execution := self.executions.get(fact.run_id)) is not None:
+                self._heed(execution, fact)
+            elif fact.type in MOVING_TYPES:
+                # Its seconds are counted where it executes.
+                self.terms.pop(fact.run_id, None)
+        self.look_for_work()
+
+    def look_for_work(self) -> None:
+        """Ask for a claim if there is a slot, and somebody in line."""
+        if self.claiming and self.running < self.slots and self._has_work():
+            self.on_work()
+
+    def _has_work(self) -> bool:
+        """Whether a queued run may start here: what others start takes no turn of the log's server."""
+        if not self.queue.queued:
+            return False
+        rules, now = self.rules(), self.now()
+        return any(
+            startable(self._candidate(view), rules, now)
+            for view in self.views.values()
+            if view.state in QUEUED_STATES
+        )
+
+    def _heed(self, execution: Execution, fact: Recorded) -> None:
+        event = fact.event
+        if isinstance(event, RunCancelRequested):
+            execution.cancel(event.reason)
+        elif isinstance(event, RunPaused | RunContinued):
+            if isinstance(event, RunPaused) == execution.going.is_set():
+                if isinstance(event, RunPaused):
+                    execution.suspend()
+                else:
+                    execution.go_on()
+            self.on_pause(fact.run_id)
+        elif fact.type in TERMINAL_TYPES and not execution.concluded.is_set():
+            # Another daemon speaks for it, so our lease is over: what we say of it is refused.
+            execution.scope.cancel(reason="another daemon speaks for the run")
+
     def _note_moment(self, view: RunView) -> None:
         moment = None if view.ended else view.not_before
         if moment == self.moments.get(view.run_id):
@@ -311,8 +416,13 @@ class RunTable:
         elif isinstance(event, QueueResumed):
             self.paused.pop(event.group, None)
             self.moved = True
+        elif isinstance(event, BoxDrained):
+            self.drained.add(event.box)
+        elif isinstance(event, BoxResumed):
+            self.drained.discard(event.box)
+            self.moved = True
         elif isinstance(event, SlotsChanged):
-            self.give_slots(event.group, event.slots)
+            self._note_slots(event)
         for follow in self.own_followers:
             follow(event)
 

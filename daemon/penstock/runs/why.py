@@ -21,17 +21,19 @@ from penstock.runs.queue import (
     group_full,
     startable,
 )
+from penstock.runs.whereabouts import why_not_here
 from penstock.words.lifecycle import (
     FIRST_STATE,
     PAUSED,
     SLOT_STATES,
 )
+from penstock.words.placement import knows_group
 from penstock.words.priority import Priority, may_preempt
 from penstock.words.wait_reason import Waiting
 
 Code = Literal[
     "ended", "cancelling", "running", "program_paused", "ask", "child", "model", "quota", "waiting", "preempted", "retry", "stopping",
-    "stashed", "not_before", "paused", "group_paused", "kind", "prerequisites", "next", "group_slots", "slots", "leaving",
+    "stashed", "not_before", "paused", "group_paused", "kind", "box", "needs", "accept", "box_drained", "group_unknown", "prerequisites", "next", "group_slots", "slots", "leaving",
     "ahead", "first", "not_preemptible", "log",
 ]  # fmt: skip
 
@@ -190,6 +192,10 @@ def _hindrances(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
         found.append(Reason("group_paused", why))
     if candidate.kind not in rules.kinds:
         found.append(Reason("kind", f"Its kind {candidate.kind!r} is not installed."))
+    if not knows_group(group, rules.group_slots, rules.place):
+        why = f"This box knows no group {group!r}: `penstock slots --group {group} N` tells all boxes."
+        found.append(Reason("group_unknown", why))
+    found += _misplaced(candidate, queue)
     if candidate.prerequisites:
         named = [
             f"{r} ({queue.states.get(r, 'ended')})" for r in candidate.prerequisites
@@ -197,6 +203,19 @@ def _hindrances(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
         why = f"It comes after {_list(named)}."
         found.append(Reason("prerequisites", why, candidate.prerequisites))
     return found
+
+
+def _misplaced(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
+    """Why this box does not start it, and which one will."""
+    rules = queue.rules
+    found = why_not_here(
+        candidate.needs,
+        candidate.origin,
+        rules.place,
+        queue.boxes,
+        drained=rules.drained,
+    )
+    return [] if found is None else [Reason(*found)]
 
 
 def _taken(
@@ -209,7 +228,10 @@ def _taken(
             h for h in queue.slot_holders if h.candidate.group == candidate.group
         ]
         count = rules.group_slots[candidate.group or ""]
-        why = f"Its group {candidate.group!r} has {_slots(count)}, taken by {_who(members)}."
+        there = rules.elsewhere.get(candidate.group, 0)
+        takers = [_name(holder.candidate) for holder in members]
+        takers += [_elsewhere(there)] if there else []
+        why = f"Its group {candidate.group!r} has {_slots(count)}, taken by {_list(takers)}."
         found.append(Reason("group_slots", why, _ids(members)))
     if held.total() >= rules.slots:
         why = f"{_ALL.get(rules.slots, f'All {rules.slots} slots are')} taken, by {_who(queue.slot_holders)}."
@@ -254,6 +276,10 @@ def _much_less(holder: SlotHolder, candidate: Candidate) -> bool:
 
 def _ids(slot_holders: Sequence[SlotHolder]) -> tuple[str, ...]:
     return tuple(holder.candidate.run_id for holder in slot_holders)
+
+
+def _elsewhere(count: int) -> str:
+    return "a run on another box" if count == 1 else f"{count} runs on other boxes"
 
 
 def _who(slot_holders: Sequence[SlotHolder]) -> str:

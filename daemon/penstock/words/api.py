@@ -99,6 +99,8 @@ class RunSummary(Received):
     #: Its place among runs of its priority, where somebody changed it.
     turn: int | None = None
     attempt: int = 0
+    #: The box that executes it, or did last; "" before its first execution.
+    box: str = ""
     inputs: dict[str, Any] = {}
     labels: dict[str, str] = {}
     after: tuple[str, ...] = ()
@@ -115,6 +117,9 @@ class RunSummary(Received):
     #: Executing seconds of its executions that are over.
     used_seconds: float = 0.0
     on_restart: str | None = None
+    #: What it asks of the box that executes it, and the box it was submitted at where there may be several.
+    needs: dict[str, str] = {}
+    origin: str = ""
     cancel_requested: str | None = None
 
 
@@ -228,10 +233,14 @@ class CancelReceipt(Received):
     outcome: Literal["cancelled", "already_terminal", "tombstoned"]
     requested_at: Moment
     gone_at: Moment | None = None
-    method: Literal["cgroup", "subreaper", "session", "none"] = "none"
+    #: How the end of its processes is proven. `lease`: its box was lost, and what runs there ends by itself
+    #: before the lease of its daemon does.
+    method: Literal["cgroup", "subreaper", "session", "lease", "none"] = "none"
     pids: tuple[int, ...] = ()
     #: "unknown": the one who could tell has died too.
     survivors: tuple[int, ...] | Literal["unknown"] = ()
+    #: The box that executed the run last; "": none did.
+    box: str = ""
     #: Of a request to a model that was cut off: whether its server works on it no more. null: there was
     #: none, or the server does not tell.
     model_slot: Literal["free", "busy"] | None = None
@@ -291,6 +300,9 @@ class HealthReply(Received):
     models: dict[str, Any] = {}
     #: How many bytes the log takes on disk.
     store: dict[str, Any] = {}
+    #: Where several boxes share the log: for how many seconds this one is taken to be there without a
+    #: word, and how many of them are left.
+    lease: dict[str, float] = {}
 
 
 class Problem(BaseModel):
@@ -538,6 +550,10 @@ class SubmitRequest(Timed):
     #: later one waits twice as long as the one before it, up to an hour.
     retries: Annotated[int, Field(ge=0, le=MOST_RETRIES, strict=True)] = 0
     backoff: Delay = 10.0
+    #: Labels that it asks of the box that executes it; `box` is its name.
+    needs: Annotated[dict[str, str], AfterValidator(_labels)] = {}
+    #: Its files are on all boxes, so that it may execute at any that has what it needs.
+    anywhere: bool = False
 
     #: Where this is asked for in a trace, as W3C Trace Context writes it: `00-TRACE-SPAN-01`.
     traceparent: Annotated[str, AfterValidator(_traceparent)] | None = None
@@ -622,6 +638,14 @@ class SlotsRequest(Sent):
 
     group: Name | None = None
     slots: Annotated[int, Field(ge=1, le=MOST_SLOTS, strict=True)] | None = None
+    #: Whose slots those of the queue are, where boxes share it; null: those of the box that is asked.
+    box: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.box is not None and self.group is not None:
+            raise ValueError("name a group or a box")
+        return self
 
 
 def _schedule_name(name: str) -> str:
@@ -653,6 +677,18 @@ class GroupRequest(Sent):
     """Which part of the queue; None: all of it."""
 
     group: Name | None = None
+
+
+class DrainRequest(GroupRequest):
+    """What takes nothing new: the queue, a group of it, or a box, which starts nothing more."""
+
+    box: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.box is not None and self.group is not None:
+            raise ValueError("name a group or a box")
+        return self
 
 
 class PauseRequest(GroupRequest):

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from penstock.words.detach_keys import keys_of
+from penstock.words.placement import BOX_LABEL
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -74,8 +75,17 @@ def _network(text: str) -> str:
     return text
 
 
+def _box_labels(labels: dict[str, str]) -> dict[str, str]:
+    if BOX_LABEL in labels:
+        raise ValueError(f"{BOX_LABEL!r} is the label of its name, which each box has")
+    if any(not name.strip() for name in labels):
+        raise ValueError("a label has a name")
+    return labels
+
+
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
+BoxName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")]
 SchemaName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 Network = Annotated[str, AfterValidator(_network)]
 
@@ -220,7 +230,7 @@ class Hook(Section):
     """A command, or one POST, when one of these things happens."""
 
     on: tuple[
-        Literal["completed", "failed", "cancelled", "ask", "backpressure"], ...
+        Literal["completed", "failed", "cancelled", "ask", "backpressure", "box"], ...
     ] = Field(description="What it is called for.")
     argv: tuple[str, ...] = setting((), "The program and its arguments; or else a url.")
     url: str | None = setting(None, "Where to POST; or else a program.")
@@ -317,7 +327,27 @@ class Config(Section):
     )
     store_schema: SchemaName = setting(
         "penstock",
-        "The schema of that database that holds the log: one log, one daemon.",
+        "The schema of that database that holds the log: one log, whose daemons share it.",
+    )
+    box: BoxName = setting(
+        "",
+        "What this machine is called, among those that share a log too; empty: its node name.",
+    )
+    lease_seconds: Annotated[
+        float, Field(ge=6, allow_inf_nan=False), Unit("seconds")
+    ] = setting(
+        120.0,
+        "How long a daemon that shares a log is taken to be there without a word; then others speak for"
+        " its runs, and its programs have ended. Less than a failover of the database ends all work.",
+    )
+    labels: Annotated[dict[str, str], AfterValidator(_box_labels)] = setting(
+        {},
+        'What this box has, as `gpu = "1"`: runs that ask for it (`--on gpu=1`) execute where it is.',
+    )
+    accept: Literal["self", "team"] = setting(
+        "self",
+        "Whose runs this box executes, of a log that several boxes share: `self`, those that were"
+        " submitted at it; `team`, those of every box.",
     )
     runtime_dir: Path | None = setting(
         None, "Where the Unix socket is; none: as XDG_RUNTIME_DIR says."

@@ -70,6 +70,9 @@ class RunQueued(Fact):
     #: How often it is executed again after a failure, and the seconds before the first time.
     retries: Annotated[int, Field(ge=0)] = 0
     backoff: Annotated[float, Field(ge=0)] = 0.0
+    #: What it asks of the box that executes it, and the box it was submitted at.
+    needs: dict[str, str] = {}
+    origin: str = ""
 
     @model_serializer(mode="wrap")
     def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -81,7 +84,7 @@ class RunQueued(Fact):
         return data
 
 
-_SELDOM = ("not_before", "stashed", "retries", "backoff")
+_SELDOM = ("not_before", "stashed", "retries", "backoff", "needs", "origin")
 
 
 class RunStarted(Fact):
@@ -92,6 +95,12 @@ class RunStarted(Fact):
     #: Read from logs of old and never written: they are those of `run.queued`.
     inputs: JsonObject = Field(default={}, exclude=True)
     attempt: int = 1
+    #: The box that executes it; "" in logs of older versions.
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
 
 
 class RunResumed(Fact):
@@ -99,6 +108,17 @@ class RunResumed(Fact):
 
     type: Literal["run.resumed"] = "run.resumed"
     attempt: int
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
+
+
+def _without_no_box(data: dict[str, Any]) -> dict[str, Any]:
+    if not data.get("box"):
+        data.pop("box", None)
+    return data
 
 
 class RunWaiting(Fact):
@@ -601,11 +621,20 @@ class QueueResumed(Fact):
 
 
 class SlotsChanged(Fact):
-    """The queue (null) or a group has other slots; null: those of the configuration again."""
+    """The queue (null) or a group has other slots; null: those of the configuration again.
+
+    Of a log that several boxes share the slots of a group are for all together, and those of the queue
+    the `box`'s.
+    """
 
     type: Literal["slots.changed"] = "slots.changed"
     group: str | None = None
     slots: int | None = None
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
 
 
 class ScheduleSet(Fact):
@@ -632,6 +661,29 @@ class ScheduleSkipped(Fact):
     name: str
     due: Moment
     reason: str
+
+
+class BoxLost(Fact):
+    """A box kept silent for longer than its lease; what it executed is taken over by the others."""
+
+    type: Literal["box.lost"] = "box.lost"
+    box: str
+    #: The start of its daemon that had the lease.
+    life: str
+    #: Since it last renewed its lease, by the clock of the log's server.
+    silent_seconds: Annotated[float, Field(ge=0)]
+
+
+class BoxDrained(Fact):
+    """A box starts no more runs until `box.resumed`; what it executes goes on."""
+
+    type: Literal["box.drained"] = "box.drained"
+    box: str
+
+
+class BoxResumed(Fact):
+    type: Literal["box.resumed"] = "box.resumed"
+    box: str
 
 
 class DaemonStarted(Fact):
@@ -687,7 +739,8 @@ KnownEvent = (
     | AgentSaid | ToolCalled | ToolEnded | PlanUpdated
     | AskRaised | AskAnswered | AskWithdrawn | InterventionReceived | BackpressureRaised | BackpressureCleared
     | SubscriberLagged | QueuePaused | QueueResumed | SlotsChanged
-    | ScheduleSet | ScheduleRemoved | ScheduleSkipped | DaemonStarted | DaemonStopping
+    | ScheduleSet | ScheduleRemoved | ScheduleSkipped | BoxLost | BoxDrained | BoxResumed
+    | DaemonStarted | DaemonStopping
 )  # fmt: skip
 Event = Annotated[KnownEvent, Field(discriminator="type")]
 AnyEvent = KnownEvent | UnknownEvent

@@ -263,7 +263,9 @@ def _clock(moment: Any) -> str:
 
 
 def _slots(event: e.SlotsChanged) -> str:
-    whose = "" if event.group is None else f" of the group {event.group}"
+    whose = f" of the box {event.box}" if event.box else ""
+    if event.group is not None:
+        whose = f" of the group {event.group}"
     count = "as configured" if event.slots is None else str(event.slots)
     return f"slots{whose}: {count}"
 
@@ -379,6 +381,16 @@ SENTENCES: Mapping[str, Sentence] = {
     "schedule.skipped": Sentence(
         _pairs,
         lambda e: f"schedule {e.name} passed over at {_clock(e.due)}: {e.reason}",
+    ),
+    "box.lost": Sentence(
+        lambda e: f"{e.box}  silent for {e.silent_seconds:.0f} s",
+        lambda e: f"box {e.box} is lost: silent for {e.silent_seconds:.0f} s",
+    ),
+    "box.drained": Sentence(
+        lambda e: e.box, lambda e: f"box {e.box} drains: it starts no more runs"
+    ),
+    "box.resumed": Sentence(
+        lambda e: e.box, lambda e: f"box {e.box} starts runs again"
     ),
     "daemon.started": Sentence(_pairs, _daemon_started),
     "daemon.stopping": Sentence(_pairs, lambda e: f"daemon stops {e.reason}".rstrip()),

@@ -6,8 +6,9 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -17,12 +18,13 @@ from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrDumperUnknown
 
 from penstock.log.postgresql.dialect import translate
-from penstock.words.errors import StoreBroken
+from penstock.words.errors import LeaseLost, StoreBroken
 
 #: Seconds a server may take for a statement, and one writer wait for another's turn.
 STATEMENT_SECONDS, TURN_SECONDS = 10, 5
-#: Seconds a transaction may stand still: a daemon that is stopped within one gives the turn back.
-IDLE_SECONDS = 10
+#: Seconds a transaction may stand still: a daemon that is stopped within one gives the turn back. And the
+#: part of a lease that it may be at most, so that others renew theirs all the same.
+IDLE_SECONDS, IDLE_PART = 10.0, 0.2
 #: Seconds after which a call that got no answer has its connection cut. A server's own word comes first.
 CALL_SECONDS = 15.0
 CONNECT_SECONDS = 5
@@ -36,9 +38,37 @@ _SIZES = {
     "events": "octet_length(body) + 200",
     "specs": "octet_length(inputs) + octet_length(shown) + 400",
 }
-# The lock of the one daemon that writes; its parameter is the schema.
-_CLAIM = "(hashtext('penstock'), hashtext(?))"
+# Microseconds by the server's clock, by which all leases are judged.
+NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+# Taking the turn, with what tells whether the log is still the one that we know. The inner questions are
+# asked as of the statement's beginning, maybe before the turn is had: what they find is true or older.
+_TURN = f"""
+SELECT head, floor, numbered, epoch, changes, timeline, untold,
+    (SELECT count(*) FROM boxes WHERE state = 'here'),
+    (SELECT count(*) FROM boxes
+     WHERE state = 'here' AND box <> ? AND until > {NOW} AND era <> log.epoch || ' ' || log.timeline),
+    (SELECT commits FROM boxes WHERE box = ? AND life = ?),
+    (SELECT event_id FROM events WHERE position = ?)
+FROM log FOR UPDATE
+"""
+# The server's own count of the times that another one took its place; a standby has none.
+_TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
+# A commit renews the lease of its daemon, and is none without one. Only under the turn: who takes over
+# has that, and wants the row of the box then.
+_SAVE = f"""
+WITH renewed AS (
+    UPDATE boxes SET seen = {NOW}, until = {NOW} + (lease_seconds * 1000000)::bigint, commits = commits + 1,
+        era = ?
+    WHERE box = ? AND life = ? AND state = 'here' AND until > {NOW} RETURNING 1
+)
+UPDATE log SET %s WHERE EXISTS (SELECT 1 FROM renewed)
+"""
 _DELETES = re.compile(rf"DELETE FROM ({'|'.join(_SIZES)}) ")
+
+
+def channel_of(schema: str) -> str:
+    """Where the server tells who listens that a log has new facts; names are short."""
+    return f"penstock_{sha256(schema.encode()).hexdigest()[:16]}"
 
 
 class _Text(StrDumperUnknown):
@@ -49,14 +79,29 @@ class _Text(StrDumperUnknown):
 
 
 class PostgresDb:
-    """A connection as handlers want it (`Db`); `life` is the daemon whose turn it takes."""
+    """A connection as handlers want it (`Db`); `box` and `life` are the daemon whose turn it takes.
 
-    def __init__(self, url: str, schema: str, life: str = "") -> None:
+    `on_renewed` is told of each renewal of its lease that was answered: when it was asked, in
+    nanoseconds of CLOCK_BOOTTIME.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        schema: str,
+        box: str = "",
+        life: str = "",
+        on_renewed: Callable[[int], None] = lambda _asked_at: None,
+        lease_seconds: float | None = None,
+    ) -> None:
+        idle = IDLE_SECONDS
+        if lease_seconds is not None:
+            idle = min(idle, lease_seconds * IDLE_PART)
         settings = {
             "search_path": f'"{schema}"',
             "statement_timeout": STATEMENT_SECONDS * 1000,
             "lock_timeout": TURN_SECONDS * 1000,
-            "idle_in_transaction_session_timeout": IDLE_SECONDS * 1000,
+            "idle_in_transaction_session_timeout": int(idle * 1000),
             # Asked by the server, which would else keep the session, and its lock, of a box that lost its
             # power until the system's own two hours are over; a quarter, if it has yet to be answered.
             "tcp_keepalives_idle": KEEPALIVE_SECONDS,
@@ -76,18 +121,32 @@ class PostgresDb:
             tcp_user_timeout=int(CALL_SECONDS * 1000),
         )
         self.schema = schema
-        self._life = life
+        self.box, self.life = box, life
+        self.on_renewed = on_renewed
         self._connection: psycopg.Connection[Any] | None = None
         #: Since when a call is at work, by the monotonic clock; None: none is.
         self.busy_since: float | None = None
         #: Commits of this log, as of the last one that was seen, and as of the last one that was answered.
         self.changes = self.answered = -1
-        # The session that holds the advisory lock.
-        self._claimed: psycopg.Connection[Any] | None = None
+        #: Whether others changed since what their facts say nothing of.
+        self.untold = False
+        #: Commits of this daemon, as of the one that was tried last, and as of the last one answered.
+        self.made = self.commits = 0
+        #: What the log was called when it was opened, and the newest fact of it that was seen.
+        self.epoch = ""
+        #: Which server answers, as it counts itself; "" where it does not say.
+        self.timeline = ""
+        #: Whether, in this turn, no claim can be lost that another daemon executes.
+        self.may_claim = True
+        self.newest: tuple[int, bytes] = (0, b"")
         # The connection of a turn: a statement of it must not go out by another one.
         self._turn: psycopg.Connection[Any] | None = None
+        # What is sent with the next statement.
+        self._later: list[tuple[str, list[Sequence[Any]]]] = []
         self._used: int | None = None
         self._row: dict[str, Any] = {}
+        # Boxes whose daemons are there, this one among them.
+        self._here = 1
         self._new: dict[str, int] = {}
         self._wrote = False
 
@@ -105,8 +164,20 @@ class PostgresDb:
             made.prepared_max = PREPARED
             made.adapters.register_dumper(int, Int8BinaryDumper)
             made.adapters.register_dumper(str, _Text)
+            if self.life:
+                self.timeline = self._ask_timeline(made)
             self._connection = made
         return self._connection
+
+    def _ask_timeline(self, made: psycopg.Connection[Any]) -> str:
+        self.busy_since = time.monotonic()
+        try:
+            found = made.execute(_TIMELINE).fetchone()
+        except psycopg.Error:
+            return ""
+        finally:
+            self.busy_since = None
+        return "" if found is None else str(found[0])
 
     @property
     def connected(self) -> bool:
@@ -137,22 +208,39 @@ class PostgresDb:
         return self._send(sql, values)
 
     def _send(self, sql: str, values: Sequence[Any]) -> Any:
+        made, later = self._turn or self.connection, self._later
         self.busy_since = time.monotonic()
         try:
-            made = self._turn or self.connection
-            return made.execute(translate(sql), values or None, binary=True)
+            if not later:
+                return made.execute(translate(sql), values or None, binary=True)
+            self._later = []
+            with made.pipeline():
+                for text, rows in later:
+                    made.cursor(binary=True).executemany(translate(text), rows)
+                return made.execute(translate(sql), values or None, binary=True)
         finally:
             self.busy_since = None
 
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Any:
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
+        """Within a turn it goes out with the next statement, on one way there and back."""
+        assert self._turn is not None
         self._wrote = True
+        self._later.append((sql, list(rows)))
+
+    def ask_together(
+        self, asked: Sequence[tuple[str, Sequence[Any]]]
+    ) -> list[list[Any]]:
+        made = self._turn or self.connection
         self.busy_since = time.monotonic()
         try:
-            cursor = (self._turn or self.connection).cursor(binary=True)
-            cursor.executemany(translate(sql), rows)
+            with made.pipeline():
+                found = [
+                    made.execute(translate(sql), values or None, binary=True)
+                    for sql, values in asked
+                ]
+            return [cursor.fetchall() for cursor in found]
         finally:
             self.busy_since = None
-        return cursor
 
     # -- a turn
 
@@ -161,88 +249,158 @@ class PostgresDb:
         self._turn = self.connection
         self.execute("BEGIN")
 
-    def try_claim(self) -> bool:
-        """Whether this session is the one that writes: the server gives that back with the session."""
-        sql = f"SELECT pg_try_advisory_lock{_CLAIM}"
-        (held,) = self.execute(sql, (self.schema,)).fetchone()
-        self._claimed = self._turn if held else None
-        return bool(held)
-
-    def wait_to_claim(self) -> bool:
-        """As `try_claim`, for a start: it waits a second for the session of who has just ended.
-
-        Its client hears of that session's end before the server is done with it.
-        """
-        self.execute("SAVEPOINT claim")
-        self.execute("SET LOCAL lock_timeout = '1s'")
-        try:
-            self.execute(f"SELECT pg_advisory_lock{_CLAIM}", (self.schema,))
-        except psycopg.errors.LockNotAvailable:
-            self.execute("ROLLBACK TO SAVEPOINT claim")
-            return False
-        self.execute("SET LOCAL lock_timeout TO DEFAULT")
-        self._claimed = self._turn
-        return True
-
-    def let_go(self) -> None:
-        """The daemon ends in order: another box may have the log, too."""
-        with suppress(psycopg.Error):
-            sql = "UPDATE log SET owner = '', changes = changes + 1 WHERE owner = ?"
-            self.execute(sql, (self._life,))
+    def saw(self, position: int, event_id: bytes) -> None:
+        """A fact that stands there for ever, unless the server loses what it acknowledged."""
+        if position > self.newest[0]:
+            self.newest = position, event_id
 
     def lock(self) -> bool:
-        """Take the turn. StoreBroken if the log is another daemon's by now."""
+        """Take the turn. LeaseLost, StoreBroken: this daemon must write nothing more."""
         self.begin()
-        if self._claimed is not self._turn:
-            # A new session, and the server may not know yet that the old one is gone: the row
-            # tells whose the log is, and no commit waits for that.
-            self.try_claim()
-        sql = "SELECT head, floor, numbered, epoch, changes, owner, box FROM log FOR UPDATE"
-        columns = self.execute(sql).fetchone()
+        newest = self.newest
+        values = (self.box, self.box, self.life, newest[0])
+        columns = self.execute(_TURN, values).fetchone()
         if columns is None:
             raise StoreBroken(f"the log of the schema {self.schema!r} is empty")
-        names = ("head", "floor", "numbered", "epoch", "changes", "owner", "box")
-        self._row = dict(zip(names, columns, strict=True))
+        *meta, self._here, unsettled, commits, found = columns
+        names = ("head", "floor", "numbered", "epoch", "changes", "timeline", "untold")
+        self._row = dict(zip(names, meta, strict=True))
         self._new, self._wrote = {}, False
-        self._check_owner()
-        found, known = self._row["changes"], self.changes
-        if found < self.answered:
-            self._tell_lost(self.answered - found)
-        self.changes = self.answered = found
-        return bool(found == known)
+        if self._row["epoch"] != self.epoch:
+            raise StoreBroken(
+                "the log has another epoch: another daemon found that commits were lost, or an older copy"
+            )
+        if commits is None:
+            raise self._lease_lost()
+        changes, known = self._row["changes"], self.changes
+        if why := self._lost(changes, commits, newest, found):
+            self._tell_lost(why)
+        self.untold = self._row["untold"] > known
+        self.changes = self.answered = changes
+        self.may_claim = not unsettled
+        if self._row["timeline"] != self.timeline:
+            self.note_failover()
+            self.may_claim = self._here < 2
+        return bool(changes == known)
 
-    def _check_owner(self) -> None:
-        owner, box = self._row["owner"], self._row["box"]
-        if owner != self._life:
-            other = f"{box} ({owner})" if owner else "nobody"
-            raise StoreBroken(f"the log is not this daemon's any more, but of {other}")
+    @property
+    def era(self) -> str:
+        """What a box has seen that renewed its lease in it: this epoch, on this server."""
+        return f"{self.epoch} {self.timeline}"
 
-    def _tell_lost(self, count: int) -> NoReturn:
+    def note_failover(self) -> None:
+        """Another server answers than before, which may lack what the others did last.
+
+        So their leases count anew, and nobody claims until each of them has renewed its own, and so has
+        found that it lacks nothing, or is gone: a run whose claim was lost would be executed twice.
+        """
+        self.execute("UPDATE log SET timeline = ?", (self.timeline,))
+        self._count_leases_anew()
+
+    def _count_leases_anew(self) -> None:
+        self.execute(
+            f"UPDATE boxes SET until = greatest(until, {NOW} + (lease_seconds * 1000000)::bigint)"
+            " WHERE state = 'here' AND box <> ?",
+            (self.box,),
+        )
+
+    def _lost(
+        self, changes: int, commits: int, newest: tuple[int, bytes], found: bytes | None
+    ) -> str | None:
+        """What the server had acknowledged and has not; None: nothing. Facts may be pruned since."""
+        if changes < self.answered:
+            return f"{self.answered - changes} commits"
+        if commits < self.commits:
+            return f"{self.commits - commits} commits of this daemon"
+        if self._row["head"] < newest[0] or found not in {None, newest[1]}:
+            return "facts"
+        return None
+
+    def _tell_lost(self, what: str) -> NoReturn:
         """The server is one that never had them: places in the log do not name what they named."""
-        self.execute("UPDATE log SET epoch = ?", (str(uuid4()),))
+        self.renew_epoch()
         self.execute("COMMIT")
         raise StoreBroken(
-            f"the server lost {count} commits that it had acknowledged (a standby that lagged?); the log"
+            f"the server lost {what} that it had acknowledged (a standby that lagged?); the log"
             " has a new epoch, and clients begin anew"
         )
 
+    def renew_epoch(self) -> str:
+        """Give the log a new epoch, within a turn; the one before is kept among those it had."""
+        epoch = str(uuid4())
+        sql = "UPDATE log SET past = past || epoch || ' ', epoch = ?"
+        self.execute(sql, (epoch,))
+        self._count_leases_anew()
+        return epoch
+
+    def _lease_lost(self) -> LeaseLost:
+        """The turn is given back; who is there instead is told, if the server still answers."""
+        self.rollback()
+        why = "its lease is over"
+        with suppress(psycopg.Error):
+            sql = "SELECT life, state FROM boxes WHERE box = ?"
+            found = self.execute(sql, (self.box,)).fetchone()
+            if found is None:
+                why = "nobody knows its box any more"
+            elif found[0] != self.life:
+                why = f"another one is there by now, {found[0]}"
+        return LeaseLost(
+            f"this daemon is not that of the box {self.box} any more: {why}"
+        )
+
+    def mark_untold(self) -> None:
+        self._new["untold"] = self.changes + 1
+
     def save(self) -> None:
-        """Commit; a turn in which nothing was written costs no disk."""
+        """Commit, and with it renew the lease; a turn in which nothing was written costs no disk.
+
+        LeaseLost: nothing was written.
+        """
         if not (self._wrote or self._new):
             self.rollback()
             return
-        # Before the first statement of it: whoever asks later what became of this commit asks by its
-        # number, and must not be told of the one before.
-        self.changes += 1
         names = ["changes", *self._new]
-        sql = f"UPDATE log SET {', '.join(f'{name} = ?' for name in names)}"
-        self.execute(sql, (self.changes, *self._new.values()))
+        sql = _SAVE % ", ".join(f"{name} = ?" for name in names)
+        values = [
+            self.era,
+            self.box,
+            self.life,
+            self.changes + 1,
+            *self._new.values(),
+        ]
+        if self._here > 1 and "head" in self._new:
+            # Others are there, and wait for facts.
+            sql += " RETURNING pg_notify(?, ?)"
+            values += [channel_of(self.schema), self.box]
+        asked_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        # Whatever is heard of it from here on: this many there are once it is done.
+        self.made = self.commits + 1
+        if not self.execute(sql, values).rowcount:
+            raise self._lease_lost()
+        self.changes += 1
         self.execute("COMMIT")
-        self.answered = self.changes
+        self.answered, self.commits = self.changes, self.made
         self.end_turn()
+        self.on_renewed(asked_at)
+
+    def own_commits(self) -> int:
+        """How many commits of this daemon were done; within a turn there is none on its way."""
+        sql = "SELECT commits FROM boxes WHERE box = ? AND life = ?"
+        found = self.execute(sql, (self.box, self.life)).fetchone()
+        if found is None:
+            raise self._lease_lost()
+        self.commits = int(found[0])
+        return self.commits
+
+    def leave(self) -> None:
+        """The daemon ends in order: what it executed was let go, and its box may be another's at once."""
+        with suppress(psycopg.Error):
+            sql = "UPDATE boxes SET state = 'left' WHERE box = ? AND life = ? AND state = 'here'"
+            self.execute(sql, (self.box, self.life))
 
     def rollback(self) -> None:
         """Give the turn back; a connection that does not answer is closed."""
+        self._later = []
         try:
             if self.connected and self._turn is not None:
                 self.execute("ROLLBACK")
@@ -254,6 +412,7 @@ class PostgresDb:
     def end_turn(self) -> None:
         """The transaction is over, however it ended."""
         self._turn, self._row, self._new, self._used = None, {}, {}, None
+        self._later = []
 
     def meta(self, name: str) -> Any:
         if name in self._new:
@@ -264,6 +423,9 @@ class PostgresDb:
 
     def set_meta(self, name: str, value: int) -> None:
         self._new[name] = value
+
+    def clock(self) -> int:
+        return int(self.execute(f"SELECT {NOW}").fetchone()[0])
 
     def used_bytes(self) -> int:
         """By what rows hold: pages of deleted rows stay until they are vacuumed.

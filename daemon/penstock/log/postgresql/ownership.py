@@ -1,21 +1,24 @@
-"""Opening a log in PostgreSQL: what a start refuses, and how the one daemon of a log is proven.
+"""Opening a log in PostgreSQL: what a start refuses, and how the one daemon of a box is proven.
 
-The session that writes holds an advisory lock, which the server gives back when that session is
-gone, however it ended. The row of the log names the daemon as well, and every commit looks: a daemon
-that was cut off and comes back after another took its place writes nothing more.
+Each box has a row, with the life of its daemon and a lease that each of its commits renews. Who has none
+writes nothing more: neither one that was cut off for longer, nor one whose box has another by now.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
 
-from penstock.log.postgresql.engine import PostgresDb
+import penstock
+from penstock.log.postgresql.engine import NOW, PostgresDb
 from penstock.log.postgresql.schema import prepare
 from penstock.words.errors import LogInUse, PenstockError, StartRefused
 
@@ -25,20 +28,29 @@ OLDEST_SERVER = 120000
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The daemon that opens a log: its life, and the box that it is on by name and for sure."""
+    """The daemon that opens a log: its life, and the box that it is on by name and for sure.
+
+    `folder` is where its state is, which one daemon of a machine has at a time.
+    """
 
     life: str
     box: str
     machine: str
+    folder: str = ""
+    #: Seconds that it is taken to be there without a word.
+    lease_seconds: float = 120.0
+    #: What others are told of it.
+    slots: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    accept: str = "self"
 
 
-def this_box(life: str) -> Owner:
-    """Who a daemon on this box is."""
+def this_machine() -> str:
+    """What tells this machine from any other, whatever it is called."""
     machine = ""
     with suppress(OSError, UnicodeDecodeError):
         machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
-    name = os.uname().nodename
-    return Owner(life, name, machine or name)
+    return machine or os.uname().nodename
 
 
 def place_of(url: str, schema: str) -> str:
@@ -56,9 +68,10 @@ def open_log(db: PostgresDb, owner: Owner, where: str) -> None:
         _check_server(db, where)
         db.begin()
         prepare(db, db.schema)
-        _take(db, owner, where)
+        asked_at = _take_box(db, owner, where)
         db.execute("COMMIT")
         db.end_turn()
+        db.on_renewed(asked_at)
     except psycopg.Error as error:
         db.close()
         raise StartRefused(
@@ -104,28 +117,54 @@ def _check_server(db: PostgresDb, where: str) -> None:
         )
 
 
-def _take(db: PostgresDb, owner: Owner, where: str) -> None:
-    # Before the row is locked, which who has the log needs for each commit.
-    claimed = db.wait_to_claim()
-    found = db.execute("SELECT owner, box, machine FROM log FOR UPDATE").fetchone()
-    if found is None:
+def _take_box(db: PostgresDb, owner: Owner, where: str) -> int:
+    """Have the row of the box, under the turn. LogInUse if another daemon may be on it.
+
+    When its lease was asked for, in nanoseconds of CLOCK_BOOTTIME.
+    """
+    log = db.execute("SELECT epoch, timeline FROM log FOR UPDATE").fetchone()
+    if log is None:
         raise StartRefused(f"the log in the {where} is damaged: its one row is missing")
-    life, box, machine = found
-    if not claimed:
-        if not life:
-            # It gave the log back, or a person took it from one that still runs.
+    db.epoch, timeline = log
+    if timeline != db.timeline:
+        db.note_failover()
+    sql = (
+        "SELECT machine, folder, life, (until - "
+        f"{NOW}) / 1e6 FROM boxes WHERE box = ? AND state = 'here'"
+    )
+    found = db.execute(sql, (owner.box,)).fetchone()
+    # The same state folder on the same machine: its lock proves that the daemon before us is gone.
+    if found is not None:
+        machine, folder, life, left = found
+        # An older release told no folder.
+        same = machine == owner.machine and folder in {"", owner.folder}
+        if not same and left > 0:
             raise LogInUse(
-                f"the log in the {where} is nobody's, and yet a session has it, of the box {box} by its last"
-                " word; once its daemon is gone, try again"
+                f"the log in the {where} has a box {owner.box} already, whose daemon ({life}) is another"
+                f" machine's or state folder's; give this one another name (`box`); if that one is gone"
+                f" for good, it may have the name in {left:.0f} s"
             )
-        raise LogInUse(
-            f"the daemon of the box {box} ({life}) has the log in the {where}"
-        )
-    if life and machine != owner.machine:
-        raise StartRefused(
-            f"the log in the {where} is that of the box {box}, whose daemon did not end in order: start"
-            f" it there. Once that box is off for good, `UPDATE {db.schema}.log SET owner = ''` lets"
-            " another have it"
-        )
-    sql = "UPDATE log SET owner = ?, box = ?, machine = ?, changes = changes + 1"
-    db.execute(sql, (owner.life, owner.box, owner.machine))
+    columns = {
+        "machine": owner.machine,
+        "folder": owner.folder,
+        "life": owner.life,
+        "lease_seconds": owner.lease_seconds,
+        "slots": owner.slots,
+        "labels": json.dumps(dict(owner.labels), sort_keys=True),
+        "accept": owner.accept,
+        "version": penstock.__version__,
+        "era": db.era,
+    }
+    names = ", ".join(columns)
+    marks = ", ".join("?" * len(columns))
+    changed = ", ".join(f"{name} = excluded.{name}" for name in columns)
+    sql = (
+        f"INSERT INTO boxes (box, state, seen, until, {names})"
+        f" VALUES (?, 'here', {NOW}, {NOW} + (?::float8 * 1000000)::bigint, {marks})"
+        " ON CONFLICT (box) DO UPDATE SET state = 'here', seen = excluded.seen, until = excluded.until,"
+        f" commits = 0, {changed}"
+    )
+    asked_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    db.execute(sql, (owner.box, owner.lease_seconds, *columns.values()))
+    db.execute("UPDATE log SET changes = changes + 1")
+    return asked_at

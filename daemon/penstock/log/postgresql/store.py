@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from queue import LifoQueue
 from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import trio
@@ -23,9 +23,16 @@ from penstock.log.filters import RunFilter
 from penstock.log.postgresql.dialect import within_bytes
 from penstock.log.postgresql.engine import CALL_SECONDS, PostgresDb
 from penstock.log.postgresql.ownership import Owner, open_log, place_of, tell
+from penstock.log.postgresql.sharing import PostgresSharing, find_boxes
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
-from penstock.log.tables.queries import READERS, Readings, open_rows
+from penstock.log.tables.queries import (
+    READERS,
+    Readings,
+    drained_in,
+    open_rows,
+    paused_in,
+)
 from penstock.log.tables.rows import (
     command_line,
     find_columns,
@@ -35,8 +42,9 @@ from penstock.log.tables.rows import (
     to_json,
 )
 from penstock.log.tables.run_head import damaged_row, load_open
+from penstock.log.tables.schedules import find_box_slots, find_slots
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import Bounds, Result, RunRow, Write
+from penstock.log.writes import Bounds, BoxRow, Opening, Result, RunRow, Write
 from penstock.words.errors import (
     LogDamaged,
     PenstockError,
@@ -45,6 +53,7 @@ from penstock.words.errors import (
     StoreBroken,
     StoreUnavailable,
 )
+from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
 
@@ -74,19 +83,28 @@ async def open_postgresql(
     run_reading: RunBlocking,
     new_id: Callable[[], UUID] = new_event_id,
     limits: WindowLimits = LIMITS,
+    on_renewed: Callable[[int], None] = lambda _asked_at: None,
+    on_broken: Callable[[str], None] = lambda _why: None,
+    why_over: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[PostgresStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
 
-    `run_blocking` runs one function at a time; `run_reading` at most READERS.
+    `run_blocking` runs one function at a time; `run_reading` at most READERS. `on_renewed` is told, in a
+    thread, of each renewal of the lease: when it was asked, in nanoseconds of CLOCK_BOOTTIME; `on_broken`
+    of the reason for which nothing more will be written. `why_over` says why the daemon's own count of its
+    lease is over, None while it is not: its processes are being ended by then, and nothing is recorded of it.
     """
-    writer = PostgresDb(url, schema, owner.life)
+    writer = PostgresDb(
+        url, schema, owner.box, owner.life, on_renewed, owner.lease_seconds
+    )
+    listener = PostgresDb(url, schema)
     readers = [PostgresDb(url, schema) for _ in range(READERS)]
     # Around the start and the end as well, which no cancel reaches: both are calls of the server.
-    async with _cutting_overdue((writer, *readers)):
+    async with _cutting_overdue((writer, listener, *readers)):
         await run_blocking(open_log, writer, owner, place_of(url, schema))
         store = PostgresStore(
-            writer, readers, owner=owner, run_blocking=run_blocking, run_reading=run_reading,
-            new_id=new_id, limits=limits,
+            writer, readers, listener, owner=owner, run_blocking=run_blocking,
+            run_reading=run_reading, new_id=new_id, limits=limits, on_broken=on_broken, why_over=why_over,
         )  # fmt: skip
         try:
             await run_blocking(store.load_names)
@@ -133,16 +151,23 @@ class PostgresStore(Readings):
         self,
         writer: PostgresDb,
         readers: Sequence[PostgresDb],
+        listener: PostgresDb,
         *,
         owner: Owner,
         run_blocking: RunBlocking,
         run_reading: RunBlocking,
         new_id: Callable[[], UUID],
         limits: WindowLimits = LIMITS,
+        on_broken: Callable[[str], None] = lambda _why: None,
+        why_over: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._db = writer
-        self._all = (writer, *readers)
-        self._owner = owner
+        self._on_broken, self._why_over = on_broken, why_over
+        self._all = (writer, listener, *readers)
+        #: What is known of the other daemons that write this log.
+        self.sharing = PostgresSharing(
+            owner.box, owner.lease_seconds, listener, writer, self._read, run_reading
+        )
         self._run_blocking, self._run_reading = run_blocking, run_reading
         self._readers: LifoQueue[PostgresDb] = LifoQueue(len(readers))
         for db in readers:
@@ -157,9 +182,11 @@ class PostgresStore(Readings):
 
     def load_names(self) -> None:
         """Learn what the log is called; once, at the start."""
-        self.epoch, self.log_id = self._db.execute(
-            "SELECT epoch, log_id FROM log"
+        self.epoch, self.log_id, past = self._db.execute(
+            "SELECT epoch, log_id, past FROM log"
         ).fetchone()
+        #: Epochs that the log had before: who has seen one of them has nothing newer.
+        self.past_epochs = frozenset(past.split())
 
     # -- writing
 
@@ -177,22 +204,31 @@ class PostgresStore(Readings):
                 # Only what writes finds out whether the store takes writes.
                 transaction.set_meta("head", transaction.next_position - 1)
             transaction.finish()
+            self._check()
             tried = True
             transaction.save()
         except psycopg.Error as error:
             # A server that says no has done nothing; one that says nothing may have.
             tried = tried and error.sqlstate is None
-            self._unsure = (results, self._db.changes) if tried else None
+            self._unsure = (results, self._db.made) if tried else None
             self._undo()
             raise self._translate(error, tried=tried) from error
         except BaseException as error:
             self._undo()
             if isinstance(error, StoreBroken):
-                self._broken = str(error)
+                self._break(str(error))
             raise
         if lost := transaction.lost:
             self.damage = self.damage or str(damaged_row(min(lost)))
+        self._note_newest(results)
         return results
+
+    def _note_newest(self, results: Sequence[R | PenstockError]) -> None:
+        for result in reversed(results):
+            if isinstance(result, Result) and result.recorded:
+                newest = result.recorded[-1]
+                self._db.saw(newest.position, newest.event_id.bytes)
+                return
 
     async def recall(self, head: int) -> list[Any] | None:
         return await self._run_blocking(self._recall)
@@ -205,20 +241,30 @@ class PostgresStore(Readings):
         results, made = self._unsure
         try:
             self._db.lock()
-            done = self._db.changes == made
+            # Others may have written since, so that only what this daemon did itself tells.
+            done = self._db.own_commits() == made
         except psycopg.Error as error:
             raise self._translate(error) from error
         except StoreBroken as error:
-            self._broken = str(error)
+            self._break(str(error))
             raise
         finally:
             self._db.rollback()
         self._unsure = None
-        return results if done else None
+        if not done:
+            return None
+        self._note_newest(results)
+        return results
 
     def _check(self) -> None:
-        if self._broken is not None:
-            raise StoreBroken(self._broken)
+        if why := self._broken or self._why_over():
+            raise self._break(why)
+
+    def _break(self, why: str) -> StoreBroken:
+        """From now on nothing is written, for the first reason that there was."""
+        self._broken = self._broken or why
+        self._on_broken(self._broken)
+        return StoreBroken(self._broken)
 
     def _undo(self) -> None:
         self._transaction.forget()
@@ -228,11 +274,9 @@ class PostgresStore(Readings):
         """What the port says of an error; `tried`: a commit had begun, and may be done."""
         state, why = error.sqlstate, tell(error)
         if state is not None and state.startswith("XX00"):
-            self._broken = f"the database is damaged: {why}"
-            return StoreBroken(self._broken)
+            return self._break(f"the database is damaged: {why}")
         if state in _GONE:
-            self._broken = f"the log is no longer what it was: {why}"
-            return StoreBroken(self._broken)
+            return self._break(f"the log is no longer what it was: {why}")
         if isinstance(error, psycopg.DataError) and not tried:
             return Refused("text", f"holds what PostgreSQL takes in no text: {why}")
         connection = (psycopg.OperationalError, psycopg.InterfaceError)
@@ -244,15 +288,13 @@ class PostgresStore(Readings):
         return error
 
     async def check_files(self) -> None:
-        """StoreBroken, from now on, if another daemon has the log by now, or its tables are gone."""
+        """StoreBroken, from now on, if the lease is lost, the epoch another, or tables are gone."""
         try:
-            owner = await self._read(_owner_of)
+            why = await self._read(self.sharing.why_not_ours, self.epoch)
         except StoreUnavailable:
             return
-        if self._broken is None and owner != self._owner.life:
-            self._broken = (
-                f"the log is not this daemon's any more, but of {owner or 'nobody'}"
-            )
+        if why is not None:
+            self._break(why)
         self._check()
 
     async def renew_epoch(self) -> None:
@@ -260,14 +302,14 @@ class PostgresStore(Readings):
         self.epoch = await self._run_blocking(self._renew_epoch)
 
     def _renew_epoch(self) -> str:
-        epoch = str(uuid4())
         try:
             self._db.lock()
-            self._db.execute("UPDATE log SET epoch = ?", (epoch,))
+            epoch = self._db.renew_epoch()
             self._db.save()
         except psycopg.Error as error:
             self._undo()
             raise self._translate(error) from error
+        self._db.epoch = epoch
         return epoch
 
     async def lose(self, run_id: str) -> None:
@@ -329,6 +371,36 @@ class PostgresStore(Readings):
             pages = replace(pages, before=page[-1].place)
         return found[: wanted.limit]
 
+    async def read_all(
+        self, after: int = 0, limit: int = 500, *, max_bytes: int = LARGEST_EVENT_BYTES
+    ) -> list[Recorded]:
+        facts = await super().read_all(after, limit, max_bytes=max_bytes)
+        if facts:
+            self._db.saw(facts[-1].position, facts[-1].event_id.bytes)
+        return facts
+
+    async def boxes(self) -> list[BoxRow]:
+        return await self._read(find_boxes)
+
+    async def opening(self) -> Opening:
+        return await self._read(self._opening)
+
+    def _opening(self, db: PostgresDb) -> Opening:
+        """By one picture: another daemon may write meanwhile."""
+        db.begin()
+        try:
+            db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return Opening(
+                _bounds(db),
+                self._open_runs(db),
+                paused_in(db),
+                drained_in(db),
+                find_slots(db),
+                find_box_slots(db),
+            )
+        finally:
+            db.rollback()
+
     async def open_runs(self) -> list[RunRow]:
         return await self._read(self._open_runs)
 
@@ -360,13 +432,9 @@ class PostgresStore(Readings):
         await self._run_blocking(self._close)
 
     def _close(self) -> None:
-        self._db.let_go()
+        self._db.leave()
         for db in self._all:
             db.close()
-
-
-def _owner_of(db: PostgresDb) -> str:
-    return str(db.execute("SELECT owner FROM log").fetchone()[0])
 
 
 def _bounds(db: PostgresDb) -> Bounds:

@@ -37,7 +37,16 @@ class Db(Statements, Protocol):
     """The one writing connection; a transaction lies between `lock` and `save`."""
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> object:
-        """One statement for each of these rows, sent in one go."""
+        """One statement for each of these rows, sent in one go, at the latest with the next statement."""
+        ...
+
+    #: Whether runs may be claimed in this turn; never asked outside of one.
+    may_claim: bool
+
+    def ask_together(
+        self, asked: Sequence[tuple[str, Sequence[Any]]]
+    ) -> list[list[Any]]:
+        """What these queries find, none of which needs another's answer, on one way there and back."""
         ...
 
     def lock(self) -> bool:
@@ -46,6 +55,15 @@ class Db(Statements, Protocol):
         Whether the tables are as this connection left them; if not, what was remembered of them is
         to be forgotten.
         """
+        ...
+
+    @property
+    def untold(self) -> bool:
+        """Whether others changed something, since this connection looked, of which their facts say nothing."""
+        ...
+
+    def mark_untold(self) -> None:
+        """Have others told so, with the commit."""
         ...
 
     def save(self) -> None:
@@ -58,6 +76,10 @@ class Db(Statements, Protocol):
 
     def set_meta(self, name: str, value: int) -> None:
         """Have it say something else, with the commit."""
+        ...
+
+    def clock(self) -> int:
+        """Microseconds since 1970 by the clock that leases are judged by."""
         ...
 
     def used_bytes(self) -> int:

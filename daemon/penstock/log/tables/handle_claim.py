@@ -8,12 +8,13 @@ from operator import attrgetter
 from typing import Any
 
 from penstock.log.tables.plans import WaitPlan
-from penstock.log.tables.rows import group_key, to_micros
+from penstock.log.tables.rows import BOX_OF, group_key, to_micros
 from penstock.log.tables.run_head import RunHead, check_move
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Claim, Claimed, RunRow
 from penstock.words.events import RunResumed, RunStarted
 from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES, SLOT_STATES
+from penstock.words.placement import knows_group, may_execute
 from penstock.words.recorded import Recorded
 
 # Importance after aging (lower goes first), parked runs before queued ones, then place.
@@ -22,6 +23,8 @@ _Candidate = tuple[int, int, int, RunHead]
 
 def claim(transaction: Transaction, d: Claim) -> Claimed:
     """Start, resume and unpark as many runs as there are free slots."""
+    if not transaction.db.may_claim:
+        return Claimed()
     while True:
         chosen = _choose(transaction, d)
         columns = transaction.columns(chosen)
@@ -32,8 +35,10 @@ def claim(transaction: Transaction, d: Claim) -> Claimed:
 
 def _choose(transaction: Transaction, d: Claim) -> list[RunHead]:
     """The best for the slots that are free."""
-    held = Counter([head.group for head in transaction.open.within(SLOT_STATES)])
-    free = d.slots - held.total()
+    holding = transaction.open.within(SLOT_STATES)
+    held = Counter([head.group for head in holding])
+    # Groups are everybody's; slots are those of the daemon that asks.
+    free = d.slots - sum([head.life == d.life for head in holding])
     chosen: list[RunHead] = []
     if free > 0:
         for *_, head in sorted(_candidates(transaction, d)):
@@ -75,10 +80,10 @@ def _grant(
 def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
     rank = _ranking(d)
     for head in transaction.open.within(PARKED_STATES):
-        if head.wants_slot:
+        if head.wants_slot and head.life == d.life:
             yield rank(head), 0, head.place, head
     paused = transaction.paused
-    if "" in paused:
+    if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
         return
     now = to_micros(d.at)
     for head in transaction.open.within(QUEUED_STATES):
@@ -86,8 +91,10 @@ def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
             (head.plan is None or head.plan.allows_start(now))
             and head.open_prerequisites == 0
             and head.kind in d.kinds
+            and may_execute(head.needs, head.origin, d.place)
             # A group may be called "None": a run without one is asked for first.
             and (head.group is None or group_key(head.group) not in paused)
+            and knows_group(head.group, d.group_slots, d.place)
         ):
             yield rank(head), 1, head.place, head
 
@@ -111,9 +118,11 @@ def _start(
         "reason": "",
     }
     if head.attempt > 0:
-        event: RunStarted | RunResumed = RunResumed(attempt=head.attempt + 1)
+        event: RunStarted | RunResumed = RunResumed(
+            attempt=head.attempt + 1, box=d.host
+        )
     else:
-        event = RunStarted(kind=columns["kind"])
+        event = RunStarted(kind=columns["kind"], box=d.host)
         changes["started_at"] = to_micros(d.at)
     changes["state"] = check_move(head, event.type)
     transaction.update(head, **changes)
@@ -127,7 +136,7 @@ def _start(
 def _unpark(
     transaction: Transaction, head: RunHead, columns: dict[str, Any], d: Claim
 ) -> tuple[Recorded, RunRow]:
-    event = RunResumed(attempt=head.attempt)
+    event = RunResumed(attempt=head.attempt, box=d.host)
     transaction.update(
         head, state=check_move(head, event.type), reason="", wants_slot=0
     )

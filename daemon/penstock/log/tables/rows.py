@@ -49,8 +49,8 @@ _RUN_COLUMNS = (
     "runs.key", "run_id", "kind", "inputs", "digest", "shown", "priority", "place", "state",
     "reason", "life", "token", "attempt", "group_name", "parent_id", "root_id", "retry_of", "after",
     "open_prerequisites", "timeout", "used_seconds", "code_version", "cancel_requested", "sequence",
-    "last_position", "host", "labels", "on_restart", "preemptible", "created_at", "started_at",
-    "ended_at", "outcome",
+    "last_position", "host", "labels", "on_restart", "preemptible", "needs", "origin", "created_at",
+    "started_at", "ended_at", "outcome",
 )  # fmt: skip
 SELECT_RUNS = f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs CROSS JOIN specs ON specs.key = runs.key"
 
@@ -72,7 +72,7 @@ WITH RECURSIVE tree(key, run_id) AS (
     SELECT key, run_id FROM runs WHERE run_id = ? AND key > 0
     UNION ALL SELECT runs.key, runs.run_id FROM tree CROSS JOIN runs ON runs.parent_id = tree.run_id
 )
-SELECT runs.run_id, ended_at, outcome
+SELECT runs.run_id, ended_at, outcome, host
 FROM tree CROSS JOIN runs ON runs.key = tree.key
 WHERE ended_at IS NULL OR outcome LIKE '%"receipt"%' OR runs.run_id = ?
 ORDER BY runs.key
@@ -126,6 +126,10 @@ def group_of_key(key: str) -> str | None:
     return key.removeprefix("group:") if key else None
 
 
+#: Begins the names of boxes in the table of pauses: one that is drained starts nothing.
+BOX_OF = "box:"
+
+
 def find_columns(db: Statements, keys: Sequence[int]) -> list[tuple[Any, ...]]:
     """Rows of SELECT_RUNS of these runs."""
     sql = f"{SELECT_RUNS} WHERE runs.key IN {NUMBERS}"
@@ -159,6 +163,9 @@ def _decoded(columns: Mapping[str, Any]) -> RunRow:
     # No text of its own: the inputs are shown whole.
     values["shown"] = from_json(values["shown"] or values["inputs"])
     values["labels"] = from_json(values["labels"])
+    values["needs"] = (
+        {} if values["needs"] is None else dict(from_json(values["needs"]))
+    )
     values["after"] = tuple(from_json(values["after"]))
     values["outcome"] = (
         from_json(values["outcome"]) if values["outcome"] is not None else None
@@ -217,11 +224,11 @@ def _malformed(
 def find_tree(db: Statements, run_id: str) -> list[TreeRun]:
     """See `Store.tree`."""
     runs = []
-    for found, ended_at, outcome in db.execute(_SELECT_TREE, (run_id, run_id)):
+    for found, ended_at, outcome, box in db.execute(_SELECT_TREE, (run_id, run_id)):
         receipt = None if outcome is None else _receipt_of(outcome)
         if ended_at is None or receipt is not None or found == run_id:
             ended = None if ended_at is None else to_moment(ended_at)
-            runs.append(TreeRun(found, ended, receipt))
+            runs.append(TreeRun(found, ended, receipt, box))
     return runs
 
 
@@ -350,6 +357,7 @@ def _conditions(wanted: RunFilter) -> tuple[list[str], list[object]]:
         ("kind", wanted.kinds),
         ("priority", wanted.priorities),
         ("group_name", wanted.groups),
+        ("host", wanted.boxes),
         ("parent_id", wanted.parents),
     ):
         if allowed:
