@@ -2434,6 +2434,18 @@ TESTED_MUTANTS = (
         "runs/test_shared_log.py::test_what_a_silent_box_executed_is_taken_over_when_its_lease_is_over",
     ),
     TestedMutant(
+        "a server that took another's place is believed to lack no claim",
+        "PostgresDb.lock",
+        """
+            if self._row['timeline'] != self.timeline:
+                self.note_failover()
+                self.may_claim = self._here < 2
+        """,
+        "",
+        "log/test_postgresql.py::"
+        "test_on_another_server_nobody_claims_until_all_have_said_that_they_lack_nothing",
+    ),
+    TestedMutant(
         "a box takes the name of another that is there",
         "_take_box",
         "same = machine == owner.machine and folder in {'', owner.folder}",
@@ -2448,6 +2460,27 @@ TESTED_MUTANTS = (
         "pass",
         "log/test_postgresql.py::"
         "test_a_server_that_lost_what_it_acknowledged_ends_the_daemon",
+    ),
+    TestedMutant(
+        "others are not told that a run was forgotten",
+        "Transaction.drop",
+        "self.db.mark_untold()",
+        "pass",
+        "log/test_catch_up.py::test_what_others_did_is_caught_up_with[2]",
+    ),
+    TestedMutant(
+        "others are not told what no fact tells",
+        "Transaction.finish",
+        "self.db.mark_untold()",
+        "pass",
+        "log/test_catch_up.py::test_what_no_fact_tells_of_is_read_all_the_same",
+    ),
+    TestedMutant(
+        "a run that another edited is started as it was",
+        "Transaction._look_again",
+        "del self._whole[key]",
+        "pass",
+        "log/test_catch_up.py::test_what_others_did_is_caught_up_with[12]",
     ),
     TestedMutant(
         "a limit of a kind's own runs out while the run is paused",
@@ -2734,6 +2767,7 @@ TESTED_MUTANTS = (
                 and not candidate.delayed(now)
                 and not rules.drained
                 and may_execute(candidate.needs, candidate.origin, rules.place)
+                and knows_group(candidate.group, rules.group_slots, rules.place)
             )
         """,
         """
@@ -2748,6 +2782,33 @@ TESTED_MUTANTS = (
             )
         """,
         "runs/test_placement.py::test_nobody_is_interrupted_for_a_run_that_cannot_execute_here",
+    ),
+    TestedMutant(
+        "a box starts runs of a group whose slots it does not know",
+        "knows_group",
+        "return group is None or not place.shared or group in group_slots",
+        "return True",
+        "runs/test_placement.py::test_a_box_leaves_a_group_alone_whose_slots_it_does_not_know",
+    ),
+    TestedMutant(
+        "slots of one box are those of all",
+        "RunTable._note_slots",
+        """
+            if event.box in ("", self.place.box):
+                self.give_slots(event.group, event.slots)
+        """,
+        "self.give_slots(event.group, event.slots)",
+        "runs/test_placement.py::test_slots_are_those_of_a_box",
+    ),
+    TestedMutant(
+        "the group of a later configuration wins over that of the log",
+        "log/tables/schedules:set_slots",
+        """
+            if write.first and found is not None:
+                return Appended()
+        """,
+        "",
+        "runs/test_placement.py::test_a_group_has_one_number_for_all_boxes",
     ),
     TestedMutant(
         "a run leaves the box that its files are on",

@@ -122,10 +122,12 @@ def _take_box(db: PostgresDb, owner: Owner, where: str) -> int:
 
     When its lease was asked for, in nanoseconds of CLOCK_BOOTTIME.
     """
-    log = db.execute("SELECT epoch FROM log FOR UPDATE").fetchone()
+    log = db.execute("SELECT epoch, timeline FROM log FOR UPDATE").fetchone()
     if log is None:
         raise StartRefused(f"the log in the {where} is damaged: its one row is missing")
-    (db.epoch,) = log
+    db.epoch, timeline = log
+    if timeline != db.timeline:
+        db.note_failover()
     sql = (
         "SELECT machine, folder, life, (until - "
         f"{NOW}) / 1e6 FROM boxes WHERE box = ? AND state = 'here'"
@@ -151,6 +153,7 @@ def _take_box(db: PostgresDb, owner: Owner, where: str) -> int:
         "labels": json.dumps(dict(owner.labels), sort_keys=True),
         "accept": owner.accept,
         "version": penstock.__version__,
+        "era": db.era,
     }
     names = ", ".join(columns)
     marks = ", ".join("?" * len(columns))

@@ -42,7 +42,7 @@ from penstock.log.tables.rows import (
     to_json,
 )
 from penstock.log.tables.run_head import damaged_row, load_open
-from penstock.log.tables.schedules import find_slots
+from penstock.log.tables.schedules import find_box_slots, find_slots
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Bounds, BoxRow, Opening, Result, RunRow, Write
 from penstock.words.errors import (
@@ -396,6 +396,7 @@ class PostgresStore(Readings):
                 paused_in(db),
                 drained_in(db),
                 find_slots(db),
+                find_box_slots(db),
             )
         finally:
             db.rollback()
