@@ -241,6 +241,7 @@ class RunTable:
             stashed=view.stashed,
             needs=view.needs,
             origin=view.origin,
+            child=view.parent_id is not None,
         )
 
     def _slot_holder(self, view: RunView, parents: set[str | None]) -> SlotHolder:
@@ -366,7 +367,8 @@ class RunTable:
             elif fact.type in MOVING_TYPES:
                 # Its seconds are counted where it executes.
                 self.terms.pop(fact.run_id, None)
-        if self.claiming and self.running < self.slots and self._has_work():
+        moved = any(f.type in _MOVES or f.run_id == DAEMON_STREAM for f in facts)
+        if moved and self.claiming and self.running < self.slots and self._has_work():
             self.on_work()
 
     def _has_work(self) -> bool:
