@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from typing import Any, cast
@@ -15,7 +15,8 @@ from fakes.stores import inline_store
 from penstock.log.postgresql.schema import make_boxes
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.store import Store
-from penstock.log.writes import BoxRow, Forsaken, Result, Write
+from penstock.log.tables.schedules import find_slots
+from penstock.log.writes import BoxRow, Forsaken, Opening, Result, Write
 from penstock.runs.core import Core
 from penstock.runs.kind import Kind
 from penstock.testing import FakeProcesses
@@ -131,6 +132,15 @@ class BoxStore:
             named = dict(zip(names, columns, strict=True))
             rows.append(BoxRow(**{**named, "labels": json.loads(named["labels"])}))
         return rows
+
+    async def slots(self) -> Mapping[str | None, int]:
+        await self._reach()
+        return find_slots(self._log.store._transaction.db, self.box)
+
+    async def opening(self) -> Opening:
+        await self._reach()
+        found = await self._log.store.opening()
+        return replace(found, slots=await self.slots())
 
     async def wait_written(self, seconds: float) -> None:
         with trio.move_on_after(seconds):

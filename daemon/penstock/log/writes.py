@@ -624,6 +624,8 @@ class SetSlots(Write[Appended]):
     slots: int | None
     at: datetime
     group: str | None = None
+    #: The box whose slots these are, of a log that several share; a group's are everybody's.
+    box: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -652,6 +654,8 @@ class LoseBox(Write[Appended]):
     box: str
     life: str
     at: datetime
+    #: The box that says so.
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,8 @@ class QueueControl:
                 raise Conflict(f"runs of the group {group!r} are open")
         elif group not in {None, *groups} and len(groups) >= MOST_GROUPS:
             raise Conflict(f"there are {MOST_GROUPS} groups already")
-        await self.recorder.record(SetSlots(slots, self.now(), group))
+        box = self.table.host if group is None and self.table.shared else ""
+        await self.recorder.record(SetSlots(slots, self.now(), group, box))
 
     def follow(self, event: AnyEvent) -> None:
         """Told of each fact about the daemon as it is committed."""

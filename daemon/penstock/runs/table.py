@@ -391,7 +391,7 @@ class RunTable:
         elif isinstance(event, BoxResumed):
             self.drained.discard(event.box)
             self.moved = True
-        elif isinstance(event, SlotsChanged):
+        elif isinstance(event, SlotsChanged) and event.box in ("", self.host):
             self.give_slots(event.group, event.slots)
         for follow in self.own_followers:
             follow(event)

@@ -7,7 +7,7 @@ commits, so the next turn tells whether that one was done, and what it did is st
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from queue import LifoQueue
@@ -367,6 +367,9 @@ class PostgresStore(Readings):
     async def boxes(self) -> list[BoxRow]:
         return await self._read(find_boxes)
 
+    async def slots(self) -> Mapping[str | None, int]:
+        return await self._read(find_slots, self.sharing.box)
+
     async def opening(self) -> Opening:
         return await self._read(self._opening)
 
@@ -380,7 +383,7 @@ class PostgresStore(Readings):
                 self._open_runs(db),
                 paused_in(db),
                 drained_in(db),
-                find_slots(db),
+                find_slots(db, self.sharing.box),
             )
         finally:
             db.rollback()
