@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from fakes.cores import Nothing, Seconds, kind, request, whole_log
+from fakes.cores import Nothing, Seconds, kind, request, sleep, whole_log
 from fakes.shared_log import LEASE, open_box, open_shared_log
 from penstock.pipeline import Run
 from penstock.runs.core import Core
@@ -19,13 +19,15 @@ from penstock.words.events import BackpressureRaised, SlotsChanged
 
 Clock = trio.testing.MockClock
 
+#: Runs that any box may execute.
+PORTABLE = kind("portable", sleep, portable=True)
 #: Calls what is told at the end, of whichever box it is.
 TOLD = Hook(on=("completed", "failed", "cancelled", "box", "backpressure"), argv=("tell",))  # fmt: skip
 
 
 async def until(holds: Callable[[], bool], core: Core) -> None:
     """Until a core's picture says so; each change of it is a published fact."""
-    with trio.fail_after(10_000):
+    with trio.fail_after(300):
         while not holds():
             await core.bus.wait_published(None)
 
@@ -37,11 +39,11 @@ async def test_a_hook_is_called_at_the_box_that_a_run_was_submitted_at(
     at_a, at_b = FakeProcesses(), FakeProcesses()
     async with (
         open_shared_log() as log,
-        open_box(log, "a", processes=at_a, hooks=(TOLD,), max_concurrent=1, accept="team") as (a, _),
-        open_box(log, "b", processes=at_b, hooks=(TOLD,), max_concurrent=1, accept="team") as (b, _),
+        open_box(log, "a", PORTABLE, processes=at_a, hooks=(TOLD,), max_concurrent=1, accept="team") as (a, _),
+        open_box(log, "b", PORTABLE, processes=at_b, hooks=(TOLD,), max_concurrent=1, accept="team") as (b, _),
     ):  # fmt: skip
         for run_id in ("r1", "r2"):
-            await a.submitter.submit(request(run_id=run_id, seconds=50))
+            await a.submitter.submit(request("portable", run_id=run_id, seconds=50))
         await until(lambda: {v.box for v in b.table.views.values()} == {"a", "b"}, b)
         await b.control.cancel("r1", "enough", wait=True)
         await until(lambda: not b.table.views, b)
@@ -135,7 +137,7 @@ async def test_a_retry_is_made_by_one_box(autojump_clock: Clock) -> None:
         await trio.sleep(1)
         raise ValueError("not yet")
 
-    flaky = kind("flaky", fails)
+    flaky = kind("flaky", fails, portable=True)
     async with (
         open_shared_log() as log,
         open_box(log, "a", flaky, accept="team") as (a, _),
@@ -177,11 +179,13 @@ async def test_how_full_a_box_is_counts_its_own_slots(autojump_clock: Clock) -> 
     """SC-11: what another executes has no slot here; the line is everybody's."""
     async with (
         open_shared_log() as log,
-        open_box(log, "a", max_concurrent=1, accept="team") as (a, _),
-        open_box(log, "b", max_concurrent=2, accept="team") as (b, _),
+        open_box(log, "a", PORTABLE, max_concurrent=1, accept="team") as (a, _),
+        open_box(log, "b", PORTABLE, max_concurrent=2, accept="team") as (b, _),
     ):
         for number in range(5):
-            await a.submitter.submit(request(run_id=f"r{number}", seconds=1000))
+            await a.submitter.submit(
+                request("portable", run_id=f"r{number}", seconds=1000)
+            )
         await until(lambda: b.table.queue.running == 3, b)
         for core, running in ((a, 1), (b, 2)):
             await until(lambda core=core: core.table.queue.running == 3, core)  # type: ignore[misc]

@@ -364,10 +364,12 @@ def _make_neighbours(core: Core) -> Neighbours | None:
         sharing=sharing,
         store=core.store,
         recorder=core.recorder,
+        bus=core.bus,
         views=core.table.views,
         life=core.life,
         max_attempts=core.config.max_attempts,
         now=core.now,
+        on_look=core.table.look_for_work,
     )
 
 

@@ -351,6 +351,10 @@ class RunTable:
             elif fact.type in MOVING_TYPES:
                 # Its seconds are counted where it executes.
                 self.terms.pop(fact.run_id, None)
+        self.look_for_work()
+
+    def look_for_work(self) -> None:
+        """Ask for a claim if there is a slot, and somebody in line."""
         if self.claiming and self.queue.queued and self.running < self.slots:
             self.on_work()
 

@@ -40,6 +40,9 @@ class Db(Statements, Protocol):
         """One statement for each of these rows, sent in one go, at the latest with the next statement."""
         ...
 
+    #: Whether runs may be claimed in this turn; never asked outside of one.
+    may_claim: bool
+
     def lock(self) -> bool:
         """Begin, as the one writer: nobody else writes until `save`.
 
