@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from typing import Any, cast
@@ -15,8 +15,7 @@ from fakes.stores import inline_store
 from penstock.log.postgresql.schema import make_boxes
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.store import Store
-from penstock.log.tables.schedules import find_slots
-from penstock.log.writes import BoxRow, Forsaken, Opening, Result, Write
+from penstock.log.writes import BoxRow, Forsaken, Result, Write
 from penstock.runs.core import Core
 from penstock.runs.kind import Kind
 from penstock.testing import FakeProcesses
@@ -101,8 +100,10 @@ class BoxStore:
         until = _now() + int(LEASE * 1e6)
         sql = "UPDATE boxes SET seen = ?, until = ? WHERE box = ?"
         log.execute(sql, (_now(), until, self.box))
-        told, log.written = log.written, trio.Event()
-        told.set()
+        if any(getattr(result, "recorded", ()) for result in results):
+            # As the server tells of facts, and of nothing else.
+            told, log.written = log.written, trio.Event()
+            told.set()
         self.commits += 1
         if self.lose_every and self.commits % self.lose_every == 0:
             self.lost_answers += 1
@@ -136,15 +137,6 @@ class BoxStore:
             named = dict(zip(names, columns, strict=True))
             rows.append(BoxRow(**{**named, "labels": json.loads(named["labels"])}))
         return rows
-
-    async def slots(self) -> Mapping[str | None, int]:
-        await self._reach()
-        return find_slots(self._log.store._transaction.db, self.box)
-
-    async def opening(self) -> Opening:
-        await self._reach()
-        found = await self._log.store.opening()
-        return replace(found, slots=await self.slots())
 
     async def wait_written(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):

@@ -2746,6 +2746,7 @@ TESTED_MUTANTS = (
                 and not candidate.delayed(now)
                 and not rules.drained
                 and may_execute(candidate.needs, candidate.origin, rules.place)
+                and knows_group(candidate.group, rules.group_slots, rules.place)
             )
         """,
         """
@@ -2760,6 +2761,33 @@ TESTED_MUTANTS = (
             )
         """,
         "runs/test_placement.py::test_nobody_is_interrupted_for_a_run_that_cannot_execute_here",
+    ),
+    TestedMutant(
+        "a box starts runs of a group whose slots it does not know",
+        "knows_group",
+        "return group is None or not place.shared or group in group_slots",
+        "return True",
+        "runs/test_placement.py::test_a_box_leaves_a_group_alone_whose_slots_it_does_not_know",
+    ),
+    TestedMutant(
+        "slots of one box are those of all",
+        "RunTable._note_slots",
+        """
+            if event.box in ("", self.place.box):
+                self.give_slots(event.group, event.slots)
+        """,
+        "self.give_slots(event.group, event.slots)",
+        "runs/test_placement.py::test_slots_are_those_of_a_box",
+    ),
+    TestedMutant(
+        "the group of a later configuration wins over that of the log",
+        "log/tables/schedules:set_slots",
+        """
+            if write.first and found is not None:
+                return Appended()
+        """,
+        "",
+        "runs/test_placement.py::test_a_group_has_one_number_for_all_boxes",
     ),
     TestedMutant(
         "a run leaves the box that its files are on",

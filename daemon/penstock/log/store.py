@@ -160,6 +160,10 @@ class Store(Protocol):
         """Slots that were given at run time; the key None is the whole queue."""
         ...
 
+    async def box_slots(self) -> Mapping[str, int]:
+        """Slots of the queue that were given to a box of several at run time."""
+        ...
+
     async def schedules(self) -> list[ScheduleRow]:
         """All schedules, by name."""
         ...

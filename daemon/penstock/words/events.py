@@ -633,7 +633,11 @@ class QueueResumed(Fact):
 
 
 class SlotsChanged(Fact):
-    """The queue (null) or a group has other slots; null: those of the configuration again."""
+    """The queue (null) or a group has other slots; null: those of the configuration again.
+
+    Of a log that several boxes share the slots of a group are for all together, and those of the queue
+    the `box`'s.
+    """
 
     type: Literal["slots.changed"] = "slots.changed"
     group: str | None = None

@@ -7,7 +7,7 @@ commits, so the next turn tells whether that one was done, and what it did is st
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from queue import LifoQueue
@@ -42,7 +42,7 @@ from penstock.log.tables.rows import (
     to_json,
 )
 from penstock.log.tables.run_head import damaged_row, load_open
-from penstock.log.tables.schedules import find_slots
+from penstock.log.tables.schedules import find_box_slots, find_slots
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Bounds, BoxRow, Opening, Result, RunRow, Write
 from penstock.words.errors import (
@@ -382,9 +382,6 @@ class PostgresStore(Readings):
     async def boxes(self) -> list[BoxRow]:
         return await self._read(find_boxes)
 
-    async def slots(self) -> Mapping[str | None, int]:
-        return await self._read(find_slots, self.sharing.box)
-
     async def opening(self) -> Opening:
         return await self._read(self._opening)
 
@@ -398,7 +395,8 @@ class PostgresStore(Readings):
                 self._open_runs(db),
                 paused_in(db),
                 drained_in(db),
-                find_slots(db, self.sharing.box),
+                find_slots(db),
+                find_box_slots(db),
             )
         finally:
             db.rollback()

@@ -6,13 +6,7 @@ import json
 from collections.abc import Mapping
 
 from penstock.log.tables.db import Statements
-from penstock.log.tables.rows import (
-    BOX_OF,
-    group_key,
-    group_of_key,
-    to_json,
-    to_micros,
-)
+from penstock.log.tables.rows import BOX_OF, group_key, group_of_key, to_json, to_micros
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import (
     AdvanceSchedule,
@@ -63,22 +57,22 @@ def find_schedules(db: Statements) -> list[ScheduleRow]:
     ]
 
 
-def find_slots(db: Statements, box: str = "") -> Mapping[str | None, int]:
-    """The slots that were given, by group; None is the whole queue, or of a shared log this box of it."""
-    rows = dict(db.execute("SELECT name, slots FROM slots").fetchall())
-    found = {
-        group_of_key(name): slots
-        for name, slots in rows.items()
-        if name and not name.startswith(BOX_OF)
+def find_slots(db: Statements) -> Mapping[str | None, int]:
+    """The slots that were given, by group; None is the whole queue."""
+    rows = db.execute("SELECT name, slots FROM slots").fetchall()
+    return {
+        group_of_key(name): slots for name, slots in rows if not name.startswith(BOX_OF)
     }
-    if (own := rows.get(_slots_of(None, box))) is not None:
-        found[None] = own
-    return found
 
 
-def _slots_of(group: str | None, box: str) -> str:
-    """Their name in the table: each box of a shared log has slots of its own, and groups are everybody's."""
-    return f"{BOX_OF}{box}" if group is None and box else group_key(group)
+def find_box_slots(db: Statements) -> Mapping[str, int]:
+    """Those of the queue that were given to a box."""
+    rows = db.execute("SELECT name, slots FROM slots").fetchall()
+    return {
+        name.removeprefix(BOX_OF): slots
+        for name, slots in rows
+        if name.startswith(BOX_OF)
+    }
 
 
 def set_schedule(transaction: Transaction, write: SetSchedule) -> Appended:
@@ -143,10 +137,12 @@ def advance_schedule(transaction: Transaction, write: AdvanceSchedule) -> Append
 
 def set_slots(transaction: Transaction, write: SetSlots) -> Appended:
     """Give other slots to the queue or to a group; what is so already is no new fact."""
-    name = _slots_of(write.group, write.box)
+    name = f"{BOX_OF}{write.box}" if write.box else group_key(write.group)
     sql = "SELECT slots FROM slots WHERE name = ?"
     found = transaction.db.execute(sql, (name,)).fetchone()
     if (None if found is None else found[0]) == write.slots:
+        return Appended()
+    if write.first and found is not None:
         return Appended()
     transaction.writes += 1
     if write.slots is None:
