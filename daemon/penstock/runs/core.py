@@ -110,6 +110,8 @@ class Environment:
     #: Seconds that never go back and go on while the machine sleeps, whatever the time of day does.
     steady: Callable[[], float] = trio.current_time
     host: str = ""
+    #: Seconds for which this box is taken to be there without a word; None: no other would ask.
+    lease_left: Callable[[], float] | None = None
     models: ModelAccess | None = None
     #: Takes secrets out of what is to be recorded.
     redact: Redact = lambda write: write
