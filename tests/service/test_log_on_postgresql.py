@@ -58,19 +58,23 @@ def test_a_daemon_that_is_killed_goes_on_with_its_log(
     assert postgres.ask(sql) == [("before", "completed", 1), ("cut", "completed", 2)]
 
 
-def test_verbs_that_read_a_file_say_that_there_is_none(
+def test_verbs_for_a_whole_log_read_the_one_that_a_daemon_writes(
     postgres: PostgresServer, start_daemon: Callable[..., RealDaemon]
 ) -> None:
+    """ST-12: while it runs they read; what would write waits until it is gone."""
     daemon = start_daemon(
         PENSTOCK_STORE=postgres.url, PENSTOCK_STORE_SCHEMA=postgres.new_schema()
     )
-    for verb in ("export", "audit"):
-        done = penstock(daemon, verb)
-        assert done.returncode != 0
-        assert "of a PostgreSQL, and this reads a file" in done.stderr
-    pruned = penstock(daemon, "prune")
-    assert pruned.returncode == 0
-    assert "in a PostgreSQL, where the daemon itself forgets old runs" in pruned.stderr
+    assert penstock(daemon, "run", "--id", "a", "true").returncode == 0
+    exported = penstock(daemon, "export")
+    assert '"type":"run.completed"' in exported.stdout, exported.stderr
+    assert penstock(daemon, "audit").returncode == 0
+    pruned = penstock(daemon, "prune", "--keep", "0")
+    assert pruned.returncode != 0
+    assert "it forgets old runs by itself" in pruned.stderr
+    assert daemon.stop() == 0
+    pruned = penstock(daemon, "prune", "--keep", "0", "--json")
+    assert '"runs": ["a"]' in pruned.stdout, pruned.stderr
     assert "PostgreSQL" in daemon.log.read_text()
 
 

@@ -67,14 +67,16 @@ class PostgresDb:
         if "," in str(given.get("host", "")):
             # Of several servers the one that writes; what another one reads may be old.
             given.setdefault("target_session_attrs", "read-write")
-        self._conninfo = make_conninfo(
-            **given,  # type: ignore[arg-type]
-            options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
-            application_name=f"penstock {life}".strip(),
-            connect_timeout=CONNECT_SECONDS,
-            keepalives_idle=KEEPALIVE_SECONDS,
-            tcp_user_timeout=int(CALL_SECONDS * 1000),
-        )
+        ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        bounds: dict[str, Any] = {
+            "application_name": f"penstock {life}".strip(),
+            "connect_timeout": CONNECT_SECONDS,
+            "keepalives_idle": KEEPALIVE_SECONDS,
+            "tcp_user_timeout": int(CALL_SECONDS * 1000),
+        }
+        # Whoever names one of these in the address means it; settings of the session come last.
+        options = f"{given.pop('options', '')} {ours}".strip()
+        self._conninfo = make_conninfo("", **{**bounds, **given, "options": options})
         self.schema = schema
         self._life = life
         self._connection: psycopg.Connection[Any] | None = None

@@ -53,7 +53,7 @@ def place_of(url: str, schema: str) -> str:
 def open_log(db: PostgresDb, owner: Owner, where: str) -> None:
     """Make the tables, or migrate them, and take the log. StartRefused, LogInUse."""
     try:
-        _check_server(db, where)
+        check_server(db, where)
         db.begin()
         prepare(db, db.schema)
         _take(db, owner, where)
@@ -77,7 +77,8 @@ def tell(error: psycopg.Error) -> str:
     return said
 
 
-def _check_server(db: PostgresDb, where: str) -> None:
+def check_server(db: PostgresDb, where: str) -> None:
+    """StartRefused unless this is a server that keeps what it acknowledges."""
     version = db.connection.info.server_version
     if version < OLDEST_SERVER:
         raise StartRefused(
