@@ -41,6 +41,7 @@ _COLUMNS = (
     "SELECT column_name, udt_name FROM information_schema.columns"
     " WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position"
 )
+_NEXT_KEY = "SELECT setval(pg_get_serial_sequence('environments', 'key'), max(key)) FROM environments"
 #: What the row of the log has of what a file keeps in rows of `meta`; what goes by another name there.
 _META = {
     "epoch": "epoch",
@@ -146,6 +147,9 @@ class WholeSchema:
             for row in rows:
                 copy.write_row(list(map(_taken, row, kinds)))
                 written += 1
+        if table == "environments":
+            # Its keys are the server's own, and the next one is none of these.
+            self.execute(_NEXT_KEY)
         return written
 
     def odd_value(self, table: str) -> str | None:

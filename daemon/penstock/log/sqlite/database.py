@@ -19,6 +19,7 @@ from penstock.log.sqlite.migrations import (
     migrate,
     needs_migration,
 )
+from penstock.log.sqlite.moved import check_not_moved
 from penstock.log.sqlite.older_logs import find_meta
 from penstock.log.sqlite.schema import check_tables, create, create_file
 from penstock.log.tables.rows import command_line
@@ -203,7 +204,10 @@ def _open_into(
     if migration is not None:
         # Before anything is written: a file that another daemon has open is not even migrated.
         writing.lock = lock_inode(path)
-    if needs_migration(writing, find_version(writing, path)):
+    version = find_version(writing, path)
+    if migration is not None:
+        check_not_moved(writing, path)
+    if needs_migration(writing, version):
         if migration is None:
             connections[:] = [_read_older(writing, path)]
             return

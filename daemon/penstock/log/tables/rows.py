@@ -40,6 +40,10 @@ IS_PARKED = f"ended_at IS NULL AND {state_in(PARKED_STATES)}"
 
 #: Begins the names in `meta` of the folders that forgotten runs left: of this box, and not the log's.
 FOLDER_OF = "folder:"
+#: Such names, by what may follow their last character.
+FOLDERS = (
+    f"name >= '{FOLDER_OF}' AND name < '{FOLDER_OF[:-1]}{chr(ord(FOLDER_OF[-1]) + 1)}'"
+)
 
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
