@@ -23,7 +23,7 @@ from fakes.stores_elsewhere import postgres_store
 from log.test_environments import MINE
 from log.test_export import tell_a_story
 from penstock.cli import migrate as verb
-from penstock.log import moving
+from penstock.log import whole_copy
 from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.log.writes import ScheduleRow, SetSchedule, SetSlots
 from penstock.words.address import find_paths
@@ -167,16 +167,16 @@ def test_a_move_that_is_cut_off_leaves_the_file_as_it_was(
 ) -> None:
     """Law 3: half-way nothing is there; a second try does it."""
     schema, rows = postgres.new_schema(), rows_of(log)
-    digest = moving.digest_of
+    digest = whole_copy.digest_of
 
     def cut(*words: Any) -> str:
         for pid in postgres.sessions():
             os.kill(pid, signal.SIGTERM)
         return digest(*words)
 
-    monkeypatch.setattr(moving, "digest_of", cut)
+    monkeypatch.setattr(whole_copy, "digest_of", cut)
     assert "cannot be filled" in moved(penstock, postgres, schema, 1)
-    monkeypatch.setattr(moving, "digest_of", digest)
+    monkeypatch.setattr(whole_copy, "digest_of", digest)
     assert rows_of(log) == rows
     assert "facts are in the schema" in moved(penstock, postgres, schema)
 
@@ -193,7 +193,7 @@ def test_a_move_whose_last_word_was_lost_is_finished_by_the_next(
     def cut(*_: Any) -> None:
         raise StartRefused("killed")
 
-    from penstock.log.sqlite import moved as mark
+    from penstock.log.sqlite import elsewhere as mark
 
     with monkeypatch.context() as context:
         context.setattr(mark, "mark_moved", cut)
@@ -274,7 +274,7 @@ def test_a_copy_that_differs_is_not_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Law 3: each row is read back."""
-    schema, digest = postgres.new_schema(), moving.digest_of
+    schema, digest = postgres.new_schema(), whole_copy.digest_of
     seen = []
 
     def other(source: Any, table: str, order: str) -> str:
@@ -283,7 +283,7 @@ def test_a_copy_that_differs_is_not_taken(
             source.execute("UPDATE schedules SET skipped = skipped + 1")
         return digest(source, table, order)
 
-    monkeypatch.setattr(moving, "digest_of", other)
+    monkeypatch.setattr(whole_copy, "digest_of", other)
     assert "the rows of schedules are not what they were" in moved(
         penstock, postgres, schema, 1
     )

@@ -83,9 +83,9 @@ def _with_schema(place: ServerLog) -> str:
 
 def _move(file: Path, config: Config, place: ServerLog) -> tuple[int, list[str]]:
     """The number of facts, and what an audit finds before and after."""
-    from penstock.log.moving import copy_whole, is_there
-    from penstock.log.sqlite.moved import mark_moved
+    from penstock.log.sqlite.elsewhere import mark_moved
     from penstock.log.sqlite.whole_file import WholeFile
+    from penstock.log.whole_copy import copy_whole, is_there
 
     progress = _Progress()
     with _opened(file, config) as db:
@@ -122,7 +122,7 @@ def _opened(file: Path, config: Config) -> Iterator[sqlite3.Connection]:
 
 def _undo(file: Path) -> None:
     from penstock.log.sqlite.database import hold_inode
-    from penstock.log.sqlite.moved import find_moved, unmark
+    from penstock.log.sqlite.elsewhere import find_moved, unmark
     from penstock.log.sqlite.older_logs import find_meta
 
     with (

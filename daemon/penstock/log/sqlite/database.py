@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from penstock.log.sqlite.elsewhere import check_not_moved
 from penstock.log.sqlite.migrations import (
     AS_USUAL,
     MigrationPolicy,
@@ -19,7 +20,6 @@ from penstock.log.sqlite.migrations import (
     migrate,
     needs_migration,
 )
-from penstock.log.sqlite.moved import check_not_moved
 from penstock.log.sqlite.older_logs import find_meta
 from penstock.log.sqlite.schema import check_tables, create, create_file
 from penstock.log.tables.rows import command_line
