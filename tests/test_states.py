@@ -148,9 +148,11 @@ def test_every_state_has_its_role_and_its_moves() -> None:
 
 
 def test_every_end_is_one_that_a_hook_may_wait_for() -> None:
-    """CC-06: the words of the configuration are the states', and two more."""
+    """CC-06: the words of the configuration are the states', and three more."""
     words = set(get_args(get_args(Hook.model_fields["on"].annotation)[0]))
-    assert words == set(WORDS.values()) == {*ENDS.values(), "ask", "backpressure"}
+    assert (
+        words == set(WORDS.values()) == {*ENDS.values(), "ask", "backpressure", "box"}
+    )
     assert set(ENDS.values()) == set(TERMINAL_STATES)
     assert set(ENDS) == TERMINAL_TYPES
 

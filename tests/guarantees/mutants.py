@@ -681,7 +681,7 @@ MUTANTS = (
         "a paused queue starts runs",
         "log/tables/handle_claim:_candidates",
         """
-            if "" in paused:
+            if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
                 return
         """,
         "",
@@ -1799,7 +1799,7 @@ TESTED_MUTANTS = (
         "a caller's environment is told with its run",
         "log/tables/handle_submit:_queued",
         """
-            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, not_before=s.not_before, stashed=s.stashed, retries=s.retries, backoff=s.backoff if s.retries else 0.0, traceparent=s.traceparent)
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, not_before=s.not_before, stashed=s.stashed, retries=s.retries, backoff=s.backoff if s.retries else 0.0, traceparent=s.traceparent, needs=dict(s.needs), origin=s.origin)
         """,
         """
             event = RunQueued(kind=s.kind, priority=s.priority, inputs={**s.shown, 'environ': str(s.surroundings.environ)}, labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, traceparent=s.traceparent)
@@ -2542,5 +2542,106 @@ TESTED_MUTANTS = (
         "if not inside or '..' in file.parts or '.git' in map(str.lower, Path(path).parts):\n    raise Refused(path, 'lies outside of the tree')",
         "",
         "cli/test_changes.py::test_a_patch_writes_nothing_outside_of_the_tree",
+    ),
+    TestedMutant(
+        "a box starts runs that ask for what it has not",
+        "may_execute",
+        "return accepted(origin, place) and fits(needs, place.labels)",
+        "return accepted(origin, place)",
+        "log/test_store_places.py::test_a_claim_leaves_what_does_not_fit_to_others",
+    ),
+    TestedMutant(
+        "a box starts runs of others unasked",
+        "may_execute",
+        "return accepted(origin, place) and fits(needs, place.labels)",
+        "return fits(needs, place.labels)",
+        "log/test_store_places.py::test_a_box_takes_its_own_runs_unless_it_takes_those_of_all",
+    ),
+    TestedMutant(
+        "a drained box starts runs",
+        "log/tables/handle_claim:_candidates",
+        """
+            if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
+                return
+        """,
+        """
+            if "" in paused:
+                return
+        """,
+        "log/test_store_places.py::test_a_drained_box_starts_nothing_and_others_do",
+    ),
+    TestedMutant(
+        "a run is interrupted for one that cannot execute here",
+        "startable",
+        """
+            return candidate.parked or (
+                None not in rules.paused
+                and candidate.group not in rules.paused
+                and candidate.kind in rules.kinds
+                and not candidate.prerequisites
+                and not candidate.stashed
+                and not candidate.delayed(now)
+                and not rules.drained
+                and may_execute(candidate.needs, candidate.origin, rules.place)
+            )
+        """,
+        """
+            return candidate.parked or (
+                None not in rules.paused
+                and candidate.group not in rules.paused
+                and candidate.kind in rules.kinds
+                and not candidate.prerequisites
+                and not candidate.stashed
+                and not candidate.delayed(now)
+                and not rules.drained
+            )
+        """,
+        "runs/test_placement.py::test_nobody_is_interrupted_for_a_run_that_cannot_execute_here",
+    ),
+    TestedMutant(
+        "a run leaves the box that its files are on",
+        "place_run",
+        """
+            if place.shared and local and not anywhere:
+                needs.setdefault(BOX_LABEL, home)
+        """,
+        "",
+        "words/test_placement.py::test_what_has_files_stays_where_they_are",
+    ),
+    TestedMutant(
+        "what may execute elsewhere has its caller's environment there",
+        "Submitter._kept",
+        """
+            if self.place.shared and pinned_to(needs) != source.home:
+                return Surroundings(None, None if given is None else given.umask)
+        """,
+        "",
+        "runs/test_placement.py::test_a_caller_has_a_folder_here_only",
+    ),
+    TestedMutant(
+        "a run is of the box that submits its schedule",
+        "Schedules._submit",
+        "source = Provenance(row.origin, row.origin) if row.origin else None",
+        "source = None",
+        "runs/test_placement.py::test_a_schedule_is_of_the_box_it_was_made_at",
+    ),
+    TestedMutant(
+        "a run whose needs cannot be read asks for nothing",
+        "log/tables/run_head:_head",
+        """
+            try:
+                asked = NOTHING if needs is None else dict(from_json(needs))
+                values = [*plain, asked, dict(from_json(clock))]
+            except (ValueError, TypeError):
+                raise damaged_row(str(columns[1])) from None
+        """,
+        """
+            try:
+                asked = dict(from_json(needs))
+            except (ValueError, TypeError):
+                asked = NOTHING
+            values = [*plain, asked, dict(from_json(clock))]
+        """,
+        "log/test_store_places.py::test_a_run_whose_needs_are_damaged_is_lost_alone",
     ),
 )

@@ -70,6 +70,7 @@ def smallest(name: str) -> AnyEvent:
         "run.requeued": {"reason": "crash"},
         "run.edited": {"inputs": {}},
         "schedule.skipped": {"due": "2030-01-01T00:00:00Z"},
+        "box.lost": {"silent_seconds": 121.5},
         "log": {"text": "x"},
         "model.progress": {"phase": "writing"},
         "tool.ended": {"status": "completed"},

@@ -18,6 +18,7 @@ import trio
 import trio.testing
 
 from fakes.cores import FakeProcesses, fake_environment, open_fake_core
+from penstock.log.writes import Append, new_event
 from penstock.processes.detection import Containment
 from penstock.processes.process import run_process
 from penstock.runs.core import Core
@@ -27,6 +28,7 @@ from penstock.words.api import SubmitRequest
 from penstock.words.config import Config, Hook
 from penstock.words.config_sources import load_config
 from penstock.words.errors import StartRefused
+from penstock.words.events import DAEMON_STREAM, BoxDrained, BoxLost, BoxResumed
 from penstock.words.recorded import Recorded
 
 ALL = Hook(on=("completed", "failed", "cancelled", "ask"), argv=("all",))
@@ -88,6 +90,25 @@ async def test_a_hook_is_called_for_what_it_waits_for(
         ("run.failed", "r-2"),
         ("run.cancelled", "r-3"),
     ]
+
+
+async def test_a_hook_is_told_of_a_lost_box(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """D-09 MB-03: and of no other fact about boxes."""
+    called = Called()
+
+    async def story(core: Core) -> None:
+        for event in (
+            BoxLost(box="loft", life="l", silent_seconds=121),
+            BoxDrained(box="loft"),
+            BoxResumed(box="loft"),
+        ):
+            fact = new_event(DAEMON_STREAM, event, now=core.now())
+            await core.recorder.record(Append((fact,)))
+
+    await with_hooks(called, story, Hook(on=("box",), argv=("tell",)))
+    assert [(type_, run) for _, type_, run in called.facts] == [("box.lost", "daemon")]
 
 
 async def test_a_hook_has_two_tries_and_is_then_told(

@@ -13,6 +13,9 @@ from penstock_tui.wording import plain
 
 #: How loud each of them is; no other fact is an alert.
 _TONES: Mapping[str, str] = {
+    "box.lost": "error",
+    "box.drained": "warning",
+    "box.resumed": "success",
     "backpressure.raised": "warning",
     "backpressure.cleared": "success",
     "subscriber.lagged": "error",

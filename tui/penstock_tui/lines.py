@@ -18,6 +18,7 @@ from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import clock_time, lines_of, plain
 
 _TONES = {
+    "box.lost": "error",
     "run.failed": "error",
     "test.failed": "error",
     "step.failed": "error",

@@ -17,6 +17,7 @@ from penstock.words.agent_names import AGENT_NAMES
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.lifecycle import OPEN_STATES, TERMINAL_STATES
+from penstock.words.placement import BOX_LABEL
 from penstock.words.priority import Priority
 from penstock.words.run_id import AGENT_LABEL, GENERATED, NAME_LABEL
 from penstock.words.sentences import SENTENCES, about
@@ -101,6 +102,32 @@ def offer_groups(
 ) -> list[CompletionItem[str]]:
     """The groups of the configuration that the daemon has."""
     return _items(dict.fromkeys(_groups(session_of(ctx)), ""), begun)
+
+
+def offer_labels(
+    ctx: click.Context, _param: click.Parameter, begun: str
+) -> list[CompletionItem[str]]:
+    """What the boxes have that runs may ask for, and which of them."""
+    try:
+        boxes = session_of(ctx).call(lambda client: client.get("boxes"))["boxes"]
+    except PenstockError:
+        return []
+    having: dict[str, list[str]] = {}
+    for box in boxes:
+        for name, value in {BOX_LABEL: box["box"], **box["labels"]}.items():
+            having.setdefault(f"{name}={value}", []).append(box["box"])
+    return _items({label: ", ".join(names) for label, names in having.items()}, begun)
+
+
+def offer_boxes(
+    ctx: click.Context, _param: click.Parameter, begun: str
+) -> list[CompletionItem[str]]:
+    """The boxes that there are."""
+    try:
+        boxes = session_of(ctx).call(lambda client: client.get("boxes"))["boxes"]
+    except PenstockError:
+        return []
+    return _items({box["box"]: str(box["state"]) for box in boxes}, begun)
 
 
 def offer_runs_or_priorities(

@@ -235,9 +235,10 @@ class Calls(Generic[R]):
         body = {"group": group, "reason": reason}
         return self.request("POST", "queue", "pause", body=body)
 
-    def resume(self, group: str | None) -> R:
-        """Start and take in runs again."""
-        return self.request("POST", "queue", "resume", body={"group": group})
+    def resume(self, group: str | None, *, box: str | None = None) -> R:
+        """Start and take in runs again; a box: have it start them again."""
+        body = {"group": group} if box is None else {"box": box}
+        return self.request("POST", "queue", "resume", body=body)
 
     def slots(self, group: str | None, slots: int | None) -> R:
         """Let so many runs execute at once; None: as the configuration has it."""
@@ -253,10 +254,11 @@ class Calls(Generic[R]):
         """Make no more runs of it; the schedules that are left."""
         return self.request("POST", "schedules", name, "remove")
 
-    def drain(self, group: str | None, *, wait: bool) -> R:
-        """Take no new runs in; with `wait` this waits until none is left."""
+    def drain(self, group: str | None, *, wait: bool, box: str | None = None) -> R:
+        """Take no new runs in; with `wait` this waits until none is left. A box: start none there."""
         parts = ("queue", "drain")
-        return self.send(_waits(Request("POST", parts, body={"group": group}), wait))
+        body = {"group": group} if box is None else {"box": box}
+        return self.send(_waits(Request("POST", parts, body=body), wait))
 
     # -- the daemon
 

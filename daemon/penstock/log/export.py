@@ -19,7 +19,7 @@ from uuid import UUID
 
 from penstock.log.checksum import checksum_of
 from penstock.log.left_out import leave_out
-from penstock.log.sqlite.schema import READABLE_VERSIONS
+from penstock.log.sqlite.schema import READABLE_VERSIONS, newer_columns
 from penstock.log.sqlite.whole_file import fill_whole_file, read_whole_file
 from penstock.log.tables.rows import (
     EVENT_COLUMNS,
@@ -196,6 +196,7 @@ def _refuse_constant(name: str) -> float:
 
 def _insert(log: FillableLog, table: str, rows: list[dict[str, Any]]) -> None:
     known = log.columns(table) if table in ORDERS else []
+    rows = [{**newer_columns(table), **row} for row in rows]
     if not known or any(sorted(row) != sorted(known) for row in rows):
         raise Refused("import", f"has rows this version does not know ({table})")
     values = [[_from_text(row[name]) for name in known] for row in rows]

@@ -117,6 +117,10 @@ class Store(Protocol):
         """Paused groups and why; the key None is the whole queue."""
         ...
 
+    async def drained(self) -> frozenset[str]:
+        """Boxes that start nothing more until they are resumed."""
+        ...
+
     async def slots(self) -> Mapping[str | None, int]:
         """Slots that were given at run time; the key None is the whole queue."""
         ...

@@ -22,6 +22,7 @@ from penstock.words.events import (
     encode_event,
 )
 from penstock.words.lifecycle import OnRestart, State
+from penstock.words.placement import ANY_PLACE, Place
 from penstock.words.recorded import Recorded
 from penstock.words.surroundings import Surroundings
 from penstock.words.values import new_event_id
@@ -86,6 +87,9 @@ class RunSpec:
     traceparent: str | None = None
     #: The id was made for this very run, of enough random bits: no other and no tombstone has it.
     minted: bool = False
+    #: Labels that it asks of its box, and the box it was submitted at. In no digest.
+    needs: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,8 @@ class RunRow:
     labels: Mapping[str, str]
     on_restart: OnRestart
     preemptible: bool
+    needs: Mapping[str, str]
+    origin: str
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -345,7 +351,8 @@ class Claim(Write[Claimed]):
 
     Parked runs that want their slot back go ahead of queued ones of equal priority. `slots` is the
     number of runs that may be in the state running at once; `group_slots` the same by group;
-    `aging` adds one point of importance per that many seconds waited (None: off).
+    `aging` adds one point of importance per that many seconds waited (None: off). `place` is the box
+    that claims: what does not fit there is left to others.
     """
 
     life: str
@@ -355,6 +362,7 @@ class Claim(Write[Claimed]):
     host: str = ""
     group_slots: Mapping[str, int] = field(default_factory=dict)
     aging: float | None = None
+    place: Place = ANY_PLACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,6 +529,8 @@ class ScheduleRow:
     skipped: int = 0
     #: What the caller gave to its runs; told by nothing.
     surroundings: Surroundings | None = None
+    #: The box that it was made at: its runs are of there, whichever box submits them.
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -577,6 +587,15 @@ class SetPause(Write[Appended]):
     at: datetime
     group: str | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetBox(Write[Appended]):
+    """Have a box start nothing more, or start runs again: Appended (`box.drained`, `box.resumed`)."""
+
+    box: str
+    draining: bool
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

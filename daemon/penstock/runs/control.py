@@ -19,6 +19,7 @@ from penstock.log.writes import (
     Edit,
     Rearrange,
     RequestCancel,
+    SetBox,
     SetPause,
     SetSlots,
     TreeRun,
@@ -88,6 +89,29 @@ class QueueControl:
             if waited_for == group:
                 scope.cancel(reason="resumed")
         await self.recorder.record(SetPause(False, self.now(), group))
+
+    async def drain_box(self, box: str) -> None:
+        """Have a box start nothing more until `resume_box`; what executes there goes on. Refused."""
+        await self._set_box(box, draining=True)
+
+    async def resume_box(self, box: str) -> None:
+        """Have it start runs again. Twice is once. Refused for an unknown box."""
+        await self._set_box(box, draining=False)
+
+    async def _set_box(self, box: str, *, draining: bool) -> None:
+        if box not in {self.table.place.box, *self.table.drained}:
+            raise Refused("box", f"there is no box {box!r}")
+        await self.recorder.record(SetBox(box, draining, self.now()))
+
+    async def wait_box_idle(self, box: str) -> None:
+        """Wait until nothing executes at a drained box; returns also when it is resumed. ShuttingDown."""
+        while box in self.table.drained and self._executes(box):
+            if self.table.stopping:
+                raise ShuttingDown("the daemon stops; what is queued is kept")
+            await self.table.bus.wait_published(None)
+
+    def _executes(self, box: str) -> bool:
+        return box == self.table.place.box and bool(self.table.executions)
 
     async def set_slots(self, group: str | None, slots: int | None) -> None:
         """Let so many runs execute at once from now on, of the queue or of a group; None: as configured.

@@ -76,6 +76,7 @@ from penstock.words.events import (
     ProcessStarted,
     SubscriberLagged,
 )
+from penstock.words.placement import Place, place_of
 
 log = logging.getLogger(__name__)
 
@@ -283,6 +284,7 @@ def _make_core(
         groups=table.group_slots,
         obstacle=retention.obstacle,
         drained=queue.drained,
+        place=table.place,
         has_models=environment.models is not None,
     )
     return Core(
@@ -367,6 +369,7 @@ def _make_log(
         now=environment.now,
         aging=config.aging_seconds,
         group_slots={name: group.slots for name, group in config.groups.items()},
+        place=_place(config, environment),
     )
     recorder = Recorder(
         store=store,
@@ -378,6 +381,16 @@ def _make_log(
         redact=environment.redact,
     )
     return table, recorder
+
+
+def _place(config: Config, environment: Environment) -> Place:
+    """This box, as runs see it."""
+    return place_of(
+        environment.host,
+        config.labels,
+        team=config.accept == "team",
+        shared=config.store is not None,
+    )
 
 
 def _make_bus(
@@ -447,6 +460,7 @@ async def _repair(core: Core) -> Repaired:
         rows.append(row)
     await _linger(core, rows)
     core.table.paused.update(await core.store.paused())
+    core.table.drained.update(await core.store.drained())
     for group, slots in (await core.store.slots()).items():
         core.table.give_slots(group, slots)
     return await repair(

@@ -32,6 +32,7 @@ WORDS: Mapping[str, str] = {
     "ask.raised": "ask",
     "backpressure.raised": "backpressure",
     "backpressure.cleared": "backpressure",
+    "box.lost": "box",
 }
 #: Bytes of a failed hook's output that the log quotes.
 QUOTED_BYTES = 1000

@@ -15,6 +15,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from penstock.words.placement import (
+    ANY_PLACE,
+    Needs,
+    Place,
+    may_execute,
+)
 from penstock.words.priority import may_preempt
 
 
@@ -30,6 +36,9 @@ class ClaimRules:
     group_slots: Mapping[str, int] = field(default_factory=dict)
     paused: Mapping[str | None, str] = field(default_factory=dict)
     aging: float | None = None
+    #: The box that claims, and whether it is drained.
+    place: Place = ANY_PLACE
+    drained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,9 @@ class Candidate:
     #: It starts no earlier; it is put aside.
     not_before: datetime | None = None
     stashed: bool = False
+    #: What it asks of its box, and where it was submitted.
+    needs: Needs = field(default_factory=dict)
+    origin: str = ""
 
     def delayed(self, now: datetime) -> bool:
         """Whether its time has not come."""
@@ -66,6 +78,8 @@ def startable(candidate: Candidate, rules: ClaimRules, now: datetime) -> bool:
         and not candidate.prerequisites
         and not candidate.stashed
         and not candidate.delayed(now)
+        and not rules.drained
+        and may_execute(candidate.needs, candidate.origin, rules.place)
     )
 
 

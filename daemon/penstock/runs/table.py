@@ -26,6 +26,7 @@ from penstock.log.writes import (
     RequestPreempt,
     Result,
     RunRow,
+    SetBox,
     SetPause,
     Suspend,
     Unpark,
@@ -44,16 +45,19 @@ from penstock.words.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
     AnyEvent,
+    BoxDrained,
+    BoxResumed,
     QueuePaused,
     QueueResumed,
     SlotsChanged,
 )
 from penstock.words.lifecycle import MOVING_TYPES, PAUSED, QUEUED_STATES, SLOT_STATES
+from penstock.words.placement import ANY_PLACE, Place
 from penstock.words.recorded import Recorded
 
 # Decisions after which a run may want a slot, or a slot may be free.
 # An answer may have a run that a restart interrupted repeated.
-_BRINGS_WORK = (Enqueue, Unpark, Release, Answer, SetPause, Rearrange)
+_BRINGS_WORK = (Enqueue, Unpark, Release, Answer, SetPause, SetBox, Rearrange)
 _FREES_SLOT = (Complete, Release, Park)
 _MOVES = MOVING_TYPES | {"run.cancel_requested", "run.rearranged"}
 
@@ -78,6 +82,9 @@ class RunTable:
     after_commit: Callable[[], None] = lambda: None
     aging: float | None = None
     group_slots: dict[str, int] = field(default_factory=dict)
+    #: This box, and those that start nothing more.
+    place: Place = ANY_PLACE
+    drained: set[str] = field(default_factory=set)
     #: False until `begin_claiming`, and again when the daemon stops: nothing is claimed.
     claiming: bool = False
     #: The daemon stops: executions end as their `on_restart` says, those that begin now too.
@@ -144,6 +151,8 @@ class RunTable:
             group_slots=self.group_slots,
             paused=self.paused,
             aging=self.aging,
+            place=self.place,
+            drained=self.place.box in self.drained,
         )
 
     def snapshot(self) -> QueueSnapshot:
@@ -179,6 +188,8 @@ class RunTable:
             ),
             not_before=view.not_before,
             stashed=view.stashed,
+            needs=view.needs,
+            origin=view.origin,
         )
 
     def _slot_holder(self, view: RunView, parents: set[str | None]) -> SlotHolder:
@@ -227,6 +238,7 @@ class RunTable:
             host=self.host,
             group_slots=self.group_slots,
             aging=self.aging,
+            place=self.place,
         )
 
     def apply(self, write: Write[Result], result: Result | PenstockError) -> None:
@@ -310,6 +322,11 @@ class RunTable:
             self.paused[event.group] = event.reason
         elif isinstance(event, QueueResumed):
             self.paused.pop(event.group, None)
+            self.moved = True
+        elif isinstance(event, BoxDrained):
+            self.drained.add(event.box)
+        elif isinstance(event, BoxResumed):
+            self.drained.discard(event.box)
             self.moved = True
         elif isinstance(event, SlotsChanged):
             self.give_slots(event.group, event.slots)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from penstock.log.projections import RunView
 from penstock.runs.queue import (
     Candidate,
+    ClaimRules,
     QueueSnapshot,
     SlotHolder,
     grant,
@@ -26,12 +27,13 @@ from penstock.words.lifecycle import (
     PAUSED,
     SLOT_STATES,
 )
+from penstock.words.placement import accepted, in_words, lacking, pinned_to
 from penstock.words.priority import Priority, may_preempt
 from penstock.words.wait_reason import Waiting
 
 Code = Literal[
     "ended", "cancelling", "running", "program_paused", "ask", "child", "model", "quota", "waiting", "preempted", "retry", "stopping",
-    "stashed", "not_before", "paused", "group_paused", "kind", "prerequisites", "next", "group_slots", "slots", "leaving",
+    "stashed", "not_before", "paused", "group_paused", "kind", "box", "needs", "accept", "box_drained", "prerequisites", "next", "group_slots", "slots", "leaving",
     "ahead", "first", "not_preemptible", "log",
 ]  # fmt: skip
 
@@ -190,6 +192,7 @@ def _hindrances(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
         found.append(Reason("group_paused", why))
     if candidate.kind not in rules.kinds:
         found.append(Reason("kind", f"Its kind {candidate.kind!r} is not installed."))
+    found += _misplaced(candidate, rules)
     if candidate.prerequisites:
         named = [
             f"{r} ({queue.states.get(r, 'ended')})" for r in candidate.prerequisites
@@ -197,6 +200,24 @@ def _hindrances(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
         why = f"It comes after {_list(named)}."
         found.append(Reason("prerequisites", why, candidate.prerequisites))
     return found
+
+
+def _misplaced(candidate: Candidate, rules: ClaimRules) -> list[Reason]:
+    """Why this box does not start it, whoever else may."""
+    place, needs = rules.place, candidate.needs
+    box = pinned_to(needs)
+    if box is not None and box != place.box:
+        return [Reason("box", f"It executes at the box {box} alone.")]
+    if missing := lacking(needs, place.labels):
+        why = f"It asks for {in_words(missing)}, which this box has not."
+        return [Reason("needs", why)]
+    if not accepted(candidate.origin, place):
+        why = f"It was submitted at {candidate.origin or 'no box'}; this one executes its own runs only."
+        return [Reason("accept", why)]
+    if rules.drained:
+        why = f"This box is drained: `penstock resume --box {place.box}`."
+        return [Reason("box_drained", why)]
+    return []
 
 
 def _taken(

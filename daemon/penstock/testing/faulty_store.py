@@ -161,6 +161,9 @@ class FaultyStore:
     async def paused(self) -> Mapping[str | None, str]:
         return await self._call(self.store.paused)
 
+    async def drained(self) -> frozenset[str]:
+        return await self._call(self.store.drained)
+
     async def slots(self) -> Mapping[str | None, int]:
         return await self._call(self.store.slots)
 

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from penstock.words.detach_keys import keys_of
+from penstock.words.placement import BOX_LABEL
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -72,6 +73,14 @@ def _store_url(text: str) -> str:
 def _network(text: str) -> str:
     ip_network(text)
     return text
+
+
+def _box_labels(labels: dict[str, str]) -> dict[str, str]:
+    if BOX_LABEL in labels:
+        raise ValueError(f"{BOX_LABEL!r} is the label of its name, which each box has")
+    if any(not name.strip() for name in labels):
+        raise ValueError("a label has a name")
+    return labels
 
 
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
@@ -220,7 +229,7 @@ class Hook(Section):
     """A command, or one POST, when one of these things happens."""
 
     on: tuple[
-        Literal["completed", "failed", "cancelled", "ask", "backpressure"], ...
+        Literal["completed", "failed", "cancelled", "ask", "backpressure", "box"], ...
     ] = Field(description="What it is called for.")
     argv: tuple[str, ...] = setting((), "The program and its arguments; or else a url.")
     url: str | None = setting(None, "Where to POST; or else a program.")
@@ -318,6 +327,15 @@ class Config(Section):
     store_schema: SchemaName = setting(
         "penstock",
         "The schema of that database that holds the log: one log, one daemon.",
+    )
+    labels: Annotated[dict[str, str], AfterValidator(_box_labels)] = setting(
+        {},
+        'What this box has, as `gpu = "1"`: runs that ask for it (`--on gpu=1`) execute where it is.',
+    )
+    accept: Literal["self", "team"] = setting(
+        "self",
+        "Whose runs this box executes, of a log that several boxes share: `self`, those that were"
+        " submitted at it; `team`, those of every box.",
     )
     runtime_dir: Path | None = setting(
         None, "Where the Unix socket is; none: as XDG_RUNTIME_DIR says."

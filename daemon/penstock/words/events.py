@@ -70,6 +70,9 @@ class RunQueued(Fact):
     #: How often it is executed again after a failure, and the seconds before the first time.
     retries: Annotated[int, Field(ge=0)] = 0
     backoff: Annotated[float, Field(ge=0)] = 0.0
+    #: What it asks of the box that executes it, and the box it was submitted at.
+    needs: dict[str, str] = {}
+    origin: str = ""
 
     @model_serializer(mode="wrap")
     def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -81,7 +84,7 @@ class RunQueued(Fact):
         return data
 
 
-_SELDOM = ("not_before", "stashed", "retries", "backoff")
+_SELDOM = ("not_before", "stashed", "retries", "backoff", "needs", "origin")
 
 
 class RunStarted(Fact):
@@ -634,6 +637,29 @@ class ScheduleSkipped(Fact):
     reason: str
 
 
+class BoxLost(Fact):
+    """A box kept silent for longer than its lease; what it executed is taken over by the others."""
+
+    type: Literal["box.lost"] = "box.lost"
+    box: str
+    #: The start of its daemon that had the lease.
+    life: str
+    #: Since it last renewed its lease, by the clock of the log's server.
+    silent_seconds: Annotated[float, Field(ge=0)]
+
+
+class BoxDrained(Fact):
+    """A box starts no more runs until `box.resumed`; what it executes goes on."""
+
+    type: Literal["box.drained"] = "box.drained"
+    box: str
+
+
+class BoxResumed(Fact):
+    type: Literal["box.resumed"] = "box.resumed"
+    box: str
+
+
 class DaemonStarted(Fact):
     """A start of the daemon, and what boot repair found and did."""
 
@@ -687,7 +713,8 @@ KnownEvent = (
     | AgentSaid | ToolCalled | ToolEnded | PlanUpdated
     | AskRaised | AskAnswered | AskWithdrawn | InterventionReceived | BackpressureRaised | BackpressureCleared
     | SubscriberLagged | QueuePaused | QueueResumed | SlotsChanged
-    | ScheduleSet | ScheduleRemoved | ScheduleSkipped | DaemonStarted | DaemonStopping
+    | ScheduleSet | ScheduleRemoved | ScheduleSkipped | BoxLost | BoxDrained | BoxResumed
+    | DaemonStarted | DaemonStopping
 )  # fmt: skip
 Event = Annotated[KnownEvent, Field(discriminator="type")]
 AnyEvent = KnownEvent | UnknownEvent

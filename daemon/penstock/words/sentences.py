@@ -380,6 +380,16 @@ SENTENCES: Mapping[str, Sentence] = {
         _pairs,
         lambda e: f"schedule {e.name} passed over at {_clock(e.due)}: {e.reason}",
     ),
+    "box.lost": Sentence(
+        lambda e: f"{e.box}  silent for {e.silent_seconds:.0f} s",
+        lambda e: f"box {e.box} is lost: silent for {e.silent_seconds:.0f} s",
+    ),
+    "box.drained": Sentence(
+        lambda e: e.box, lambda e: f"box {e.box} drains: it starts no more runs"
+    ),
+    "box.resumed": Sentence(
+        lambda e: e.box, lambda e: f"box {e.box} starts runs again"
+    ),
     "daemon.started": Sentence(_pairs, _daemon_started),
     "daemon.stopping": Sentence(_pairs, lambda e: f"daemon stops {e.reason}".rstrip()),
 }

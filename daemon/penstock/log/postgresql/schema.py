@@ -16,9 +16,27 @@ from penstock.words.errors import StartRefused
 from penstock.words.events import DAEMON_STREAM
 
 #: The version of the tables below.
-VERSION = 1
+VERSION = 2
+
+
+_IN_2 = (
+    'ALTER TABLE runs ADD COLUMN needs TEXT COLLATE "C"',
+    """ALTER TABLE runs ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT ''""",
+    """ALTER TABLE schedules ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT ''""",
+    "UPDATE schedules SET origin = (SELECT box FROM log)",
+    """UPDATE runs SET origin = log.box, needs = json_build_object('box', log.box) FROM log
+    WHERE ended_at IS NULL AND key > 0""",
+)
+
+
+def _add_placement(db: Statements) -> None:
+    """Version 2: what runs ask of a box. What is open was submitted at the one box there was."""
+    for statement in _IN_2:
+        db.execute(statement)
+
+
 #: version → the step that makes the next one of it, in the transaction that notes it.
-MIGRATIONS: Mapping[int, Callable[[Statements], None]] = {}
+MIGRATIONS: Mapping[int, Callable[[Statements], None]] = {1: _add_placement}
 
 # `owner` is the life that writes, empty once it ended in order; `box` and `machine` say where it is
 # or was. `changes` counts commits: who finds another number than its own forgets what it knows.

@@ -11,7 +11,12 @@ from typing import Any
 from penstock.log.sqlite.damage import tells_of_damage
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.migrations import readable_version
-from penstock.log.sqlite.older_logs import find_meta, find_windows, select_events
+from penstock.log.sqlite.older_logs import (
+    find_meta,
+    find_windows,
+    select_events,
+    show_as_todays,
+)
 from penstock.log.sqlite.schema import check_tables, tables_of
 from penstock.log.tables.output_window import Window
 from penstock.log.tables.rows import SELECT_RUNS
@@ -48,7 +53,8 @@ class WholeFile:
         return tables_of(self._db)
 
     def rows(self, table: str, order: str) -> tuple[list[str], Iterator[Sequence[Any]]]:
-        cursor = self._db.execute(f"SELECT * FROM {table} ORDER BY {order}")
+        # As they stand in the file, whatever `show_as_todays` shows.
+        cursor = self._db.execute(f"SELECT * FROM main.{table} ORDER BY {order}")
         return [column[0] for column in cursor.description], cursor
 
     def events(self) -> Iterator[tuple[Any, ...]]:
@@ -120,6 +126,7 @@ def read_whole_file(path: Path) -> Iterator[WholeFile]:
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
         db.execute("BEGIN")
         readable_version(db, path)
+        show_as_todays(db)
         yield WholeFile(db)
 
 

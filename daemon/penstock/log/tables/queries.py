@@ -11,6 +11,7 @@ from penstock.log.filters import RunFilter
 from penstock.log.tables.callers import find_surroundings
 from penstock.log.tables.db import Statements
 from penstock.log.tables.rows import (
+    BOX_OF,
     SELECT_EVENTS,
     SELECT_OPEN_KEYS,
     SELECT_RUNS,
@@ -102,6 +103,9 @@ class Readings(ABC):
     async def paused(self) -> Mapping[str | None, str]:
         return await self._read(_paused)
 
+    async def drained(self) -> frozenset[str]:
+        return await self._read(_drained)
+
     async def slots(self) -> Mapping[str | None, int]:
         return await self._read(find_slots)
 
@@ -145,4 +149,13 @@ def _rows(db: Statements, sql: str, values: tuple[Any, ...]) -> list[RunRow]:
 
 def _paused(db: Statements) -> Mapping[str | None, str]:
     rows = db.execute("SELECT name, reason FROM pauses").fetchall()
-    return {group_of_key(name): reason for name, reason in rows}
+    return {
+        group_of_key(name): reason
+        for name, reason in rows
+        if not name.startswith(BOX_OF)
+    }
+
+
+def _drained(db: Statements) -> frozenset[str]:
+    names = [name for (name,) in db.execute("SELECT name FROM pauses").fetchall()]
+    return frozenset(n.removeprefix(BOX_OF) for n in names if n.startswith(BOX_OF))

@@ -28,7 +28,7 @@ from penstock.words.events import (
 from penstock.words.surroundings import Surroundings
 from penstock.words.values import to_moment
 
-_COLUMNS = "name, timing, zone, request, shown, made_at, due, last_run, skipped, umask, environ"
+_COLUMNS = "name, timing, zone, request, shown, made_at, due, last_run, skipped, umask, environ, origin"
 _ANEW = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[1:])
 _GIVE = (
     "INSERT INTO slots (name, slots) VALUES (?, ?)"
@@ -51,8 +51,9 @@ def find_schedules(db: Statements) -> list[ScheduleRow]:
             last_run,
             skipped,
             None if environ is None else Surroundings(environ, umask),
+            origin,
         )
-        for name, timing, zone, request, shown, made_at, due, last_run, skipped, umask, environ in rows
+        for name, timing, zone, request, shown, made_at, due, last_run, skipped, umask, environ, origin in rows
     ]
 
 
@@ -82,12 +83,13 @@ def set_schedule(transaction: Transaction, write: SetSchedule) -> Appended:
     encode_within(event, "run.inputs")
     transaction.writes += 1
     transaction.db.execute(
-        f"INSERT INTO schedules ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        f"INSERT INTO schedules ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         f" ON CONFLICT (name) DO UPDATE SET {_ANEW}",
         (
             row.name, row.timing, row.zone, row.request, to_json(dict(row.shown)),
             to_micros(row.made_at), to_micros(row.due), row.last_run, row.skipped,
             None if given is None else given.umask, None if given is None else given.environ,
+            row.origin,
         ),
     )  # fmt: skip
     return _told(transaction, event, write)
