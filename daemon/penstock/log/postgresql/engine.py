@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -54,9 +55,9 @@ class PostgresDb:
     def __init__(self, url: str, schema: str, life: str = "") -> None:
         settings = {
             "search_path": f'"{schema}"',
-            "statement_timeout": STATEMENT_SECONDS * 1000,
-            "lock_timeout": TURN_SECONDS * 1000,
-            "idle_in_transaction_session_timeout": IDLE_SECONDS * 1000,
+            "statement_timeout": int(STATEMENT_SECONDS * 1000),
+            "lock_timeout": int(TURN_SECONDS * 1000),
+            "idle_in_transaction_session_timeout": int(IDLE_SECONDS * 1000),
             # Asked by the server, which would else keep the session, and its lock, of a box that lost its
             # power until the system's own two hours are over; a quarter, if it has yet to be answered.
             "tcp_keepalives_idle": KEEPALIVE_SECONDS,
@@ -78,6 +79,7 @@ class PostgresDb:
         options = f"{given.pop('options', '')} {ours}".strip()
         self._conninfo = make_conninfo("", **{**bounds, **given, "options": options})
         self.schema = schema
+        self._settings = settings
         self._life = life
         self._connection: psycopg.Connection[Any] | None = None
         #: Since when a call is at work, by the monotonic clock; None: none is.
@@ -129,6 +131,22 @@ class PostgresDb:
         made, self._connection = self._connection, None
         if made is not None:
             made.close()
+
+    def lost_settings(self) -> list[str]:
+        """What the session was told at its beginning and has not: somebody stands between."""
+        sql = (
+            "SELECT name FROM json_each_text(?::json) AS told(name, value)"
+            # A span of time is shown in another unit than it was told in.
+            " WHERE value <> (SELECT CASE WHEN unit = 'ms' THEN setting ELSE current_setting(told.name) END"
+            " FROM pg_settings WHERE pg_settings.name = told.name)"
+        )
+        told = {
+            name: str(value)
+            for name, value in self._settings.items()
+            # Over a Unix socket those of TCP mean nothing.
+            if not name.startswith("tcp_")
+        }
+        return [name for (name,) in self.execute(sql, (json.dumps(told),))]
 
     # -- statements
 

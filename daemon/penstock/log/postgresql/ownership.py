@@ -17,6 +17,7 @@ import psycopg
 
 from penstock.log.postgresql.engine import PostgresDb
 from penstock.log.postgresql.schema import prepare
+from penstock.log.postgresql.server_words import tell
 from penstock.words.errors import LogInUse, PenstockError, StartRefused
 
 #: The oldest server that is taken, as it tells its version.
@@ -69,14 +70,6 @@ def open_log(db: PostgresDb, owner: Owner, where: str) -> None:
         raise
 
 
-def tell(error: psycopg.Error) -> str:
-    """A server's words in one line."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    if "unsupported startup parameter" in said:
-        said += " (if that is pgbouncer: name the server itself, since a log needs sessions of its own)"
-    return said
-
-
 def check_server(db: PostgresDb, where: str) -> None:
     """StartRefused unless this is a server that keeps what it acknowledges."""
     version = db.connection.info.server_version
@@ -88,6 +81,11 @@ def check_server(db: PostgresDb, where: str) -> None:
     def shown(name: str) -> str:
         return str(db.execute("SELECT current_setting(?)", (name,)).fetchone()[0])
 
+    if lost := db.lost_settings():
+        raise StartRefused(
+            f"the sessions of the {where} are not this daemon's own: {', '.join(lost)} did not come through"
+            " (pgbouncer, or another pooler?); name the server itself"
+        )
     if shown("transaction_read_only") == "on":
         raise StartRefused(
             f"the server of the {where} takes no writes (a standby, or read-only); name the primary, or"

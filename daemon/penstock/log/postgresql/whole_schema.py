@@ -13,8 +13,9 @@ from psycopg import sql as quoting
 
 from penstock.log.postgresql.dialect import translate
 from penstock.log.postgresql.engine import PostgresDb
-from penstock.log.postgresql.ownership import check_server, place_of, tell
+from penstock.log.postgresql.ownership import check_server, place_of
 from penstock.log.postgresql.schema import VERSION, prepare
+from penstock.log.postgresql.server_words import tell
 from penstock.log.sqlite.schema import VERSION as TABLES_VERSION
 from penstock.log.tables.output_window import Window
 from penstock.log.tables.rows import SELECT_EVENTS, SELECT_RUNS
