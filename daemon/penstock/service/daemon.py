@@ -22,7 +22,7 @@ import trio
 from penstock.carried import keep_late_code
 from penstock.concurrency.threads import open_threads, run_in_thread
 from penstock.kinds.registry import load_kinds
-from penstock.log.put_back import one_broken_store, watching
+from penstock.log.put_back import Watch, check_same_log, one_broken_store, watching
 from penstock.log.redaction import Secrets, make_held_back, make_redaction
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.migrations import MigrationPolicy
@@ -297,7 +297,7 @@ async def open_stored_core(
     )
     async with (
         _open_store(config, files, life, migration) as store,
-        watching(store, files.mark) as watch,
+        _watching(store, files) as watch,
         open_launcher() as launcher,
         open_tracing(environ, close_seconds=config.shutdown_spans) as tell_span,
     ):
@@ -327,6 +327,19 @@ async def open_stored_core(
         ) as core:
             watch.start(core.bus)
             yield core
+
+
+@asynccontextmanager
+async def _watching(
+    store: SqliteStore | PostgresStore, files: LogFiles
+) -> AsyncIterator[Watch]:
+    """See `watching`; a log elsewhere must be the one that was there."""
+    if files.url is not None and files.mark is not None:
+        await run_in_thread(
+            check_same_log, files.mark, store.log_id, f"what is in {files.tell()}"
+        )
+    async with watching(store, files.mark) as watch:
+        yield watch
 
 
 @asynccontextmanager
