@@ -53,6 +53,15 @@ MAY_SLEEP = {
         "_lock",
     ): "before a start; clients look at the lock for a moment",
     ("log/postgresql/store.py", "_cut_overdue"): "between two looks at calls",
+    (
+        "log/postgresql/sharing.py",
+        "wait_written",
+    ): "instead of a word of others, while none can be heard",
+    ("runs/takeover.py", "keep_lease"): "between two renewals of the lease",
+    (
+        "runs/takeover.py",
+        "watch_leases",
+    ): "between two looks at leases: who is gone tells nobody",
     ("log/recorder.py", "enter_due"): "the least time between two events of one gauge",
     ("runs/screen.py", "keep"): "the pause of an emulator that is behind: others' time",
     (
@@ -67,6 +76,10 @@ MAY_SLEEP = {
     (
         "log/recorder.py",
         "_wait_for_store",
+    ): "the pause before asking a failed store again",
+    (
+        "log/recorder.py",
+        "_read_between",
     ): "the pause before asking a failed store again",
     (
         "processes/termination.py",

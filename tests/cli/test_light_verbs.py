@@ -47,6 +47,7 @@ VERBS = {
     "intervene r hello": 4,
     "send r hello": 2,
     "health": 0,
+    "boxes": 0,
     "clients": 0,
     "models": 0,
     "run command -- true": 0,

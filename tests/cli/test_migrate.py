@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,11 @@ async def test_a_log_moves_whole_and_goes_on_there(
         assert (store.epoch, await store.bounds()) == (epoch, bounds)
         assert await store.read_all(0, 1000) == facts
         assert await _answers(store) == asked
+        # Its files are here: what others share does not move their runs.
+        here = os.uname().nodename
+        for row in await store.open_runs():
+            assert (row.origin, row.needs) == (here, {"box": here})
+        assert [row.origin for row in await store.schedules()] == [here]
         await store.commit([enqueue("next", surroundings=MINE), claim(5)])
         other = MINE.__class__(b"A=other", 7)
         await store.commit([enqueue("other", surroundings=other, capacity=None)])
@@ -129,7 +135,7 @@ async def _answers(store: Any) -> list[Any]:
     """What a daemon asks of a log at its start, and callers of what no fact tells."""
     return [
         [(row.run_id, row.place) for row in await store.open_runs()],
-        await store.schedules(),
+        [replace(row, origin="") for row in await store.schedules()],
         await store.slots(),
         await store.paused(),
         await store.asks(),

@@ -13,8 +13,9 @@ from fakes.first_release import make_first_log
 from fakes.foreign_daemon import AT, ForeignDaemon
 from fakes.penstock_command import Penstock
 from penstock import __version__
-from penstock.client.versions import compare, tell_difference, version_in
+from penstock.client.versions import tell_difference, version_in
 from penstock.log.sqlite.schema import VERSION
+from penstock.words.version_order import compare
 
 ROW: dict[str, Any] = {
     "run_id": "r", "kind": "command", "state": "completed", "priority": "MEDIUM",

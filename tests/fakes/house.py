@@ -173,6 +173,7 @@ async def open_house(
     kept: SqliteStore | None = None,
     life: str = LIFE,
     mcp: bool = False,
+    box: str = "",
     **settings: Any,
 ) -> AsyncIterator[House]:
     """A server with the token TOKEN, on a Unix socket too if asked; `kinds` beside those of here.
@@ -180,7 +181,9 @@ async def open_house(
     `kept`: the store of a life before `life`; without, a new one.
     """
     echo, shutdown = Echo(), Shutdown()
-    environment = replace(fake_environment(processes), now=utc_now, models=models)
+    environment = replace(
+        fake_environment(processes), now=utc_now, models=models, host=box
+    )
     opening = inline_store(life=life) if kept is None else nullcontext(kept)
     async with opening as inner:
         store = TroubledStore(inner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -24,15 +24,22 @@ async def postgres_store(
     *,
     schema: str | None = None,
     life: str = LIFE,
-    machine: str = BOX,
+    box: str = BOX,
+    machine: str | None = None,
+    lease_seconds: float = 60,
+    on_renewed: Callable[[int], None] = lambda _asked_at: None,
     url: str | None = None,
 ) -> AsyncIterator[PostgresStore]:
-    """A log of its own on that server; one of this schema, that is there already."""
+    """A log of its own on that server; one of this schema, that is there already.
+
+    A box is a machine of its own unless told otherwise.
+    """
     with trio.fail_after(60):
         async with open_postgresql(
             url or server.url,
             schema=schema or server.new_schema(),
-            owner=Owner(life, machine, machine),
+            owner=Owner(life, box, machine or box, lease_seconds=lease_seconds),
+            on_renewed=on_renewed,
             run_blocking=threads(1),
             run_reading=threads(READERS),
         ) as store:

@@ -10,7 +10,7 @@ import trio
 from penstock.log.filters import RunFilter
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.store import Store
-from penstock.log.writes import Result, RunRow, Write
+from penstock.log.writes import BoxRow, Result, RunRow, Write
 from penstock.words.errors import PenstockError
 from penstock.words.recorded import Recorded
 
@@ -29,6 +29,8 @@ class TroubledStore:
         self.done = trio.Event()
         #: Called in the step in which a commit is answered.
         self.on_answer: Callable[[], object] | None = None
+        #: The boxes that share the log.
+        self.sharers: Sequence[BoxRow] = ()
 
     def as_store(self) -> Store:
         """Itself: what is not written here is that of the store."""
@@ -69,6 +71,10 @@ class TroubledStore:
     async def runs(self, wanted: RunFilter) -> list[RunRow]:
         await self._look()
         return await self._store.runs(wanted)
+
+    async def boxes(self) -> list[BoxRow]:
+        await self._look()
+        return list(self.sharers)
 
     async def _look(self, after: int = 2**63) -> None:
         await trio.lowlevel.checkpoint()

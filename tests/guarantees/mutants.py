@@ -126,7 +126,7 @@ MUTANTS = (
         "wake-up before the fold",
         "Recorder._write_batch",
         """
-            self._settle(entries, claim, results)
+            await self._settle(entries, claim, results)
             self._wake(entries)
         """,
         """
@@ -134,7 +134,7 @@ MUTANTS = (
                 entry.result = result
             self._wake(entries)
             await trio.lowlevel.checkpoint()
-            self._settle(entries, claim, results)
+            await self._settle(entries, claim, results)
         """,
         "asks",
         "none",
@@ -153,8 +153,8 @@ MUTANTS = (
     Mutant(
         "a slot too many",
         "log/tables/handle_claim:_choose",
-        "free = d.slots - held.total()",
-        "free = d.slots - held.total() + 1",
+        "free = d.slots - sum([head.life == d.life for head in holding])",
+        "free = d.slots - sum([head.life == d.life for head in holding]) + 1",
         "nested",
         "none",
     ),
@@ -313,7 +313,7 @@ MUTANTS = (
     Mutant(
         "repair leaves the processes",
         "repair",
-        "done.ended_pids.extend(await end_orphans(every, list(started)))",
+        "if here: done.ended_pids.extend(await end_orphans(every, here))",
         "",
         "repair",
         "none",
@@ -379,10 +379,10 @@ MUTANTS = (
         "a receipt forgets what is below",
         "Control._ends",
         """
-            return [await self._end_of(held.get(run.run_id), wait, deadline) if run.ended_at is None else end_of_row(run) for run in tree]
+            ends = [end_of_row(run) if run.ended_at is not None else await self._end_elsewhere(run.run_id, wait, deadline) if run.run_id not in held and self.table.shared else await self._end_of(held.get(run.run_id), wait, deadline) for run in tree]
         """,
         """
-            return [await self._end_of(held.get(run.run_id), wait, deadline) if run.ended_at is None else end_of_row(run) for run in tree[:1]]
+            ends = [end_of_row(run) if run.ended_at is not None else await self._end_elsewhere(run.run_id, wait, deadline) if run.run_id not in held and self.table.shared else await self._end_of(held.get(run.run_id), wait, deadline) for run in tree[:1]]
         """,
         "felled tree",
         "none",
@@ -691,8 +691,8 @@ MUTANTS = (
     Mutant(
         "a paused run is no longer counted among those that have a slot",
         "log/tables/handle_claim:_choose",
-        "held = Counter([head.group for head in transaction.open.within(SLOT_STATES)])",
-        "held = Counter([head.group for head in transaction.open.within(('running',))])",
+        "holding = transaction.open.within(SLOT_STATES)",
+        "holding = transaction.open.within(('running',))",
         "pauses",
         "none",
     ),
@@ -1990,7 +1990,7 @@ TESTED_MUTANTS = (
         "slots are forgotten by a restart",
         "runs/core:_repair",
         """
-            for group, slots in (await core.store.slots()).items():
+            for group, slots in opening.slots.items():
                 core.table.give_slots(group, slots)
         """,
         "",
@@ -2278,22 +2278,31 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a commit whose answer was lost is taken for undone",
         "PostgresStore._recall",
-        "done = self._db.changes == made",
+        "done = self._db.own_commits() == made",
         "done = False",
         "log/test_postgresql.py::"
         "test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not[answer]",
     ),
     TestedMutant(
-        "a daemon that was replaced goes on writing",
-        "PostgresDb.lock",
-        "self._check_owner()",
-        "pass",
-        "log/test_postgresql.py::test_the_next_life_on_a_box_has_the_log_at_once",
+        "a daemon whose lease is over goes on writing",
+        "PostgresDb.save",
+        "if not self.execute(sql, values).rowcount: raise self._lease_lost()",
+        "self.execute(sql, values)",
+        "log/test_postgresql.py::"
+        "test_every_commit_renews_the_lease_and_nothing_is_written_without_one",
+    ),
+    TestedMutant(
+        "a box takes the name of another that is there",
+        "_take_box",
+        "same = machine == owner.machine and folder in {'', owner.folder}",
+        "same = True",
+        "log/test_postgresql.py::"
+        "test_a_box_with_a_name_that_another_has_is_refused_and_touches_nothing",
     ),
     TestedMutant(
         "a server that lost what it acknowledged is believed",
         "PostgresDb.lock",
-        "if found < self.answered: self._tell_lost(self.answered - found)",
+        "if why := self._lost(changes, commits, newest, found): self._tell_lost(why)",
         "pass",
         "log/test_postgresql.py::"
         "test_a_server_that_lost_what_it_acknowledged_ends_the_daemon",

@@ -26,6 +26,9 @@ class _Forgetful:
     def fold(self, _facts: object) -> None:
         return None
 
+    def follow(self, _facts: object) -> None:
+        return None
+
     def abandon(self) -> None:
         return None
 

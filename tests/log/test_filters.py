@@ -21,6 +21,7 @@ class Row:
     state: str = "failed"
     priority: int | str = 10
     group: str | None = "web"
+    box: str = "loft"
     parent_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=lambda: {"repo": "Penstock"})
     inputs: Mapping[str, Any] = field(
@@ -30,14 +31,13 @@ class Row:
 
 def test_a_filter_of_everything_at_once() -> None:
     """Design 8: the one grammar."""
-    text = (
-        'state:failed prio:high kind:x label:k=v group:g parent:P word !no "two words"'
-    )
+    text = 'state:failed prio:high kind:x label:k=v group:g box:B parent:P word !no "two words"'
     assert parse_filter(text, before=9, limit=7) == RunFilter(
         states=frozenset({"failed"}),
         kinds=frozenset({"x"}),
         priorities=frozenset({10}),
         groups=frozenset({"g"}),
+        boxes=frozenset({"B"}),
         parents=frozenset({"P"}),
         labels={"k": "v"},
         words=("word", "two words"),
@@ -61,7 +61,8 @@ def test_an_empty_filter_wants_every_run(text: str) -> None:
         ("prio:high", True), ("prio:10", True), ("priority:HIGH", True), ("prio:low", False),
         ("kind:command", True), ("kind:comm", False), ("kind:a kind:command", True),
         ("label:repo=Penstock", True), ("label:repo=penstock", False), ("label:no=x", False),
-        ("label:repo=", False), ("group:web", True), ("group:db", False), ("parent:x", False),
+        ("label:repo=", False), ("group:web", True), ("group:db", False), ("box:loft", True),
+        ("box:attic", False), ("box:attic box:loft", True), ("parent:x", False),
         ("BUILD", True), ("penstock", True), ("repo", True), ("repo=", False), ("fail", True), ("nowhere", False),
         ("build nowhere", False), ("!nowhere", True), ("!build", False), ('"build-7"', True),
         ('!"build-7"', False), ('!"no:where"', True), ("state:failed !FAILED", False),
@@ -79,7 +80,7 @@ def test_a_client_may_show_priorities_by_name() -> None:
 @pytest.mark.parametrize(
     ("text", "term", "told"),
     [
-        ("stat:failed", "stat:failed", "state, prio, kind, label, group, parent"),
+        ("stat:failed", "stat:failed", "state, prio, kind, label, group, box, parent"),
         ("a b:c d", "b:c", "quote"),
         ("state:done", "state:done", "completed"),
         ("prio:urgent", "prio:urgent", "CRITICAL (0)"),

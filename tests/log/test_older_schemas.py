@@ -45,9 +45,7 @@ async def test_a_log_of_the_first_release_is_opened_and_goes_on(
     facts = postgres.ask(
         f"SELECT position, event_id, type FROM {schema}.events ORDER BY position"
     )
-    async with postgres_store(
-        postgres, schema=schema, machine=BOX, life="life-2"
-    ) as store:
+    async with postgres_store(postgres, schema=schema, box=BOX, life="life-2") as store:
         assert postgres.ask(f"SELECT version FROM {schema}.log") == [(VERSION,)]
         told = await store.read_all(0, 1000)
         assert [(f.position, f.event_id.bytes, f.type) for f in told] == facts
@@ -71,7 +69,7 @@ async def test_a_schema_that_was_migrated_is_one_that_was_made_now(
     """No step forgets a column, an index, a type or a default."""
     old = make_first_schema(postgres)
     async with (
-        postgres_store(postgres, schema=old, machine=BOX, life="life-2"),
+        postgres_store(postgres, schema=old, box=BOX, life="life-2"),
         postgres_store(postgres) as new,
     ):
         assert shape(postgres, old) == shape(postgres, new._db.schema)
@@ -91,7 +89,7 @@ async def test_a_step_that_fails_changes_nothing(
     steps: Mapping[int, Any] = {**known, max(known): break_off}
     monkeypatch.setattr(versions, "MIGRATIONS", steps)
     with pytest.raises(StartRefused, match="cannot be opened: division by zero"):
-        async with postgres_store(postgres, schema=schema, machine=BOX):
+        async with postgres_store(postgres, schema=schema, box=BOX):
             pass
     assert shape(postgres, schema) == before
     assert postgres.ask(f"SELECT version FROM {schema}.log") == [(FIRST,)]
@@ -115,7 +113,7 @@ async def test_nobody_migrates_a_log_that_another_session_is_in(
     held = psycopg.connect(postgres.url)
     held.execute(f"SELECT count(*) FROM {schema}.runs".encode())
     with pytest.raises(StartRefused, match="lock timeout"):
-        async with postgres_store(postgres, schema=schema, machine=BOX):
+        async with postgres_store(postgres, schema=schema, box=BOX):
             pass
     held.close()
     assert postgres.ask(f"SELECT version FROM {schema}.log") == [(FIRST,)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -27,9 +28,10 @@ from penstock.log.postgresql.dialect import translate
 from penstock.log.postgresql.schema import VERSION, make_tables, prepare
 from penstock.log.postgresql.store import PostgresStore
 from penstock.log.tables.db import Statements
-from penstock.log.writes import Accepted, Claimed, Prune, RequestCancel
+from penstock.log.writes import Accepted, Claimed, Forsaken, Prune, RequestCancel
 from penstock.words.config import Config
 from penstock.words.errors import (
+    LeaseLost,
     LogInUse,
     StartRefused,
     StoreAway,
@@ -246,21 +248,30 @@ async def test_a_turn_that_somebody_else_holds_is_waited_for_within_bounds(
 # -- other daemons
 
 
-async def test_a_second_daemon_is_refused_and_touches_nothing(
+async def test_a_box_with_a_name_that_another_has_is_refused_and_touches_nothing(
     postgres: PostgresServer,
 ) -> None:
-    """MB-12"""
-    async with postgres_store(postgres) as store:
+    """MB-12: neither another machine, nor another state folder of this one; until the lease is over."""
+    async with postgres_store(postgres, lease_seconds=6) as store:
         await start(store)
         schema = store._db.schema
-        with pytest.raises(LogInUse, match=r"box here \(life-1\)"):
-            async with postgres_store(postgres, schema=schema, life="life-2"):
+        with pytest.raises(LogInUse, match=r"has a box here already.*\(life-1\)"):
+            async with postgres_store(
+                postgres, schema=schema, life="life-2", machine="elsewhere"
+            ):
                 pass
         await store.commit([append("r1", Log(text="x"))])
-        await check_log(store)
+        postgres.ask(f"UPDATE {schema}.boxes SET until = 0")
+        async with postgres_store(
+            postgres, schema=schema, life="life-2", machine="elsewhere"
+        ) as second:
+            with pytest.raises(LeaseLost, match="another one is there by now, life-2"):
+                await store.commit([append("r1", Log(text="late"))])
+            assert (await second.sharing.forsaken()).boxes == ()
+            await check_log(second)
 
 
-async def test_the_next_life_on_a_box_has_the_log_at_once(
+async def test_the_next_life_on_a_box_has_it_at_once(
     postgres: PostgresServer,
 ) -> None:
     """MB-02: whether the one before it ended in order or not."""
@@ -268,14 +279,14 @@ async def test_the_next_life_on_a_box_has_the_log_at_once(
     async with postgres_store(postgres, schema=schema) as store:
         await start(store)
         epoch, log_id = store.epoch, store.log_id
-        # As after kill -9: the server gives the lock back with the session.
+        # As after kill -9: the lease goes on, and says nothing against the same folder.
         store._db.close()
         async with postgres_store(postgres, schema=schema, life="life-2") as second:
             assert (second.epoch, second.log_id) == (epoch, log_id)
             assert [row.run_id for row in await second.open_runs()] == ["r1"]
             await second.commit([append("r1", Log(text="x"))])
-            # The first comes back, and finds that it is not its log any more.
-            with pytest.raises(StoreBroken, match=r"but of here \(life-2\)"):
+            # The first comes back, and finds that it is not its box any more.
+            with pytest.raises(LeaseLost, match="another one is there by now, life-2"):
                 await store.commit([append("r1", Log(text="late"))])
             with pytest.raises(StoreBroken):
                 await store.check_files()
@@ -283,80 +294,108 @@ async def test_the_next_life_on_a_box_has_the_log_at_once(
             await check_log(second)
 
 
-async def test_another_box_has_the_log_only_when_its_daemon_ended_in_order(
-    postgres: PostgresServer,
-) -> None:
-    """Law 5: nobody knows here what a box that is gone still executes."""
+async def test_a_box_that_left_in_order_is_anybodys(postgres: PostgresServer) -> None:
+    """MB-13: its lease is given back with it."""
     schema = postgres.new_schema()
     async with postgres_store(postgres, schema=schema) as store:
         await start(store)
-    async with postgres_store(postgres, schema=schema, machine="there") as store:
-        store._db.close()
-        with pytest.raises(
-            StartRefused, match="box there, whose daemon did not end in order"
-        ):
-            async with postgres_store(postgres, schema=schema):
-                pass
-        postgres.ask(f"UPDATE {schema}.log SET owner = ''")
-        async with postgres_store(postgres, schema=schema, life="life-3") as taken:
-            await check_log(taken)
-
-
-async def test_a_session_that_is_about_to_end_is_waited_for(
-    postgres: PostgresServer,
-) -> None:
-    """Law 5: a start right after a stop comes before the server is done with the other session."""
-    schema = postgres.new_schema()
-    async with postgres_store(postgres, schema=schema):
-        pass
-    before = psycopg.connect(postgres.url, autocommit=True)
-    before.execute(
-        "SELECT pg_advisory_lock(hashtext('penstock'), hashtext(%s))", (schema,)
-    )
-    waiting = (
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    )
-
-    async def end() -> None:
-        await _until(lambda: postgres.ask(waiting) == [(1,)])
-        before.close()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(end)
-        async with postgres_store(postgres, schema=schema, life="life-2") as store:
-            await check_log(store)
-
-
-async def test_no_commit_waits_for_a_session_of_ones_own_that_the_server_still_has(
-    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """MB-08: a connection that was cut is one for hours where a server is not told; the row decides."""
-    monkeypatch.setattr(engine, "STATEMENT_SECONDS", 0.5)
-    async with postgres_store(postgres) as store:
-        row = await start(store)
-        store._db.close()
-        before = psycopg.connect(postgres.url, autocommit=True)
-        before.execute(
-            "SELECT pg_advisory_lock(hashtext('penstock'), hashtext(%s))",
-            (store._db.schema,),
-        )
-        for text in ("x", "y"):
-            await store.commit([append("r1", Log(text=text), fence=row.fence)])
-        before.close()
+        sql = f"SELECT state FROM {schema}.boxes"
+        assert postgres.ask(sql) == [("here",)]
+    assert postgres.ask(sql) == [("left",)]
+    async with postgres_store(
+        postgres, schema=schema, life="life-2", machine="elsewhere"
+    ) as store:
         await check_log(store)
 
 
-async def test_a_log_that_is_given_back_and_still_held_is_nobodys(
+async def test_every_commit_renews_the_lease_and_nothing_is_written_without_one(
     postgres: PostgresServer,
 ) -> None:
-    """MB-12: a person may take a log from a daemon that runs; no sentence names one without a name."""
-    async with postgres_store(postgres) as store:
+    """RS-03: judged by the server's clock; a commit of nothing renews it as well."""
+    asked: list[int] = []
+    async with postgres_store(
+        postgres, lease_seconds=30, on_renewed=asked.append
+    ) as store:
         schema = store._db.schema
-        postgres.ask(f"UPDATE {schema}.log SET owner = ''")
-        with pytest.raises(LogInUse, match=r"is nobody's, .* of the box here"):
+        sql = f"SELECT until - seen, seen FROM {schema}.boxes"
+        seen = [postgres.ask(sql)[0]]
+        for batch in ([enqueue()], []):
+            before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            await store.commit(batch)
+            assert before <= asked[-1] <= time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            seen.append(postgres.ask(sql)[0])
+        assert [round(length / 1e6) for length, _ in seen] == [30] * 3
+        assert seen == sorted(set(seen))
+        # A turn in which nothing was written is no commit, and renews nothing.
+        await store.commit([claim(0)])
+        assert postgres.ask(sql) == [seen[-1]]
+        assert len(asked) == 2
+        postgres.ask(f"UPDATE {schema}.boxes SET until = seen")
+        with pytest.raises(LeaseLost, match="its lease is over"):
+            await store.commit([enqueue("late")])
+        with pytest.raises(StoreBroken):
+            await store.commit([enqueue("later")])
+        assert [row.run_id for row in await store.runs(RunFilter())] == ["r1"]
+
+
+async def test_a_daemon_of_an_older_release_must_be_gone_before_boxes_are_made(
+    postgres: PostgresServer,
+) -> None:
+    """MB-14: it had the log alone, and holds the server's lock for that."""
+    schema = postgres.new_schema()
+    async with postgres_store(postgres, schema=schema) as store:
+        await start(store)
+    make_first_version(postgres, schema, owner="life-1", box="here", machine="here")
+    with closing(psycopg.connect(postgres.url, autocommit=True)) as before:
+        before.execute(
+            "SELECT pg_advisory_lock(hashtext('penstock'), hashtext(%s))", (schema,)
+        )
+        with pytest.raises(StartRefused, match="whose daemon on the box here still"):
             async with postgres_store(postgres, schema=schema, life="life-2"):
                 pass
-        assert postgres.ask(f"SELECT owner FROM {schema}.log") == [("",)]
+    # Another box waits for as long as if it had a lease; its own goes on at once.
+    async with postgres_store(
+        postgres, schema=schema, life="life-2", box="there"
+    ) as other:
+        assert await other.sharing.forsaken() == Forsaken((), frozenset())
+    async with postgres_store(postgres, schema=schema, life="life-3") as store:
+        [row] = await store.open_runs()
+        # It was submitted there, and stays.
+        assert (row.host, row.origin, row.needs) == ("here", "here", {"box": "here"})
+        await check_log(store)
+
+
+def make_first_version(server: PostgresServer, schema: str, **owner: str) -> None:
+    """Turn a log into one as the first release of this store left it."""
+    server.ask(f"DROP TABLE {schema}.boxes")
+    for table, name in (("runs", "needs"), ("runs", "origin"), ("schedules", "origin")):
+        server.ask(f"ALTER TABLE {schema}.{table} DROP COLUMN {name}")
+    server.ask(f"ALTER TABLE {schema}.log DROP COLUMN past")
+    for name in ("owner", "box", "machine"):
+        server.ask(f"ALTER TABLE {schema}.log ADD {name} TEXT NOT NULL DEFAULT ''")
+        server.ask(f"UPDATE {schema}.log SET {name} = %s", owner[name])
+    server.ask(f"UPDATE {schema}.log SET version = 1")
+    server.ask(f"UPDATE {schema}.runs SET host = 'node' WHERE life IS NOT NULL")
+
+
+async def test_commits_of_others_between_are_no_sign_that_a_lost_answer_was_one(
+    postgres: PostgresServer,
+) -> None:
+    """MB-09: with several daemons only what each did itself tells."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema) as store,
+        postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
+    ):
+        for lost in ("request", "answer"):
+            batch = [enqueue(lost)]
+            with lost_commits(store._db, lost), pytest.raises(StoreUnavailable):
+                await store.commit(batch)
+            await other.commit([enqueue(f"other {lost}")])
+            told = await store.recall(0)
+            assert (told is None) == (lost == "request")
+            assert (await store.run(lost) is None) == (lost == "request")
+        await check_log(store)
 
 
 async def test_a_server_that_lost_what_it_acknowledged_ends_the_daemon(

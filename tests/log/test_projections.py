@@ -29,6 +29,8 @@ from penstock.words.events import (
     RunCancelled,
     RunCompleted,
     RunQueued,
+    RunRequeued,
+    RunResumed,
     RunStarted,
     encode_event,
     parse_event,
@@ -76,6 +78,17 @@ def smallest(name: str) -> AnyEvent:
         "tool.ended": {"status": "completed"},
     }
     return EVENT_CLASSES[name](**(fields | special.get(name, {})))  # type: ignore[return-value]
+
+
+def test_a_run_is_where_it_executes_or_did_last() -> None:
+    """MB-03: a fact of an older version, which names no box, changes nothing."""
+    assert fold(story(QUEUED)).box == ""
+    started = RunStarted(kind="sleep", box="loft")
+    view = fold(story(QUEUED, started, RunRequeued(reason="crash")))
+    assert view.to_json()["box"] == "loft"
+    again = (RunRequeued(reason="crash"), RunResumed(attempt=2, box="attic"))
+    assert fold(story(QUEUED, started, *again)).box == "attic"
+    assert fold(story(QUEUED, started, RunResumed(attempt=1))).box == "loft"
 
 
 @pytest.mark.parametrize("name", sorted(EVENT_CLASSES))

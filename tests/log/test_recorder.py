@@ -82,6 +82,11 @@ class Witness:
 
     def fold(self, facts: Sequence[Recorded]) -> None:
         self.told.append("fold")
+        self.head = facts[-1].position if facts else self.head
+
+    def follow(self, facts: Sequence[Recorded]) -> None:
+        self.told.append(f"follow {[fact.type for fact in facts]}")
+        self.head = facts[-1].position
 
     def abandon(self) -> None:
         self.abandoned += 1

@@ -11,6 +11,7 @@ from fakes.contract import AnyStore, completed, get, one, types
 from fakes.stores import (
     append,
     at,
+    claim,
     enqueue,
     start,
 )
@@ -51,6 +52,12 @@ async def test_lists_are_filtered_and_newest_first(store: AnyStore) -> None:
     assert await ids(priorities=frozenset({10})) == ["alpha"]
     assert await ids(groups=frozenset({"g"})) == ["beta"]
     assert await ids(parents=frozenset({"beta"})) == ["100%"]
+    assert await ids(boxes=frozenset({"box"})) == []
+    claimed = await one(store, claim(1, host="box"))
+    assert [row.run_id for row in claimed.started] == ["alpha"]
+    assert '"box":"box"' in claimed.recorded[0].body.decode()
+    assert await ids(boxes=frozenset({"box"})) == ["alpha"]
+    assert await ids(boxes=frozenset({"loft", "box"})) == ["alpha"]
     assert await ids(words=("' OR 1=1 --",)) == []
 
 

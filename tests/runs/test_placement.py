@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from fakes.boxes import SharedStore
 from fakes.cores import (
     SLEEP,
     FakeProcesses,
@@ -24,7 +25,8 @@ from fakes.cores import (
 )
 from fakes.stores import inline_store
 from penstock.kinds.command import KIND as COMMAND
-from penstock.log.store import Store
+from penstock.log.sqlite.store import SqliteStore
+from penstock.log.writes import BoxRow
 from penstock.pipeline import Kind, Run
 from penstock.runs.core import Core, open_core
 from penstock.runs.queue import Candidate, ClaimRules, SlotHolder, choose_preemption
@@ -43,15 +45,14 @@ PORTABLE = kind("portable", sleep, portable=True)
 @asynccontextmanager
 async def open_box(
     box: str,
-    kept: Store | None = None,
+    kept: SqliteStore | None = None,
     *kinds: Kind,
     life: str = "life-1",
     shared: bool = False,
+    rows: Sequence[BoxRow] = (),
     **settings: Any,
 ) -> AsyncIterator[Core]:
     """The core of a box of this name, on a store in memory unless one is given."""
-    if shared:
-        settings["store"] = "postgresql://db/penstock"
     world = replace(fake_environment(FakeProcesses()), host=box)
     async with AsyncExitStack() as stack:
         store = kept
@@ -60,7 +61,7 @@ async def open_box(
         core = await stack.enter_async_context(
             open_core(
                 Config(**settings),
-                store=store,
+                store=SharedStore(store, box, rows) if shared else store,
                 kinds={kind.name: kind for kind in (SLEEP, PORTABLE, COMMAND, *kinds)},
                 life=life,
                 environment=world,

@@ -276,7 +276,7 @@ async def test_health_needs_no_token_and_tells_nothing_private() -> None:
         answer = await client.get("/health")
         assert answer.status_code == 200
         assert set(answer.json()) == {
-            "status", "reasons", "version", "epoch", "uptime", "queue", "models", "store",
+            "status", "reasons", "version", "epoch", "uptime", "queue", "models", "store", "lease",
         }  # fmt: skip
         house.complaint = "the loop stood still"
         assert (await client.get("/health")).status_code == 503

@@ -88,7 +88,7 @@ def test_a_second_daemon_is_refused_wherever_its_state_folder_is(
         "PENSTOCK_STORE_SCHEMA": postgres.new_schema(),
     }
     first = start_daemon(**settings)
-    with pytest.raises(AssertionError, match="has the log in the schema"):
+    with pytest.raises(AssertionError, match="give this one another name"):
         start_daemon(
             **settings,
             PENSTOCK_STATE_DIR=str(tmp_path / "state"),

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from penstock import __version__
-from penstock.client.versions import MOST_LETTERS, compare
+from penstock.client.versions import MOST_LETTERS
 from penstock.words.address import Address
 from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
 from penstock.words.sentences import number
+from penstock.words.version_order import compare
 from penstock_tui.state import DashboardState
 from penstock_tui.widgets.top_bar import Load, TopLine
 from penstock_tui.wording import clock_time, duration, plain

@@ -31,6 +31,7 @@ def health(session: Session, as_json: bool) -> None:
 def described(told: Mapping[str, Any]) -> dict[str, str | Word]:
     """What a person wants to know of a daemon: whether it is well, and what it has to do."""
     queue, kept = told.get("queue", {}), told.get("store", {}).get("size")
+    lease = told.get("lease", {})
     models, uptime = told.get("models", {}), told.get("uptime")
     return {
         "daemon": Word(told["status"], "green" if told["status"] == "ok" else "red"),
@@ -39,6 +40,9 @@ def described(told: Mapping[str, Any]) -> dict[str, str | Word]:
         "up": "" if uptime is None else long_span(timedelta(seconds=uptime)),
         "running": f"{queue['running']} of {queue['slots']} slots" if queue else "",
         "queued": f"{queue['queued']} of {queue['capacity']}" if queue else "",
+        "lease": f"{lease['left']:.0f} of {lease['seconds']:.0f} s left"
+        if lease
+        else "",
         "log": "" if kept is None else size(kept),
         "models": ", ".join(f"{name}: {state}" for name, state in models.items()),
     }

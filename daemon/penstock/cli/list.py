@@ -34,7 +34,7 @@ def list_(
 ) -> None:
     """The runs, newest first.
 
-    Filter by words: `state:failed prio:high kind:command label:k=v group:g parent:ID text !text`; text is
+    Filter by words: `state:failed prio:high kind:command label:k=v group:g box:NAME parent:ID text !text`; text is
     looked for in ids, labels and command lines.
     `state:open` and `state:ended` stand for several states. Without a daemon, the runs that were
     made without one are listed; with --all these too: of `penstock run` and `penstock mcp`.

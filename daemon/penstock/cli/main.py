@@ -86,6 +86,7 @@ VERBS: dict[str, dict[str, str]] = {
         "open": "The daemon's page in a browser: the list, or one run.",
         "mcp": "Serve MCP on stdin and stdout, for agents.",
         "health": "Whether the daemon is well, and what ails it.",
+        "boxes": "The boxes that share the log, and how each stands.",
         "clients": "Who reads the log now, and how far behind.",
         "service": "The daemon as a user service of systemd.",
         "doctor": "What is amiss on this box, and how to put it right.",

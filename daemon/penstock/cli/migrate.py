@@ -85,7 +85,8 @@ def _move(file: Path, config: Config, place: ServerLog) -> tuple[int, list[str]]
     """The number of facts, and what an audit finds before and after."""
     from penstock.log.sqlite.elsewhere import mark_moved
     from penstock.log.sqlite.whole_file import WholeFile
-    from penstock.log.whole_copy import copy_whole, is_there
+    from penstock.log.whole_copy import copy_whole, is_there, settle
+    from penstock.service.environment import box_of
 
     progress = _Progress()
     with _opened(file, config) as db:
@@ -96,6 +97,7 @@ def _move(file: Path, config: Config, place: ServerLog) -> tuple[int, list[str]]
                 there = is_there(source, target)
                 if not there:
                     found = copy_whole(source, target, progress.tell)
+                    settle(target, box_of(config))
             except Conflict as error:
                 raise Conflict(
                     f"the {place.tell().removeprefix('the ')}: {error}"

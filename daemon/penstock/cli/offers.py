@@ -59,7 +59,7 @@ SETS: Mapping[str, str] = {
     "@all": "all",
 }
 #: Keys of a filter, as they are typed.
-KEYS = ("state:", "kind:", "group:", "label:", "prio:", "parent:")
+KEYS = ("state:", "kind:", "group:", "label:", "prio:", "box:", "parent:")
 
 
 def offer_runs(
@@ -108,12 +108,8 @@ def offer_labels(
     ctx: click.Context, _param: click.Parameter, begun: str
 ) -> list[CompletionItem[str]]:
     """What the boxes have that runs may ask for, and which of them."""
-    try:
-        boxes = session_of(ctx).call(lambda client: client.get("boxes"))["boxes"]
-    except PenstockError:
-        return []
     having: dict[str, list[str]] = {}
-    for box in boxes:
+    for box in _boxes(session_of(ctx)):
         for name, value in {BOX_LABEL: box["box"], **box["labels"]}.items():
             having.setdefault(f"{name}={value}", []).append(box["box"])
     return _items({label: ", ".join(names) for label, names in having.items()}, begun)
@@ -123,11 +119,8 @@ def offer_boxes(
     ctx: click.Context, _param: click.Parameter, begun: str
 ) -> list[CompletionItem[str]]:
     """The boxes that there are."""
-    try:
-        boxes = session_of(ctx).call(lambda client: client.get("boxes"))["boxes"]
-    except PenstockError:
-        return []
-    return _items({box["box"]: str(box["state"]) for box in boxes}, begun)
+    boxes = _boxes(session_of(ctx))
+    return _items({box["box"]: str(box["standing"]) for box in boxes}, begun)
 
 
 def offer_runs_or_priorities(
@@ -282,6 +275,14 @@ def _groups(session: Session) -> list[str]:
         return []
 
 
+def _boxes(session: Session) -> list[dict[str, Any]]:
+    try:
+        told = session.call(lambda client: client.get("boxes"))["boxes"]
+    except PenstockError:
+        return []
+    return list(told)
+
+
 def _values(session: Session, key: str) -> Iterable[str]:
     """What may stand behind a key of a filter."""
     match key:
@@ -299,6 +300,8 @@ def _values(session: Session, key: str) -> Iterable[str]:
             runs = _runs(session, "")
             labels = (label for run in runs for label in run["labels"].items())
             return dict.fromkeys(f"{name}={value}" for name, value in labels)
+        case "box":
+            return [row["box"] for row in _boxes(session)]
         case "parent":
             return dict.fromkeys(
                 run["parent_id"] for run in _runs(session, "") if run["parent_id"]

@@ -16,7 +16,7 @@ import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from io import UnsupportedOperation
 from typing import Any, BinaryIO, NamedTuple, TextIO, cast
@@ -225,8 +225,9 @@ class Column:
     cells: Sequence[str]
     shrinks: bool = False
     spare: int = 0
-    #: The states that give each cell its colour.
+    #: The states that give each cell its colour, and which that is.
     states: Sequence[str] = ()
+    colours: Mapping[str, str | None] = field(default_factory=lambda: COLOURS)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -253,7 +254,7 @@ def show_table(columns: Sequence[Column]) -> None:
             text = cut(cells[number], width)
             padded = text + " " * (width - columns_of(text))
             if number and column.states:
-                colour = COLOURS.get(column.states[number - 1])
+                colour = column.colours.get(column.states[number - 1])
                 padded = str(Word(padded, colour))
             line.append(padded)
         # Each cell is harmless by now, and colours are ours.

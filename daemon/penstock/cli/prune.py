@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import (
-    ExitStack,
     asynccontextmanager,
     closing,
     contextmanager,
@@ -23,6 +22,7 @@ from penstock.cli.chosen_log import require_psycopg, server_options
 from penstock.cli.options import Finite
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
+from penstock.service.machine import make_state
 from penstock.words.address import Paths
 from penstock.words.errors import LogInUse, PenstockError, StartRefused
 from penstock.words.exit_codes import Exit
@@ -80,8 +80,11 @@ def prune(
             return await _prune(opened, config, paths, seconds, keep)
 
     done = _Done()
+    if config.store is not None:
+        # Of a log on a server there may be no folder yet.
+        make_state(paths)
     if config.store is not None or paths.database.exists():
-        with _no_daemon(paths.lock if config.store is None else None):
+        with _no_daemon(paths.lock):
             done = run_async(work)
     # A clock that is ahead must not make everything old.
     newest = max([*(log.newest for log in logs), *done.newest], default=None)
@@ -125,15 +128,23 @@ async def _open_store(config: Config, paths: Paths) -> AsyncIterator[Store]:
             yield store
         return
     require_psycopg()
-    from penstock.log.postgresql.ownership import this_box
+    from penstock.log.postgresql.ownership import Owner, this_machine
     from penstock.log.postgresql.store import open_postgresql
     from penstock.log.sqlite.store import threads
     from penstock.log.tables.queries import READERS
+    from penstock.service.environment import box_of
 
     async with open_postgresql(
         config.store,
         schema=config.store_schema,
-        owner=this_box(f"prune/{life}"),
+        # The box whose lock we hold, as its next daemon.
+        owner=Owner(
+            life,
+            box_of(config),
+            this_machine(),
+            str(paths.lock.parent),
+            alone=True,
+        ),
         run_blocking=threads(1),
         run_reading=threads(READERS),
     ) as far_store:
@@ -141,20 +152,18 @@ async def _open_store(config: Config, paths: Paths) -> AsyncIterator[Store]:
 
 
 @contextmanager
-def _no_daemon(lock: Path | None) -> Iterator[None]:
-    """Keep daemons away from a file; a server does so itself. LogInUse says what to do about the one there is."""
+def _no_daemon(lock: Path) -> Iterator[None]:
+    """Keep daemons of this box away. LogInUse says what to do about any that there is."""
     from penstock.log.sqlite.database import hold_lock
 
-    with ExitStack() as stack:
-        try:
-            if lock is not None:
-                stack.enter_context(hold_lock(lock))
+    try:
+        with hold_lock(lock):
             yield
-        except LogInUse as error:
-            raise LogInUse(
-                f"{error}; it forgets old runs by itself, as retention_seconds and retention_runs"
-                " say, and `penstock shutdown` makes way for a prune by hand"
-            ) from None
+    except LogInUse as error:
+        raise LogInUse(
+            f"{error}; it forgets old runs by itself, as retention_seconds and retention_runs"
+            " say, and `penstock shutdown` makes way for a prune by hand"
+        ) from None
 
 
 async def _prune(

@@ -47,6 +47,7 @@ def card_of(
         "step": "" if run.get("ended_at") else step_of(run),
         "command": command_of(run),
         "folder": folder_of(run),
+        "box": run.get("box") or "",
         "env": " ".join(run.get("inputs", {}).get("env") or ()),
         "submitted": _moment(run.get("created_at"), now),
         "started": _started(run, now),

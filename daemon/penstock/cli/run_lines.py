@@ -50,6 +50,7 @@ def show_runs(rows: Sequence[Mapping[str, Any]], now: datetime | None = None) ->
         Column("WHEN", [_when(row, moment) for row in rows], spare=1),
         Column("TOOK", [took(row, moment) for row in rows], spare=2),
         Column("COMMAND", [_told_command(row) for row in rows], shrinks=True),
+        Column("BOX", boxes_of(rows), spare=2),
         Column("GROUP", [row.get("group") or "" for row in rows], spare=3),
         Column("WHERE", [folder_of(row) for row in rows], spare=4),
     ])  # fmt: skip
@@ -181,6 +182,12 @@ def step_of(row: Mapping[str, Any]) -> str:
     """What it does now, and what its model does; "" if nothing is known."""
     said = (row.get("step"), row.get("model_doing"))
     return ": ".join(str(word) for word in said if word)
+
+
+def boxes_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which box executes each, or did; nothing while all of them are of one."""
+    boxes = [str(row.get("box") or "") for row in rows]
+    return boxes if len({*boxes} - {""}) > 1 else [""] * len(boxes)
 
 
 def folder_of(row: Mapping[str, Any]) -> str:

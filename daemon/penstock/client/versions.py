@@ -6,11 +6,11 @@ request of its own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from penstock.words.errors import PenstockError, Refused
+from penstock.words.version_order import compare
 
 #: How the daemon names itself in the `Server` header.
 PRODUCT = "penstock/"
@@ -30,16 +30,6 @@ def version_in(server: str | None) -> str | None:
     if server is None or not server.startswith(PRODUCT):
         return None
     return server.removeprefix(PRODUCT)[:MOST_LETTERS]
-
-
-def compare(daemon: str, own: str) -> str:
-    """How a daemon's version stands to ours: "older", "newer", "other", or empty for the same."""
-    if daemon == own:
-        return ""
-    theirs, ours = _numbers(daemon), _numbers(own)
-    if theirs == ours:
-        return "other"
-    return "older" if theirs < ours else "newer"
 
 
 def tell_difference(daemon: str, own: str, restart: str) -> str:
@@ -74,12 +64,3 @@ def not_known(error: PenstockError, sent: Any) -> Refused | None:
         " version; restart it"
     )
     return Refused(error.field, why)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """The release in a version, by its numbers; what follows them (`rc1`, `.dev3`) is left out."""
-    found = re.match(r"\d{1,9}(?:\.\d{1,9})*", version)
-    numbers = [int(part) for part in found[0].split(".")] if found else []
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)

@@ -1,6 +1,6 @@
 """The one grammar for choosing runs, on every surface.
 
-    state:failed prio:high kind:command label:k="v w" group:g parent:ID word !word "two words"
+    state:failed prio:high kind:command label:k="v w" group:g box:NAME parent:ID word !word "two words"
 
 The same key twice means either value (labels: both); different keys must all hold. Words are looked
 for in run id, kind, state, labels and command line, without case. What stands in quotes is always a
@@ -21,7 +21,7 @@ from penstock.words.priority import parse_priority
 from penstock.words.run_id import check_run_id
 from penstock.words.sentences import about
 
-KEYS = ("state", "prio", "kind", "label", "group", "parent")
+KEYS = ("state", "prio", "kind", "label", "group", "box", "parent")
 
 #: Every word is one more comparison per run; a filter written by a person is far shorter.
 LONGEST_FILTER = 1000
@@ -46,6 +46,8 @@ class RunFilter:
     kinds: frozenset[str] = frozenset()
     priorities: frozenset[int] = frozenset()
     groups: frozenset[str] = frozenset()
+    #: Boxes that execute them, or did last.
+    boxes: frozenset[str] = frozenset()
     parents: frozenset[str] = frozenset()
     labels: Mapping[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
@@ -76,6 +78,8 @@ class RowLike(Protocol):
     def priority(self) -> int | str: ...
     @property
     def group(self) -> str | None: ...
+    @property
+    def box(self) -> str: ...
     @property
     def parent_id(self) -> str | None: ...
     @property
@@ -111,6 +115,7 @@ def parse_filter(
         kinds=frozenset(found["kind"]),
         priorities=frozenset(priorities),
         groups=frozenset(found["group"]),
+        boxes=frozenset(found["box"]),
         parents=frozenset(found["parent"]),
         labels=labels,
         words=tuple(words),
@@ -127,6 +132,7 @@ def matches(wanted: RunFilter, row: RowLike) -> bool:
         and (not wanted.kinds or row.kind in wanted.kinds)
         and (not wanted.priorities or parse_priority(row.priority) in wanted.priorities)
         and (not wanted.groups or row.group in wanted.groups)
+        and (not wanted.boxes or row.box in wanted.boxes)
         and (not wanted.parents or row.parent_id in wanted.parents)
         and all(row.labels.get(key) == value for key, value in wanted.labels.items())
         and all(_occurs(word, row) for word in wanted.words)

@@ -78,6 +78,8 @@ class RunView:
     #: Place in the line: the position of its `run.queued`, kept over releases.
     place: int = 0
     attempt: int = 0
+    #: The box that executes it, or did last; "" before its first execution.
+    box: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     group: str | None = None
     after: tuple[str, ...] = ()
@@ -181,6 +183,7 @@ class RunView:
             "position": self.position,
             "place": self.place,
             "attempt": self.attempt,
+            "box": self.box,
             "labels": dict(self.labels),
             "group": self.group,
             "after": list(self.after),
@@ -402,6 +405,7 @@ def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
 
 def _started(view: RunView, fact: Recorded, event: e.RunStarted) -> None:
     view.attempt = event.attempt
+    view.box = event.box or view.box
     view.started_at = fact.at
     view.reason = ""
     view.not_before = None
@@ -409,6 +413,7 @@ def _started(view: RunView, fact: Recorded, event: e.RunStarted) -> None:
 
 def _resumed(view: RunView, _fact: Recorded, event: e.RunResumed) -> None:
     view.attempt = event.attempt
+    view.box = event.box or view.box
     view.reason = ""
     view.not_before = None
 

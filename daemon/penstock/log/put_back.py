@@ -60,6 +60,8 @@ class MarkedLog(Protocol):
 
     epoch: str
     log_id: str
+    #: Epochs that the log is known to have had before.
+    past_epochs: frozenset[str]
 
     async def bounds(self) -> Bounds: ...
 
@@ -106,6 +108,9 @@ class HighWater:
         """Why the log was put back, after it was given a new epoch; empty if it was not."""
         mark = await run_in_thread(read_mark, self.path)
         if mark is None:
+            return ""
+        if mark.epoch in self.store.past_epochs:
+            # Another daemon of the log has found out already.
             return ""
         bounds = await self.store.bounds()
         at_mark = await self.store.read_all(mark.position - 1, 1)

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 import trio
@@ -49,8 +50,10 @@ from penstock.log.writes import (
     new_event,
 )
 from penstock.words.errors import (
+    LogDamaged,
     PenstockError,
     StoreBroken,
+    StoreUnavailable,
     Terminal,
 )
 from penstock.words.events import DAEMON_STREAM, AnyEvent
@@ -80,6 +83,10 @@ class Projection(Protocol):
 
     def fold(self, facts: Sequence[Recorded]) -> None:
         """Fold the batch's facts into the views and publish them, after all results applied."""
+        ...
+
+    def follow(self, facts: Sequence[Recorded]) -> None:
+        """Fold what others wrote, in their order, and do what it asks of this daemon."""
         ...
 
     def abandon(self) -> None:
@@ -168,6 +175,9 @@ class Recorder:
     _blocked: dict[trio.CancelScope, Fence | None] = field(default_factory=dict)
     _work: trio.Event = field(default_factory=trio.Event)
     _kicked: bool = False
+    #: Others may have written; the lease is to be renewed.
+    _looking: bool = False
+    _renewing: bool = False
     _writing: bool = True
     #: Why nothing is written any more, once the store is broken.
     _broken: StoreBroken | None = None
@@ -265,6 +275,16 @@ class Recorder:
         self._kicked = True
         self._work.set()
 
+    def look(self) -> None:
+        """Others may have written: let the writer fold what they wrote, before it writes more."""
+        self._looking = True
+        self._work.set()
+
+    def renew(self) -> None:
+        """Let the writer make a commit though there is nothing to write: it renews the lease."""
+        self._renewing = True
+        self._work.set()
+
     async def wait_drained(self) -> None:
         """Wait until nothing is pending, or nobody is left to write it."""
         while self._writing and (self._reserved or self.pending or self._in_batch):
@@ -352,7 +372,14 @@ class Recorder:
     async def _write_batch(self) -> None:
         began = trio.current_time()
         entries: list[Pending[Any]] = []
+        if self._renewing and self.unavailable is None:
+            # By itself: a batch that changes nothing is no commit.
+            self._renewing = False
+            await self._commit(entries, None, [])
         while True:
+            # What the last commit did comes first, if that is not known yet.
+            if self._looking and self.unavailable is None:
+                await self._catch_up()
             entries += self._take(self.capacity - sum(e.ordinary for e in entries))
             self._taken = entries
             writes = [entry.write for entry in entries]
@@ -367,7 +394,7 @@ class Recorder:
             left = [entry for entry in entries if entry.result is None]
             entries = await self._wait_for_store(left)
         self._kicked = False
-        self._settle(entries, claim, results)
+        await self._settle(entries, claim, results)
         self._wake(entries)
         self.on_commit(len(entries), trio.current_time() - began)
 
@@ -385,7 +412,7 @@ class Recorder:
         recalled, self._committer.recalled = self._committer.recalled, None
         if recalled is not None:
             before, its_claim = self._unanswered
-            self._settle(before, its_claim, recalled)
+            await self._settle(before, its_claim, recalled)
             self._wake(before)
         elif results is None and self._committer.tried:
             self._unanswered = list(entries), claim
@@ -423,36 +450,81 @@ class Recorder:
         self._wake(given_up)
         return [entry for entry in entries if entry.result is None]
 
-    def _settle(
+    async def _catch_up(self) -> None:
+        """Fold what others wrote by now, as far as the store answers."""
+        self._looking = False
+        with suppress(StoreUnavailable):
+            while facts := await self._read_others():
+                self.projection.follow(facts)
+
+    async def _read_others(self) -> list[Recorded]:
+        """The next facts above those that are known. StoreBroken if they cannot be read."""
+        with trio.CancelScope(shield=True):
+            try:
+                facts = await self.store.read_all(self.projection.head)
+            except LogDamaged as error:
+                raise StoreBroken(
+                    f"what another daemon wrote cannot be read: {error}"
+                ) from error
+        return facts
+
+    async def _read_between(self, facts: Sequence[Recorded]) -> list[Recorded]:
+        """What others wrote before the last of our own facts, which are not known yet.
+
+        What they wrote before the first one is folded here: ours were decided after it.
+        """
+        own = {fact.position for fact in facts}
+        first, last = facts[0].position, facts[-1].position
+        between: list[Recorded] = []
+        after, waited = self.projection.head, 0.0
+        while after < last:
+            page: list[Recorded] = []
+            with suppress(StoreUnavailable), trio.CancelScope(shield=True):
+                page = await self.store.read_all(after)
+            if not page:
+                # It is done, and nobody can be told before this is known.
+                await trio.sleep(delay := retry_delay(waited))
+                waited += delay
+                continue
+            after = page[-1].position
+            if before := [f for f in page if f.position < first]:
+                self.projection.follow(before)
+            between += [
+                f for f in page if first < f.position < last and f.position not in own
+            ]
+        return between
+
+    async def _settle(
         self,
         entries: Sequence[Pending[Any]],
         claim: Claim | None,
         results: Sequence[Result | PenstockError],
     ) -> None:
-        """Results, then projections and ring, then waiters; no checkpoint in here."""
+        """What others wrote before; results, then projections and ring, then waiters.
+
+        On a log that nobody else writes there is no checkpoint in here.
+        """
+        facts, between = _new_facts(results), list[Recorded]()
+        if facts and facts[-1].position > self.projection.head + len(facts):
+            between = await self._read_between(facts)
         self.counters.batches += 1
         self.counters.writes += len(entries)
         self.counters.largest_batch = max(self.counters.largest_batch, len(entries))
-        facts: list[Recorded] = []
         for entry, result in zip(entries, results, strict=False):
             entry.result = result
-            self._apply(entry.write, result, facts)
+            self._apply(entry.write, result)
         if claim is not None:
-            self._apply(claim, results[-1], facts)
-        self.projection.fold(facts)
+            self._apply(claim, results[-1])
+        if between:
+            self.projection.follow(sorted([*facts, *between], key=_by_position))
+        else:
+            self.projection.fold(facts)
         for fact in facts:
             fact.settle()
 
-    def _apply(
-        self,
-        write: Write[Result],
-        result: Result | PenstockError,
-        facts: list[Recorded],
-    ) -> None:
+    def _apply(self, write: Write[Result], result: Result | PenstockError) -> None:
         if isinstance(write, (Complete, Release)):
             self._concluding.discard(write.fence)
-        if isinstance(result, Result) and not getattr(result, "duplicate", False):
-            facts.extend(result.recorded)
         self.projection.apply(write, result)
 
     def _wake(self, entries: Sequence[Pending[Any]]) -> None:
@@ -462,6 +534,19 @@ class Recorder:
     async def enter_coalesced(self) -> None:
         """The task that turns daemon events into facts, one of a key per `coalesce_seconds`."""
         await self._coalesced.enter_due()
+
+
+def _new_facts(results: Sequence[Result | PenstockError]) -> list[Recorded]:
+    """What these results recorded, in order."""
+    return [
+        fact
+        for result in results
+        if isinstance(result, Result) and not getattr(result, "duplicate", False)
+        for fact in result.recorded
+    ]
+
+
+_by_position = attrgetter("position")
 
 
 def _fence_of(write: Write[Result]) -> Fence | None:

@@ -13,6 +13,9 @@ from penstock.log.filters import RunFilter
 from penstock.log.writes import (
     AskRow,
     Bounds,
+    BoxRow,
+    Forsaken,
+    Opening,
     Result,
     RunRow,
     ScheduleRow,
@@ -27,11 +30,36 @@ from penstock.words.surroundings import Surroundings
 R = TypeVar("R", bound=Result)
 
 
+class Sharing(Protocol):
+    """A log that several daemons write, each from a box of its own, as one of them sees it.
+
+    It is taken to be there for `lease_seconds` after each commit. With none for so long it writes nothing
+    more (LeaseLost), and others speak for its runs.
+    """
+
+    #: What this daemon's box is called, and how long it is taken to be there without a word.
+    box: str
+    lease_seconds: float
+
+    async def wait_written(self, seconds: float) -> None:
+        """Wait until another daemon may have written, but no longer; a hint, which may come for nothing."""
+        ...
+
+    async def forsaken(self) -> Forsaken:
+        """Whose lease is over, and what nobody executes any more that the log says is executed."""
+        ...
+
+
 class Store(Protocol):
     """One log, one queue, one set of guards, because they must commit together."""
 
     #: Id of the log, made with it.
     epoch: str
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """None: no other daemon writes this log."""
+        ...
 
     @property
     def damage(self) -> str | None:
@@ -87,6 +115,10 @@ class Store(Protocol):
         """The place of the run that is `count` older than the newest below `before`; None: none is."""
         ...
 
+    async def opening(self) -> Opening:
+        """What a start must know, as of one moment."""
+        ...
+
     async def open_runs(self) -> list[RunRow]:
         """Every run that has not ended and whose row can be read, by place.
 
@@ -127,6 +159,10 @@ class Store(Protocol):
 
     async def schedules(self) -> list[ScheduleRow]:
         """All schedules, by name."""
+        ...
+
+    async def boxes(self) -> list[BoxRow]:
+        """The boxes that write the log, by name; [] of a log that one daemon alone writes."""
         ...
 
     async def bounds(self) -> Bounds: ...

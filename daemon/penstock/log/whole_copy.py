@@ -10,9 +10,11 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from pydantic_core import from_json
+
 from penstock.log.audit import audit_whole
 from penstock.log.export import check_empty
-from penstock.log.tables.rows import FOLDERS
+from penstock.log.tables.rows import FOLDERS, to_json
 from penstock.log.tables.whole_log import (
     ORDERS,
     SECRET_ORDERS,
@@ -20,6 +22,7 @@ from penstock.log.tables.whole_log import (
     WholeLog,
 )
 from penstock.words.errors import Conflict, LogDamaged, StartRefused
+from penstock.words.placement import BOX_LABEL
 
 #: Rows between two words on the progress.
 BETWEEN_WORDS = 1000
@@ -101,6 +104,20 @@ def digest_of(log: WholeLog, table: str, order: str) -> str:
 def _plain(value: Any) -> Any:
     """A value as both have it: texts have no NUL on a server."""
     return value.replace("\0", "\ufffd") if isinstance(value, str) else value
+
+
+def settle(target: FillableLog, box: str) -> None:
+    """Tell a log that boxes share whose its runs are: they were submitted at the one box of a file.
+
+    What is open stays there, where its files are: another box has not what it was given.
+    """
+    for table in ("runs", "schedules"):
+        target.execute(f"UPDATE {table} SET origin = ? WHERE origin = ''", (box,))
+    sql = "SELECT key, needs FROM runs WHERE ended_at IS NULL AND key > 0"
+    for key, needs in target.execute(sql).fetchall():
+        pinned = {BOX_LABEL: box, **({} if needs is None else from_json(needs))}
+        sql = "UPDATE runs SET needs = ? WHERE key = ?"
+        target.execute(sql, (to_json(pinned), key))
 
 
 def _audited(source: WholeLog, target: WholeLog) -> list[str]:

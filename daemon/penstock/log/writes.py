@@ -6,13 +6,14 @@ and the errors it is refused with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 from uuid import UUID
 
+from penstock.words.box_standing import BoxState
 from penstock.words.clocks import Clock
 from penstock.words.errors import Refused, TooLarge
 from penstock.words.events import (
@@ -149,6 +150,8 @@ class TreeRun:
     ended_at: datetime | None
     #: What its terminal event keeps of the end of its processes; None: nothing.
     receipt: Mapping[str, Any] | None
+    #: The box that executes it, or did last; "": none did.
+    box: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +171,53 @@ class AskRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BoxRow:
+    """A box that writes a shared log, or did, as the log's server knows it. Seconds are by its clock."""
+
+    box: str
+    machine: str
+    #: The start of its daemon that has the lease, or had it last.
+    life: str
+    state: BoxState
+    #: Since its lease was renewed, and until that is over; below 0, since when it is.
+    silent_seconds: float
+    lease_left: float
+    lease_seconds: float
+    slots: int
+    labels: Mapping[str, str]
+    #: Whose runs it executes: of its own origin, or everybody's.
+    accept: str
+    version: str
+    #: It starts no more runs.
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
     """`floor`: 1 + the highest position ever pruned; `head`: the highest position recorded."""
 
     floor: int
     head: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A log as a daemon finds it at its start, all as of one moment."""
+
+    bounds: Bounds
+    open_runs: Sequence[RunRow]
+    #: As `Store.paused`, `Store.drained` and `Store.slots`.
+    paused: Mapping[str | None, str]
+    drained: frozenset[str]
+    slots: Mapping[str | None, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Forsaken:
+    """Boxes whose daemons are taken for gone, with their lives, if nobody has said so yet; and what they executed."""
+
+    boxes: tuple[tuple[str, str], ...]
+    runs: frozenset[str]
 
 
 #: A fact may claim to be at most this much in the future: clocks differ, but not by more.
@@ -351,8 +396,9 @@ class Claim(Write[Claimed]):
 
     Parked runs that want their slot back go ahead of queued ones of equal priority. `slots` is the
     number of runs that may be in the state running at once; `group_slots` the same by group;
-    `aging` adds one point of importance per that many seconds waited (None: off). `place` is the box
-    that claims: what does not fit there is left to others.
+    `aging` adds one point of importance per that many seconds waited (None: off). Slots are those of
+    `life`, and so are parked runs; those of a group are everybody's. `host` is the box, and `place` what it
+    has: what does not fit there is left to others.
     """
 
     life: str
@@ -446,13 +492,14 @@ class RequestCancel(Write[CancelAnswer]):
     """Cancel a run and its children: CancelAnswer.
 
     Not executing: ends now. Executing: `run.cancel_requested`, once. Unknown: a tombstone. `all_open`
-    cancels every open run (run_id is then ignored).
+    cancels every open run (run_id is then ignored), or with `life` those that it executes.
     """
 
     run_id: str
     reason: str
     at: datetime
     all_open: bool = False
+    life: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -595,6 +642,15 @@ class SetBox(Write[Appended]):
 
     box: str
     draining: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LoseBox(Write[Appended]):
+    """A box kept silent for longer than its lease: Appended (`box.lost`), empty unless that is so still."""
+
+    box: str
+    life: str
     at: datetime
 
 

@@ -265,13 +265,15 @@ class Control:
         outcome = await self._request(run_id, reason, requested_at, execution, deadline)
         if outcome == "tombstoned":
             return make_receipt(run_id, "tombstoned", requested_at, ())
-        ends = await self._ends(run_id, wait=wait, deadline=deadline)
+        ends, box = await self._ends(run_id, wait=wait, deadline=deadline)
         if outcome == "already_terminal":
-            return make_receipt(run_id, "already_terminal", requested_at, ends)
-        return make_receipt(run_id, "cancelled", requested_at, ends)
+            return make_receipt(run_id, "already_terminal", requested_at, ends, box)
+        return make_receipt(run_id, "cancelled", requested_at, ends, box)
 
-    async def _ends(self, run_id: str, *, wait: bool, deadline: float) -> list[RunEnd]:
-        """How the run and all below it ended. The request is on record: no more of them are born.
+    async def _ends(
+        self, run_id: str, *, wait: bool, deadline: float
+    ) -> tuple[list[RunEnd], str]:
+        """How the run and all below it ended, and its box. The request is on record: no more of them are born.
 
         What ends while the store is read is told by its execution, which is kept hold of.
         """
@@ -282,13 +284,28 @@ class Control:
         if tree is None:
             # Nobody can say what belongs to it, so nothing is proven gone.
             own = held.get(run_id)
-            return [RunEnd(None), *([own.end()] if own is not None else [])]
-        return [
-            await self._end_of(held.get(run.run_id), wait, deadline)
-            if run.ended_at is None
-            else end_of_row(run)
+            here = "" if own is None else self.table.host
+            return [RunEnd(None), *([own.end()] if own is not None else [])], here
+        ends = [
+            end_of_row(run)
+            if run.ended_at is not None
+            else await self._end_elsewhere(run.run_id, wait, deadline)
+            if run.run_id not in held and self.table.shared
+            else await self._end_of(held.get(run.run_id), wait, deadline)
             for run in tree
         ]
+        return ends, next((run.box for run in tree if run.run_id == run_id), "")
+
+    async def _end_elsewhere(self, run_id: str, wait: bool, deadline: float) -> RunEnd:
+        """The end of a run that another box executes: it is in the log, proof and all, or nothing is known."""
+        with trio.move_on_at(deadline), suppress(StoreUnavailable):
+            while wait and self.reader.is_open(run_id):
+                await self.table.bus.wait_published(run_id)
+            for run in await self.reader.store.tree(run_id):
+                if run.run_id == run_id and run.ended_at is not None:
+                    return end_of_row(run)
+        # Who waited for so long is told what is known, which is nothing.
+        return RunEnd(None, survivors="unknown" if wait else ())
 
     async def _end_of(
         self, execution: Execution | None, wait: bool, deadline: float
@@ -357,8 +374,18 @@ class Control:
             if not self.reader.is_open(run_id):
                 why = f"the run {run_id!r} has ended and takes nothing any more"
                 raise Terminal(why, run_id=run_id)
+            if box := self._box_elsewhere(run_id):
+                why = f"the run {run_id!r} executes on the box {box}: ask its daemon"
+                raise Conflict(why, run_id=run_id, box=box)
             # A program's start is published after its console is there.
             await self.table.bus.wait_published(run_id)
+
+    def _box_elsewhere(self, run_id: str) -> str:
+        """The box that executes an open run, if it is another than this."""
+        view = self.table.views[run_id]
+        if view.state in QUEUED_STATES or self.table.executes_here(run_id):
+            return ""
+        return view.box
 
     async def _check_takes_input(self, run_id: str) -> None:
         row = await self.reader.store.run(run_id)

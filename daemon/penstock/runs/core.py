@@ -30,16 +30,18 @@ from penstock.log.projections import BrokenStory, RunView
 from penstock.log.recorder import Recorder, open_recorder
 from penstock.log.redaction import Redact, Secrets
 from penstock.log.spans import TraceSpan
-from penstock.log.store import Store
+from penstock.log.store import Sharing, Store
 from penstock.log.writes import (
     Append,
     Bounds,
+    Opening,
     RequestCancel,
     RunRow,
     new_event,
 )
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.alarm import Alarm
+from penstock.runs.boxes import Boxes
 from penstock.runs.control import Control, LineControl, QueueControl
 from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
@@ -62,6 +64,7 @@ from penstock.runs.stop import Stop
 from penstock.runs.submit import Admission, Submitter
 from penstock.runs.suspension import Suspension
 from penstock.runs.table import RunTable
+from penstock.runs.takeover import Neighbours
 from penstock.runs.tracing import attach_spans
 from penstock.runs.watermark import Level
 from penstock.runs.why import Why, explain
@@ -79,6 +82,9 @@ from penstock.words.events import (
 from penstock.words.placement import Place, place_of
 
 log = logging.getLogger(__name__)
+
+#: Seconds before the end of a lease, beside those that programs have to end, by which its runs are given up.
+LEASE_MARGIN = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,7 @@ class Core:
     reader: Reader
     retention: Retention
     queue: QueueControl
+    boxes: Boxes
     submitter: Submitter
     control: Control
     line: LineControl
@@ -202,7 +209,14 @@ class Core:
         self.table.claiming = False
         if cancel_queued:
             await self.recorder.record(
-                RequestCancel("", reason, self.now(), all_open=True)
+                # Of a shared log what executes here: the queue is everybody's.
+                RequestCancel(
+                    "",
+                    reason,
+                    self.now(),
+                    all_open=True,
+                    life=None if self.store.sharing is None else self.life,
+                )
             )
         else:
             self.table.stop()
@@ -230,9 +244,8 @@ async def open_core(
     committed.
     """
     stop = stop or Stop(config.shutdown_runs)
-    core = _make_core(
-        config, store, kinds, life, environment, stop, await store.bounds()
-    )
+    opening = await store.opening()
+    core = _make_core(config, store, kinds, life, environment, stop, opening.bounds)
     alarm = Alarm(core.table.moments, core.now, core.ring)
     core.table.on_moment = alarm.touch
     core.table.own_followers += [core.queue.follow, core.schedules.follow]
@@ -250,8 +263,20 @@ async def open_core(
     }
     if environment.tell_span is not None:
         attach_spans(core.table, environment.tell_span)
-    async with open_recorder(core.recorder, drain_seconds=config.shutdown_recorder):
-        started = _started(core, await _repair(core), put_back)
+    lasting: dict[str, Callable[[], Awaitable[None]]] = {}
+    if (neighbours := _make_neighbours(core)) is not None:
+        # From the first repair to the last conclusion.
+        lasting["keeping the lease"] = neighbours.keep_lease
+        watchers |= {
+            "hearing of other boxes": neighbours.listen,
+            "watching the leases of other boxes": neighbours.watch_leases,
+            "pausing programs for other boxes": core.suspension.heed,
+        }
+    async with (
+        open_recorder(core.recorder, drain_seconds=config.shutdown_recorder),
+        _open_watchers(lasting),
+    ):
+        started = _started(core, await _repair(core, opening), put_back)
         async with _open_watchers(watchers), _open_runs(core, started):
             yield core
 
@@ -300,6 +325,7 @@ def _make_core(
         reader=reader,
         retention=retention,
         queue=queue,
+        boxes=Boxes(store, table, penstock.__version__, now),
         submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
         line=LineControl(recorder, reader, now, kinds),
@@ -311,6 +337,32 @@ def _make_core(
         tokens=RunTokens(table.executions, environment.secrets),
         trees=GuardedTrees(),
     )
+
+
+def _make_neighbours(core: Core) -> Neighbours | None:
+    """The other daemons of the log, and what this one does at their word; None: it has the log alone."""
+    if (sharing := core.store.sharing) is None:
+        return None
+    core.table.shared = True
+    core.table.on_work = core.recorder.kick
+    core.table.on_pause = core.suspension.follow
+    return Neighbours(
+        sharing=sharing,
+        store=core.store,
+        recorder=core.recorder,
+        views=core.table.views,
+        life=core.life,
+        max_attempts=core.config.max_attempts,
+        now=core.now,
+    )
+
+
+def _patience(config: Config, sharing: Sharing | None) -> float:
+    """Seconds that facts wait for the store: as long as the daemon is taken to be there, if it is one of several."""
+    if sharing is None:
+        return config.store_patience
+    left = sharing.lease_seconds - config.kill_grace - LEASE_MARGIN
+    return max(config.store_patience, left)
 
 
 def _make_admission(config: Config, table: RunTable, stop: Stop) -> Admission:
@@ -369,13 +421,13 @@ def _make_log(
         now=environment.now,
         aging=config.aging_seconds,
         group_slots={name: group.slots for name, group in config.groups.items()},
-        place=_place(config, environment),
+        place=_place(config, environment, store),
     )
     recorder = Recorder(
         store=store,
         projection=table,
         capacity=config.recorder_capacity,
-        patience=config.store_patience,
+        patience=_patience(config, store.sharing),
         coalesce_seconds=config.note_seconds,
         now=environment.now,
         redact=environment.redact,
@@ -383,13 +435,13 @@ def _make_log(
     return table, recorder
 
 
-def _place(config: Config, environment: Environment) -> Place:
+def _place(config: Config, environment: Environment, store: Store) -> Place:
     """This box, as runs see it."""
     return place_of(
         environment.host,
         config.labels,
         team=config.accept == "team",
-        shared=config.store is not None,
+        shared=store.sharing is not None,
     )
 
 
@@ -445,13 +497,13 @@ async def _linger(core: Core, rows: Sequence[RunRow]) -> None:
             return
 
 
-async def _repair(core: Core) -> Repaired:
+async def _repair(core: Core, opening: Opening) -> Repaired:
     """Fill the table with the runs that are open, and end what the last life left executing."""
     await core.retention.begin()
     rows: list[RunRow] = []
-    for row in await core.store.open_runs():
+    for row in opening.open_runs:
         try:
-            view = await core.reader.fold_stored(row.run_id)
+            view = await core.reader.fold_stored(row.run_id, opening.bounds.head)
         except (LogDamaged, BrokenStory) as error:
             log.error("the run %s is left as it is: %s", row.run_id, error)
             await core.store.lose(row.run_id)
@@ -459,10 +511,15 @@ async def _repair(core: Core) -> Repaired:
         core.table.seed(row, view)
         rows.append(row)
     await _linger(core, rows)
-    core.table.paused.update(await core.store.paused())
-    core.table.drained.update(await core.store.drained())
-    for group, slots in (await core.store.slots()).items():
+    core.table.paused.update(opening.paused)
+    core.table.drained.update(opening.drained)
+    for group, slots in opening.slots.items():
         core.table.give_slots(group, slots)
+    sharing, lost = core.store.sharing, frozenset[str]()
+    if sharing is not None:
+        lost = (await sharing.forsaken()).runs
+        # What other boxes execute is theirs, and an earlier life of this one's is ours.
+        rows = [r for r in rows if r.host == sharing.box or r.run_id in lost]
     return await repair(
         rows,
         core.table.views,
@@ -473,6 +530,7 @@ async def _repair(core: Core) -> Repaired:
         now=core.now,
         end_orphans=core.environment.end_orphans,
         proven_gone=core.environment.proven_gone,
+        by_lease=lost,
     )
 
 
@@ -524,7 +582,7 @@ def _make_tools(core: Core) -> Tools:
         folders=core.retention.folders,
         executor=environment.executor,
         view_of=core.reader.open_view,
-        reads=PatientReads(core.reader, core.config.store_patience),
+        reads=PatientReads(core.reader, _patience(core.config, core.store.sharing)),
         is_open=core.reader.is_open,
         parked=lambda: core.table.queue.waiting,
         suspend=environment.suspend,

@@ -39,6 +39,8 @@ class ClaimRules:
     #: The box that claims, and whether it is drained.
     place: Place = ANY_PLACE
     drained: bool = False
+    #: Slots that runs of other boxes have, by group: those of a group are everybody's.
+    elsewhere: Mapping[str | None, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,9 @@ def group_full(
 ) -> bool:
     """Whether the group's own slots are all taken; a run without a group needs none."""
     limit = None if group is None else rules.group_slots.get(group)
-    return limit is not None and held.get(group, 0) >= limit
+    if limit is None:
+        return False
+    return held.get(group, 0) + rules.elsewhere.get(group, 0) >= limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,11 +71,13 @@ class Reader:
             raise RunNotFound(f"there is no run {run_id!r}", run_id=run_id)
         return view
 
-    async def fold_stored(self, run_id: str) -> RunView:
-        """The view folded from the store alone; empty for an unknown run."""
+    async def fold_stored(self, run_id: str, until: int | None = None) -> RunView:
+        """The view folded from the store alone, up to a position; empty for an unknown run."""
         view = RunView(run_id)
         while facts := await self.store.read(run_id, view.position, FOLD_PAGE):
             for fact in facts:
+                if until is not None and fact.position > until:
+                    return view
                 view.apply(fact)
         return view
 
@@ -228,6 +230,7 @@ def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
         place=row.place,
         turn=None if view is None else view.turn,
         attempt=row.attempt,
+        box=row.host,
         inputs=dict(row.shown),
         labels=dict(row.labels),
         after=row.after,

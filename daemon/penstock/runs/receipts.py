@@ -15,13 +15,13 @@ from penstock.processes.process import Proof
 from penstock.words.api import CancelReceipt
 from penstock.words.events import ProcessStarted
 
-Method = Literal["cgroup", "subreaper", "session", "none"]
+Method = Literal["cgroup", "subreaper", "session", "lease", "none"]
 Survivors = tuple[int, ...] | Literal["unknown"]
 #: Whether a model server works no more on a request that was cut off.
 ModelSlot = Literal["free", "busy"]
 
 #: Ways to contain processes, the weakest first.
-_WEAKEST_FIRST: tuple[Method, ...] = ("session", "subreaper", "cgroup")
+_WEAKEST_FIRST: tuple[Method, ...] = ("lease", "session", "subreaper", "cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,15 @@ def end_of_proofs(proofs: Iterable[Proof], over_at: datetime | None) -> RunEnd:
     return merge_ends([RunEnd(over_at), *ends])
 
 
+def receipt_by_lease(
+    row: RunRow, processes: Sequence[ProcessStarted]
+) -> dict[str, Any]:
+    """What an execution on a box that was lost keeps: what keeps its processes ends them before the lease does."""
+    pids = tuple(process.pid for process in processes)
+    ended = RunEnd(None, "lease", pids)
+    return merge_ends([ended, *ends_before(row, None)]).to_json()
+
+
 def receipt_after(
     row: RunRow, processes: Sequence[ProcessStarted], gone: Collection[ProcessStarted]
 ) -> dict[str, Any] | None:
@@ -139,8 +148,12 @@ def make_receipt(
     outcome: Literal["cancelled", "already_terminal", "tombstoned"],
     requested_at: datetime,
     ends: Iterable[RunEnd],
+    box: str = "",
 ) -> CancelReceipt:
-    """The receipt for a run whose tree came to these ends; none of them for an id that is unknown."""
+    """The receipt for a run whose tree came to these ends; none of them for an id that is unknown.
+
+    `box` executed the run itself.
+    """
     end = merge_ends(ends)
     return CancelReceipt(
         run_id=run_id,
@@ -150,5 +163,6 @@ def make_receipt(
         method=end.method,
         pids=end.pids,
         survivors=end.survivors,
+        box=box,
         model_slot=end.model_slot,
     )

@@ -2,7 +2,8 @@
 
 It runs before anything is accepted or claimed. Every run found running or waiting under another
 life is released or ended, under the fence of the owner it had, so that repair uses the same
-decisions as everybody else.
+decisions as everybody else. Of other boxes it takes only what they have no valid lease for, and so does
+who takes over later; whoever else does the same is refused by that fence.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from penstock.log.writes import (
     Write,
     new_event,
 )
-from penstock.runs.receipts import receipt_after
+from penstock.runs.receipts import receipt_after, receipt_by_lease
+from penstock.words.errors import Fenced, Terminal
 from penstock.words.events import TERMINAL_TYPES, ProcessStarted
 from penstock.words.lifecycle import EXECUTING_STATES, Ending, OnRestart, conclude
 
@@ -58,6 +60,14 @@ async def none_proven(
     """Nobody could wait for them."""
     await trio.lowlevel.checkpoint()
     return frozenset()
+
+
+async def none_ended(
+    _started: Iterable[ProcessStarted], _run_ids: Collection[str]
+) -> Sequence[int]:
+    """None of them is on this box."""
+    await trio.lowlevel.checkpoint()
+    return ()
 
 
 @dataclass(slots=True)
@@ -95,8 +105,12 @@ async def repair(
     now: Callable[[], datetime],
     end_orphans: EndOrphans,
     proven_gone: ProvenGone = none_proven,
+    by_lease: Collection[str] = (),
 ) -> Repaired:
-    """End the processes of the previous life, then give every interrupted run what it gets."""
+    """End the processes of the previous life, then give every interrupted run what it gets.
+
+    Runs `by_lease` are those of boxes that were lost, whose processes are none of this box.
+    """
     done = Repaired()
     crashes = {row.run_id: views[row.run_id].crashes for row in rows}
     verdicts = [
@@ -107,12 +121,22 @@ async def repair(
     if not broken:
         return done
     started = {row.run_id: await processes_of(store, row) for row, _ in broken}
-    every = list(chain.from_iterable(started.values()))
-    done.ended_pids.extend(await end_orphans(every, list(started)))
+    here = [run_id for run_id in started if run_id not in by_lease]
+    every = list(chain.from_iterable(started[run_id] for run_id in here))
+    if here:
+        done.ended_pids.extend(await end_orphans(every, here))
     gone = await proven_gone(every) if every else frozenset[ProcessStarted]()
     for row, verdict in broken:
         programs, times = started[row.run_id], crashes[row.run_id] + 1
-        await recorder.record(_decision(row, verdict, now(), programs, gone, times))
+        if row.run_id in by_lease:
+            receipt: dict[str, Any] | None = receipt_by_lease(row, programs)
+        else:
+            receipt = receipt_after(row, programs, gone)
+        try:
+            await recorder.record(_decision(row, verdict, now(), receipt, times))
+        except (Fenced, Terminal):
+            # Another daemon was there before us.
+            continue
         _told_as(done, verdict).append(row.run_id)
     return done
 
@@ -143,8 +167,7 @@ async def end_all(
             row,
             "fail" if row.cancel_requested is None else "cancel",
             at,
-            started[row.run_id],
-            gone,
+            receipt_after(row, started[row.run_id], gone),
         )
         for row in held
     ]
@@ -173,11 +196,9 @@ def _decision(
     row: RunRow,
     verdict: Verdict,
     now: datetime,
-    started: Sequence[ProcessStarted],
-    gone: Collection[ProcessStarted],
+    receipt: dict[str, Any] | None,
     crashes: int = 1,
 ) -> Complete | Release:
-    receipt = receipt_after(row, started, gone)
     on_restart = "fail" if verdict in {"cancel", "crashed"} else verdict
     ending = Ending(
         cancel_requested=row.cancel_requested,

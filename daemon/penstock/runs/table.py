@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -49,6 +50,9 @@ from penstock.words.events import (
     BoxResumed,
     QueuePaused,
     QueueResumed,
+    RunCancelRequested,
+    RunContinued,
+    RunPaused,
     SlotsChanged,
 )
 from penstock.words.lifecycle import MOVING_TYPES, PAUSED, QUEUED_STATES, SLOT_STATES
@@ -95,6 +99,12 @@ class RunTable:
     queue: QueueView = field(default_factory=QueueView)
     #: Parked runs that want their slot again and have not got it.
     unparking: set[str] = field(default_factory=set)
+    #: Several daemons write the log: not all that has a slot executes here.
+    shared: bool = False
+    #: Asks for a claim: others brought work that there may be a slot for.
+    on_work: Callable[[], None] = lambda: None
+    #: Called when another daemon had a run that executes here paused, or continued.
+    on_pause: Callable[[str], None] = lambda _run_id: None
     #: Runs that were asked to give their slot up and do not know it yet.
     interrupting: set[str] = field(default_factory=set)
     #: Why the queue (None) or a group is paused.
@@ -153,12 +163,38 @@ class RunTable:
             aging=self.aging,
             place=self.place,
             drained=self.place.box in self.drained,
+            elsewhere=Counter([view.group for view in self._held_elsewhere()]),
         )
+
+    @property
+    def running(self) -> int:
+        """Runs that have a slot of this daemon."""
+        if not self.shared:
+            return self.queue.running
+        views = [self.views.get(run_id) for run_id in self.executions]
+        return sum([view is None or view.state in SLOT_STATES for view in views])
+
+    def executes_here(self, run_id: str) -> bool:
+        """Whether an open run that executes does so in this daemon."""
+        return not self.shared or run_id in self.executions
+
+    def _held_elsewhere(self) -> list[RunView]:
+        if not self.shared:
+            return []
+        return [
+            view
+            for view in self.views.values()
+            if view.state in SLOT_STATES and view.run_id not in self.executions
+        ]
 
     def snapshot(self) -> QueueSnapshot:
         """Who wants a slot and who has one now."""
         parents = {view.parent_id for view in self.views.values()}
-        holding = [v for v in self.views.values() if v.state in SLOT_STATES]
+        holding = [
+            v
+            for v in self.views.values()
+            if v.state in SLOT_STATES and self.executes_here(v.run_id)
+        ]
         return QueueSnapshot(
             candidates=[
                 self._candidate(view)
@@ -196,7 +232,7 @@ class RunTable:
         candidate = self._candidate(view)
         execution = self.executions.get(view.run_id)
         if execution is None:
-            # Another daemon's.
+            # It has not begun.
             return SlotHolder(candidate)
         ending = execution.cancel_requested is not None
         interrupted = (
@@ -222,7 +258,7 @@ class RunTable:
         """A claim if the batch may free a slot for a run that wants one, or bring such a run."""
         if not self.claiming:
             return None
-        free = self.queue.running < self.slots or any(
+        free = self.running < self.slots or any(
             isinstance(d, _FREES_SLOT) for d in batch
         )
         wanted = bool(self.queue.queued or self.unparking) or any(
@@ -305,6 +341,33 @@ class RunTable:
                 self.terms.pop(fact.run_id, None)
         self.bus.publish(facts)
         self.after_commit()
+
+    def follow(self, facts: Sequence[Recorded]) -> None:
+        """Fold what other daemons wrote; what it asks of runs that execute here is done as if asked here."""
+        self.fold(facts)
+        for fact in facts:
+            if (execution := self.executions.get(fact.run_id)) is not None:
+                self._heed(execution, fact)
+            elif fact.type in MOVING_TYPES:
+                # Its seconds are counted where it executes.
+                self.terms.pop(fact.run_id, None)
+        if self.claiming and self.queue.queued and self.running < self.slots:
+            self.on_work()
+
+    def _heed(self, execution: Execution, fact: Recorded) -> None:
+        event = fact.event
+        if isinstance(event, RunCancelRequested):
+            execution.cancel(event.reason)
+        elif isinstance(event, RunPaused | RunContinued):
+            if isinstance(event, RunPaused) == execution.going.is_set():
+                if isinstance(event, RunPaused):
+                    execution.suspend()
+                else:
+                    execution.go_on()
+            self.on_pause(fact.run_id)
+        elif fact.type in TERMINAL_TYPES and not execution.concluded.is_set():
+            # Another daemon speaks for it, so our lease is over: what we say of it is refused.
+            execution.scope.cancel(reason="another daemon speaks for the run")
 
     def _note_moment(self, view: RunView) -> None:
         moment = None if view.ended else view.not_before

@@ -230,7 +230,10 @@ def _taken(
             h for h in queue.slot_holders if h.candidate.group == candidate.group
         ]
         count = rules.group_slots[candidate.group or ""]
-        why = f"Its group {candidate.group!r} has {_slots(count)}, taken by {_who(members)}."
+        there = rules.elsewhere.get(candidate.group, 0)
+        takers = [_name(holder.candidate) for holder in members]
+        takers += [_elsewhere(there)] if there else []
+        why = f"Its group {candidate.group!r} has {_slots(count)}, taken by {_list(takers)}."
         found.append(Reason("group_slots", why, _ids(members)))
     if held.total() >= rules.slots:
         why = f"{_ALL.get(rules.slots, f'All {rules.slots} slots are')} taken, by {_who(queue.slot_holders)}."
@@ -275,6 +278,10 @@ def _much_less(holder: SlotHolder, candidate: Candidate) -> bool:
 
 def _ids(slot_holders: Sequence[SlotHolder]) -> tuple[str, ...]:
     return tuple(holder.candidate.run_id for holder in slot_holders)
+
+
+def _elsewhere(count: int) -> str:
+    return "a run on another box" if count == 1 else f"{count} runs on other boxes"
 
 
 def _who(slot_holders: Sequence[SlotHolder]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import trio
 
+from penstock.runs.boxes import KnownBox, losses
 from penstock.runs.core import Core
 from penstock.words.api import HealthReply
 from penstock.words.errors import PenstockError
@@ -33,10 +34,15 @@ def make_health(
         reasons = _known_reasons(core, complain)
         models: Mapping[str, Any] = {}
         size = None
+        boxes: Sequence[KnownBox] = ()
         if core.recorder.unavailable is not None:
             reasons.append("the store takes no writes")
-        elif (size := await _store_size(core)) is None:
+        elif (found := await _look_at_store(core)) is None:
             reasons.append("the store does not answer")
+        else:
+            size, boxes = found
+            # Before all else: somebody's runs may have been begun again elsewhere.
+            reasons = [*losses(boxes), *reasons]
         if probe_models is not None:
             why, models = await _ask(probe_models, core.config.health_timeout)
             reasons += [why] if why else []
@@ -50,6 +56,7 @@ def make_health(
             queue={name: statistics[name] for name in _COUNTS},
             models=dict(models),
             store={} if size is None else {"size": size},
+            lease=_lease_of(boxes),
         )
 
     return health_of
@@ -63,14 +70,22 @@ def _known_reasons(core: Core, complain: Callable[[], str | None]) -> list[str]:
     return [reason for reason in found if reason]
 
 
-async def _store_size(core: Core) -> int | None:
-    """Bytes of the log; None if the store does not answer."""
+async def _look_at_store(core: Core) -> tuple[int, Sequence[KnownBox]] | None:
+    """Bytes of the log, and the boxes that share it; None if the store does not answer."""
     try:
         with trio.fail_after(core.config.health_timeout):
             await core.store.bounds()
-            return await core.store.size()
+            return await core.store.size(), await core.boxes.told()
     except (PenstockError, trio.TooSlowError):
         return None
+
+
+def _lease_of(boxes: Sequence[KnownBox]) -> dict[str, float]:
+    """How long this box is taken to be there; nothing where no other box would ask."""
+    for box in boxes:
+        if box.own and box.lease_seconds is not None and box.lease_left is not None:
+            return {"seconds": box.lease_seconds, "left": box.lease_left}
+    return {}
 
 
 async def _ask(

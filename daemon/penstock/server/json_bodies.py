@@ -10,6 +10,7 @@ from pydantic_core import from_json
 from penstock.log.bus import Bus, Gap, Overflow, SubscriberStatistics
 from penstock.log.projections import AskView, RunView
 from penstock.log.writes import AskRow, ScheduleRow
+from penstock.runs.boxes import KnownBox
 from penstock.runs.kind import Kind
 from penstock.runs.schedules import run_id_of
 from penstock.runs.submit import Submitted
@@ -108,6 +109,11 @@ def ask_json(row: AskRow, details: Mapping[str, Any]) -> dict[str, Any]:
         "raised_at": format_time(row.raised_at),
         "details": dict(details),
     }
+
+
+def boxes_json(boxes: Iterable[KnownBox]) -> dict[str, Any]:
+    """The boxes that share the log."""
+    return {"boxes": [box.to_json() for box in boxes]}
 
 
 def clients_json(bus: Bus) -> dict[str, Any]:

@@ -23,6 +23,9 @@ from prometheus_client.registry import Collector
 from penstock.runs.core import Core
 from penstock.server.meter import Distribution, Meter, ReadLoop
 
+#: Boxes whose numbers are told one by one: who is away, and then by name. More are counted alone.
+MOST_BOXES = 100
+
 
 def make_renderer(
     core: Core,
@@ -58,6 +61,7 @@ class DaemonCollector(Collector):
         yield from self._daemon()
         yield from self._queue()
         yield from self._groups()
+        yield from self._boxes()
         yield from self._runs()
         yield from self._models()
         yield from self._requests()
@@ -117,6 +121,34 @@ class DaemonCollector(Collector):
         yield gauges(
             "paused", 'What is paused; "" is the whole queue.', "group", paused
         )
+
+    def _boxes(self) -> Iterator[Metric]:
+        """As they were told last. Nothing where one daemon alone writes the log."""
+        boxes = [box for box in self.core.boxes.last if box.lease_seconds is not None]
+        if not boxes:
+            return
+        count = Counter[str](box.standing for box in boxes)
+        yield gauges("boxes", "Boxes that share the log.", "standing", count)
+        shown = sorted(
+            (box for box in boxes if box.standing != "left"),
+            key=lambda box: (box.standing == "ok", box.box),
+        )[:MOST_BOXES]
+        for name, about in (
+            ("running", "Runs of a box that have a slot."),
+            ("slots", "Slots of a box."),
+            ("silent_seconds", "Since a box renewed its lease."),
+        ):
+            values = {box.box: getattr(box, name) for box in shown}
+            yield gauges(f"box_{name}", about, "box", values)
+        lost = {box.box: float(box.standing == "lost") for box in shown}
+        yield gauges("box_lost", "Whether the lease of a box is over.", "box", lost)
+        for box in boxes:
+            if box.own and box.lease_left is not None:
+                yield gauge(
+                    "lease_left_seconds",
+                    "How long this box is taken to be there without a word.",
+                    box.lease_left,
+                )
 
     def _runs(self) -> Iterator[Metric]:
         meter = self.meter

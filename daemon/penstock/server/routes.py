@@ -164,7 +164,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/runs", "list_runs", "Runs, newest first", reply=wire.RunsPage,
         queries=(
-            Query("q", "state:failed prio:high kind:K label:k=v group:g parent:ID word !word", default=""),
+            Query("q", "state:failed prio:high kind:K label:k=v group:g box:NAME parent:ID word !word", default=""),
             _FEW,
             Query("before", "Only runs whose place is below it: the page before", "integer"),
         ),
@@ -304,6 +304,10 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/models", "models", "The configured models, small to large, and their speed",
         reply="ModelsReply",
+    ),
+    Route(
+        "GET", "/boxes", "boxes", "The boxes that share the log, and how each stands", reply="BoxesReply",
+        errors=(503,),
     ),
     Route("GET", "/clients", "clients", "Who reads streams, and how far behind", reply="ReadersReply"),
     Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,), for_run="all"),

@@ -42,7 +42,11 @@ from penstock.server.listeners import (
     unix_paths,
 )
 from penstock.server.shutdown import Shutdown
-from penstock.service.environment import open_daemon_models, real_environment
+from penstock.service.environment import (
+    box_of,
+    open_daemon_models,
+    real_environment,
+)
 from penstock.service.log_writer import LogWriter
 from penstock.service.machine import check_machine, make_state
 from penstock.service.signals import LAST_WORDS_SECONDS, LastResort, Start, heed_signals
@@ -284,7 +288,7 @@ async def open_stored_core(
     StoreBroken out of the block: the database or its lock file was removed or replaced.
     """
     life, secrets = (
-        f"{os.uname().nodename}/{token_hex(8)}",
+        f"{box_of(config)}/{token_hex(8)}",
         Secrets.made_of([token or ""]),
     )
     kinds = await run_in_thread(load_kinds)
@@ -364,11 +368,21 @@ async def _open_store(
             ) as store:
                 yield store
             return
-        open_log, this_box = _import_postgresql()
+        open_log, owner_of, this_machine = _import_postgresql()
+        owner = owner_of(
+            life=life,
+            box=box_of(config),
+            machine=this_machine(),
+            folder=str(files.lock.parent),
+            lease_seconds=config.lease_seconds,
+            slots=config.max_concurrent,
+            labels=config.labels,
+            accept=config.accept,
+        )
         async with open_log(
             files.url,
             schema=files.schema,
-            owner=this_box(life),
+            owner=owner,
             run_blocking=run_blocking,
             run_reading=run_reading,
             limits=limits,
@@ -377,18 +391,20 @@ async def _open_store(
 
 
 def _import_postgresql() -> tuple[
-    Callable[..., AbstractAsyncContextManager[PostgresStore]], Callable[[str], Owner]
+    Callable[..., AbstractAsyncContextManager[PostgresStore]],
+    type[Owner],
+    Callable[[], str],
 ]:
-    """What opens such a log, and what a daemon on this box is called. StartRefused without the extra."""
+    """What opens such a log, and tells who this daemon is. StartRefused without the extra."""
     try:
-        from penstock.log.postgresql.ownership import this_box
+        from penstock.log.postgresql.ownership import Owner, this_machine
         from penstock.log.postgresql.store import open_postgresql
     except ImportError as error:
         raise StartRefused(
             f"`store` is PostgreSQL, and psycopg cannot be used ({error}); install"
             " `penstock[postgresql]`"
         ) from None
-    return open_postgresql, this_box
+    return open_postgresql, Owner, this_machine
 
 
 @asynccontextmanager

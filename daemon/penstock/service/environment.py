@@ -99,13 +99,18 @@ def real_environment(
         end_orphans=partial(end_last_life, epoch=epoch, grace=config.kill_grace),
         suspend=suspend_program,
         proven_gone=partial(proven_gone, paths.state / TESTIMONIES),
-        host=os.uname().nodename,
+        host=box_of(config),
         models=models,
         redact=redact,
         held_back=held_back,
         secrets=secrets or Secrets(),
         tell_span=tell_span,
     )
+
+
+def box_of(config: Config) -> str:
+    """What this machine is called among those that share a log."""
+    return config.box or os.uname().nodename
 
 
 def own_argv() -> tuple[str, ...]:

@@ -12,9 +12,12 @@ import trio
 from penstock.concurrency.threads import RunBlocking
 from penstock.log.filters import RunFilter
 from penstock.log.sqlite.store import SqliteStore, open_sqlite
+from penstock.log.store import Sharing
 from penstock.log.writes import (
     AskRow,
     Bounds,
+    BoxRow,
+    Opening,
     Result,
     RunRow,
     ScheduleRow,
@@ -146,6 +149,19 @@ class FaultyStore:
     async def lose(self, run_id: str) -> None:
         await self._call(self.store.lose, run_id)
 
+    @property
+    def sharing(self) -> Sharing | None:
+        return self.store.sharing
+
+    async def opening(self) -> Opening:
+        return Opening(
+            await self.bounds(),
+            await self.open_runs(),
+            await self.paused(),
+            await self.drained(),
+            await self.slots(),
+        )
+
     async def open_runs(self) -> list[RunRow]:
         return await self._call(self.store.open_runs)
 
@@ -169,6 +185,9 @@ class FaultyStore:
 
     async def schedules(self) -> list[ScheduleRow]:
         return await self._call(self.store.schedules)
+
+    async def boxes(self) -> list[BoxRow]:
+        return await self._call(self.store.boxes)
 
     async def bounds(self) -> Bounds:
         return await self._call(self.store.bounds)

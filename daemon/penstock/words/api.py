@@ -99,6 +99,8 @@ class RunSummary(Received):
     #: Its place among runs of its priority, where somebody changed it.
     turn: int | None = None
     attempt: int = 0
+    #: The box that executes it, or did last; "" before its first execution.
+    box: str = ""
     inputs: dict[str, Any] = {}
     labels: dict[str, str] = {}
     after: tuple[str, ...] = ()
@@ -231,10 +233,14 @@ class CancelReceipt(Received):
     outcome: Literal["cancelled", "already_terminal", "tombstoned"]
     requested_at: Moment
     gone_at: Moment | None = None
-    method: Literal["cgroup", "subreaper", "session", "none"] = "none"
+    #: How the end of its processes is proven. `lease`: its box was lost, and what runs there ends by itself
+    #: before the lease of its daemon does.
+    method: Literal["cgroup", "subreaper", "session", "lease", "none"] = "none"
     pids: tuple[int, ...] = ()
     #: "unknown": the one who could tell has died too.
     survivors: tuple[int, ...] | Literal["unknown"] = ()
+    #: The box that executed the run last; "": none did.
+    box: str = ""
     #: Of a request to a model that was cut off: whether its server works on it no more. null: there was
     #: none, or the server does not tell.
     model_slot: Literal["free", "busy"] | None = None
@@ -294,6 +300,9 @@ class HealthReply(Received):
     models: dict[str, Any] = {}
     #: How many bytes the log takes on disk.
     store: dict[str, Any] = {}
+    #: Where several boxes share the log: for how many seconds this one is taken to be there without a
+    #: word, and how many of them are left.
+    lease: dict[str, float] = {}
 
 
 class Problem(BaseModel):

@@ -85,6 +85,7 @@ def _box_labels(labels: dict[str, str]) -> dict[str, str]:
 
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
+BoxName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")]
 SchemaName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 Network = Annotated[str, AfterValidator(_network)]
 
@@ -326,7 +327,18 @@ class Config(Section):
     )
     store_schema: SchemaName = setting(
         "penstock",
-        "The schema of that database that holds the log: one log, one daemon.",
+        "The schema of that database that holds the log: one log, whose daemons share it.",
+    )
+    box: BoxName = setting(
+        "",
+        "What this machine is called, among those that share a log too; empty: its node name.",
+    )
+    lease_seconds: Annotated[
+        float, Field(ge=6, allow_inf_nan=False), Unit("seconds")
+    ] = setting(
+        120.0,
+        "How long a daemon that shares a log is taken to be there without a word; then others speak for"
+        " its runs, and its programs have ended. Less than a failover of the database ends all work.",
     )
     labels: Annotated[dict[str, str], AfterValidator(_box_labels)] = setting(
         {},

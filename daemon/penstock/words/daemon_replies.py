@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from penstock.words.api import Received
+from penstock.words.box_standing import BoxStanding
 from penstock.words.values import Moment
 
 
@@ -104,6 +105,35 @@ class QueueReply(Received):
     drained_boxes: tuple[str, ...] = ()
     #: By group: slots, running and queued runs.
     groups: dict[str, dict[str, int]]
+
+
+class BoxReply(Received):
+    """A box that shares the log, and how it stands; seconds are by the clock of the log's server."""
+
+    box: str
+    standing: BoxStanding
+    #: Whether it is the one that answers.
+    own: bool = False
+    running: int
+    slots: int
+    labels: dict[str, str] = Field(default_factory=dict)
+    #: Whose runs it executes: those submitted there (`self`), or everybody's (`team`).
+    accept: str = ""
+    version: str
+    #: The start of its daemon that was seen last.
+    life: str
+    seen_at: Moment
+    silent_seconds: float = 0.0
+    #: How long it is taken to be there without a word, and how much of that is left; null: one daemon
+    #: alone writes the log.
+    lease_seconds: float | None = None
+    lease_left: float | None = None
+
+
+class BoxesReply(Received):
+    """The boxes that share the log, by name; of a log that one daemon alone writes, its own."""
+
+    boxes: tuple[BoxReply, ...]
 
 
 class ScheduleReply(Received):

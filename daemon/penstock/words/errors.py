@@ -108,6 +108,10 @@ class StoreBroken(PenstockError):
     """The log can no longer be trusted (a removed or damaged file, a failed fsync); the daemon ends."""
 
 
+class LeaseLost(StoreBroken):
+    """This daemon is taken for gone by the others that share its log, and writes nothing more; it ends."""
+
+
 class LogDamaged(PenstockError):
     """Part of the log is damaged and cannot be read; `penstock audit` tells where."""
 

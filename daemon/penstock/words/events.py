@@ -95,6 +95,12 @@ class RunStarted(Fact):
     #: Read from logs of old and never written: they are those of `run.queued`.
     inputs: JsonObject = Field(default={}, exclude=True)
     attempt: int = 1
+    #: The box that executes it; "" in logs of older versions.
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
 
 
 class RunResumed(Fact):
@@ -102,6 +108,17 @@ class RunResumed(Fact):
 
     type: Literal["run.resumed"] = "run.resumed"
     attempt: int
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
+
+
+def _without_no_box(data: dict[str, Any]) -> dict[str, Any]:
+    if not data.get("box"):
+        data.pop("box", None)
+    return data
 
 
 class RunWaiting(Fact):

@@ -40,6 +40,11 @@ def place_of(box: str, labels: Mapping[str, str], *, team: bool, shared: bool) -
     return Place(box, {**labels, BOX_LABEL: box}, team or not shared, shared)
 
 
+def own_labels(place: Place) -> dict[str, str]:
+    """What a box says that it has, beside its name."""
+    return {name: has for name, has in place.labels.items() if name != BOX_LABEL}
+
+
 def fits(needs: Needs, labels: Mapping[str, str]) -> bool:
     """Whether a box with these labels has all that a run needs."""
     return all(labels.get(name) == value for name, value in needs.items())

@@ -27,7 +27,7 @@ LEAST_HEIGHT = 12
 TWO_COLUMNS_FROM = 80
 
 FILTER_HELP = (
-    "Filter: state:failed prio:high kind:command label:k=v group:g parent:ID word !word "
+    "Filter: state:failed prio:high kind:command label:k=v group:g box:NAME parent:ID word !word "
     '"two words". The same key twice means either; different keys must all hold.'
 )
 

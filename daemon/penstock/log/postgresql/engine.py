@@ -7,8 +7,9 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrDumperUnknown
 
 from penstock.log.postgresql.dialect import translate
-from penstock.words.errors import StoreBroken
+from penstock.words.errors import LeaseLost, StoreBroken
 
 #: Seconds a server may take for a statement, and one writer wait for another's turn.
 STATEMENT_SECONDS, TURN_SECONDS = 10, 5
@@ -37,9 +38,32 @@ _SIZES = {
     "events": "octet_length(body) + 200",
     "specs": "octet_length(inputs) + octet_length(shown) + 400",
 }
-# The lock of the one daemon that writes; its parameter is the schema.
-_CLAIM = "(hashtext('penstock'), hashtext(?))"
+# Microseconds by the server's clock, by which all leases are judged.
+NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+# Taking the turn, with what tells whether the log is still the one that we know. The inner questions are
+# asked as of the statement's beginning, maybe before the turn is had: what they find is true or older.
+_TURN = """
+SELECT head, floor, numbered, epoch, changes,
+    (SELECT count(*) FROM boxes WHERE state = 'here'),
+    (SELECT commits FROM boxes WHERE box = ? AND life = ?),
+    (SELECT event_id FROM events WHERE position = ?)
+FROM log FOR UPDATE
+"""
+# A commit renews the lease of its daemon, and is none without one. Only under the turn: who takes over
+# has that, and wants the row of the box then.
+_SAVE = f"""
+WITH renewed AS (
+    UPDATE boxes SET seen = {NOW}, until = {NOW} + (lease_seconds * 1000000)::bigint, commits = commits + 1
+    WHERE box = ? AND life = ? AND state = 'here' AND until > {NOW} RETURNING 1
+)
+UPDATE log SET %s WHERE EXISTS (SELECT 1 FROM renewed)
+"""
 _DELETES = re.compile(rf"DELETE FROM ({'|'.join(_SIZES)}) ")
+
+
+def channel_of(schema: str) -> str:
+    """Where the server tells who listens that a log has new facts; names are short."""
+    return f"penstock_{sha256(schema.encode()).hexdigest()[:16]}"
 
 
 class _Text(StrDumperUnknown):
@@ -50,9 +74,20 @@ class _Text(StrDumperUnknown):
 
 
 class PostgresDb:
-    """A connection as handlers want it (`Db`); `life` is the daemon whose turn it takes."""
+    """A connection as handlers want it (`Db`); `box` and `life` are the daemon whose turn it takes.
 
-    def __init__(self, url: str, schema: str, life: str = "") -> None:
+    `on_renewed` is told of each renewal of its lease that was answered: when it was asked, in
+    nanoseconds of CLOCK_BOOTTIME.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        schema: str,
+        box: str = "",
+        life: str = "",
+        on_renewed: Callable[[int], None] = lambda _asked_at: None,
+    ) -> None:
         settings = {
             "search_path": f'"{schema}"',
             "statement_timeout": int(STATEMENT_SECONDS * 1000),
@@ -80,18 +115,24 @@ class PostgresDb:
         self._conninfo = make_conninfo("", **{**bounds, **given, "options": options})
         self.schema = schema
         self._settings = settings
-        self._life = life
+        self.box, self.life = box, life
+        self._on_renewed = on_renewed
         self._connection: psycopg.Connection[Any] | None = None
         #: Since when a call is at work, by the monotonic clock; None: none is.
         self.busy_since: float | None = None
         #: Commits of this log, as of the last one that was seen, and as of the last one that was answered.
         self.changes = self.answered = -1
-        # The session that holds the advisory lock.
-        self._claimed: psycopg.Connection[Any] | None = None
+        #: Commits of this daemon, as of the one that was tried last, and as of the last one answered.
+        self.made = self.commits = 0
+        #: What the log was called when it was opened, and the newest fact of it that was seen.
+        self.epoch = ""
+        self.newest: tuple[int, bytes] = (0, b"")
         # The connection of a turn: a statement of it must not go out by another one.
         self._turn: psycopg.Connection[Any] | None = None
         self._used: int | None = None
         self._row: dict[str, Any] = {}
+        # Boxes whose daemons are there, this one among them.
+        self._here = 1
         self._new: dict[str, int] = {}
         self._wrote = False
 
@@ -181,84 +222,117 @@ class PostgresDb:
         self._turn = self.connection
         self.execute("BEGIN")
 
-    def try_claim(self) -> bool:
-        """Whether this session is the one that writes: the server gives that back with the session."""
-        sql = f"SELECT pg_try_advisory_lock{_CLAIM}"
-        (held,) = self.execute(sql, (self.schema,)).fetchone()
-        self._claimed = self._turn if held else None
-        return bool(held)
-
-    def wait_to_claim(self) -> bool:
-        """As `try_claim`, for a start: it waits a second for the session of who has just ended.
-
-        Its client hears of that session's end before the server is done with it.
-        """
-        self.execute("SAVEPOINT claim")
-        self.execute("SET LOCAL lock_timeout = '1s'")
-        try:
-            self.execute(f"SELECT pg_advisory_lock{_CLAIM}", (self.schema,))
-        except psycopg.errors.LockNotAvailable:
-            self.execute("ROLLBACK TO SAVEPOINT claim")
-            return False
-        self.execute("SET LOCAL lock_timeout TO DEFAULT")
-        self._claimed = self._turn
-        return True
-
-    def let_go(self) -> None:
-        """The daemon ends in order: another box may have the log, too."""
-        with suppress(psycopg.Error):
-            sql = "UPDATE log SET owner = '', changes = changes + 1 WHERE owner = ?"
-            self.execute(sql, (self._life,))
+    def saw(self, position: int, event_id: bytes) -> None:
+        """A fact that stands there for ever, unless the server loses what it acknowledged."""
+        if position > self.newest[0]:
+            self.newest = position, event_id
 
     def lock(self) -> bool:
-        """Take the turn. StoreBroken if the log is another daemon's by now."""
+        """Take the turn. LeaseLost, StoreBroken: this daemon must write nothing more."""
         self.begin()
-        if self._claimed is not self._turn:
-            # A new session, and the server may not know yet that the old one is gone: the row
-            # tells whose the log is, and no commit waits for that.
-            self.try_claim()
-        sql = "SELECT head, floor, numbered, epoch, changes, owner, box FROM log FOR UPDATE"
-        columns = self.execute(sql).fetchone()
+        newest = self.newest
+        columns = self.execute(_TURN, (self.box, self.life, newest[0])).fetchone()
         if columns is None:
             raise StoreBroken(f"the log of the schema {self.schema!r} is empty")
-        names = ("head", "floor", "numbered", "epoch", "changes", "owner", "box")
-        self._row = dict(zip(names, columns, strict=True))
+        *meta, self._here, commits, found = columns
+        names = ("head", "floor", "numbered", "epoch", "changes")
+        self._row = dict(zip(names, meta, strict=True))
         self._new, self._wrote = {}, False
-        self._check_owner()
-        found, known = self._row["changes"], self.changes
-        if found < self.answered:
-            self._tell_lost(self.answered - found)
-        self.changes = self.answered = found
-        return bool(found == known)
+        if self._row["epoch"] != self.epoch:
+            raise StoreBroken(
+                "the log has another epoch: another daemon found that commits were lost, or an older copy"
+            )
+        if commits is None:
+            raise self._lease_lost()
+        changes, known = self._row["changes"], self.changes
+        if why := self._lost(changes, commits, newest, found):
+            self._tell_lost(why)
+        self.changes = self.answered = changes
+        return bool(changes == known)
 
-    def _check_owner(self) -> None:
-        owner, box = self._row["owner"], self._row["box"]
-        if owner != self._life:
-            other = f"{box} ({owner})" if owner else "nobody"
-            raise StoreBroken(f"the log is not this daemon's any more, but of {other}")
+    def _lost(
+        self, changes: int, commits: int, newest: tuple[int, bytes], found: bytes | None
+    ) -> str | None:
+        """What the server had acknowledged and has not; None: nothing. Facts may be pruned since."""
+        if changes < self.answered:
+            return f"{self.answered - changes} commits"
+        if commits < self.commits:
+            return f"{self.commits - commits} commits of this daemon"
+        if self._row["head"] < newest[0] or found not in {None, newest[1]}:
+            return "facts"
+        return None
 
-    def _tell_lost(self, count: int) -> NoReturn:
+    def _tell_lost(self, what: str) -> NoReturn:
         """The server is one that never had them: places in the log do not name what they named."""
-        self.execute("UPDATE log SET epoch = ?", (str(uuid4()),))
+        self.renew_epoch()
         self.execute("COMMIT")
         raise StoreBroken(
-            f"the server lost {count} commits that it had acknowledged (a standby that lagged?); the log"
+            f"the server lost {what} that it had acknowledged (a standby that lagged?); the log"
             " has a new epoch, and clients begin anew"
         )
 
+    def renew_epoch(self) -> str:
+        """Give the log a new epoch, within a turn; the one before is kept among those it had."""
+        epoch = str(uuid4())
+        sql = "UPDATE log SET past = past || epoch || ' ', epoch = ?"
+        self.execute(sql, (epoch,))
+        return epoch
+
+    def _lease_lost(self) -> LeaseLost:
+        """The turn is given back; who is there instead is told, if the server still answers."""
+        self.rollback()
+        why = "its lease is over"
+        with suppress(psycopg.Error):
+            sql = "SELECT life, state FROM boxes WHERE box = ?"
+            found = self.execute(sql, (self.box,)).fetchone()
+            if found is None:
+                why = "nobody knows its box any more"
+            elif found[0] != self.life:
+                why = f"another one is there by now, {found[0]}"
+        return LeaseLost(
+            f"this daemon is not that of the box {self.box} any more: {why}"
+        )
+
     def save(self) -> None:
-        """Commit; a turn in which nothing was written costs no disk."""
+        """Commit, and with it renew the lease; a turn in which nothing was written costs no disk.
+
+        LeaseLost: nothing was written.
+        """
         if not (self._wrote or self._new):
             self.rollback()
             return
         names = ["changes", *self._new]
-        sql = f"UPDATE log SET {', '.join(f'{name} = ?' for name in names)}"
-        self.execute(sql, (self.changes + 1, *self._new.values()))
+        sql = _SAVE % ", ".join(f"{name} = ?" for name in names)
+        values = [self.box, self.life, self.changes + 1, *self._new.values()]
+        if self._here > 1 and "head" in self._new:
+            # Others are there, and wait for facts.
+            sql += " RETURNING pg_notify(?, ?)"
+            values += [channel_of(self.schema), self.box]
+        asked_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        if not self.execute(sql, values).rowcount:
+            raise self._lease_lost()
         # From here on it may be done, whatever is heard of it.
         self.changes += 1
+        self.made = self.commits + 1
         self.execute("COMMIT")
-        self.answered = self.changes
+        self.answered, self.commits = self.changes, self.made
         self.end_turn()
+        self._on_renewed(asked_at)
+
+    def own_commits(self) -> int:
+        """How many commits of this daemon were done; within a turn there is none on its way."""
+        sql = "SELECT commits FROM boxes WHERE box = ? AND life = ?"
+        found = self.execute(sql, (self.box, self.life)).fetchone()
+        if found is None:
+            raise self._lease_lost()
+        self.commits = int(found[0])
+        return self.commits
+
+    def leave(self) -> None:
+        """The daemon ends in order: what it executed was let go, and its box may be another's at once."""
+        with suppress(psycopg.Error):
+            sql = "UPDATE boxes SET state = 'left' WHERE box = ? AND life = ? AND state = 'here'"
+            self.execute(sql, (self.box, self.life))
 
     def rollback(self) -> None:
         """Give the turn back; a connection that does not answer is closed."""
@@ -283,6 +357,9 @@ class PostgresDb:
 
     def set_meta(self, name: str, value: int) -> None:
         self._new[name] = value
+
+    def clock(self) -> int:
+        return int(self.execute(f"SELECT {NOW}").fetchone()[0])
 
     def used_bytes(self) -> int:
         """By what rows hold: pages of deleted rows stay until they are vacuumed.

@@ -1,21 +1,23 @@
-"""Opening a log in PostgreSQL: what a start refuses, and how the one daemon of a log is proven.
+"""Opening a log in PostgreSQL: what a start refuses, and how the one daemon of a box is proven.
 
-The session that writes holds an advisory lock, which the server gives back when that session is
-gone, however it ended. The row of the log names the daemon as well, and every commit looks: a daemon
-that was cut off and comes back after another took its place writes nothing more.
+Each box has a row, with the life of its daemon and a lease that each of its commits renews. Who has none
+writes nothing more: neither one that was cut off for longer, nor one whose box has another by now.
 """
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
 
-from penstock.log.postgresql.engine import PostgresDb
+import penstock
+from penstock.log.postgresql.engine import NOW, PostgresDb
 from penstock.log.postgresql.schema import prepare
 from penstock.log.postgresql.server_words import tell
 from penstock.words.errors import LogInUse, PenstockError, StartRefused
@@ -26,20 +28,31 @@ OLDEST_SERVER = 120000
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The daemon that opens a log: its life, and the box that it is on by name and for sure."""
+    """The daemon that opens a log: its life, and the box that it is on by name and for sure.
+
+    `folder` is where its state is, which one daemon of a machine has at a time.
+    """
 
     life: str
     box: str
     machine: str
+    folder: str = ""
+    #: Seconds that it is taken to be there without a word.
+    lease_seconds: float = 120.0
+    #: What others are told of it.
+    slots: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    accept: str = "self"
+    #: Whether it is refused while another box has the log: for who is no daemon.
+    alone: bool = False
 
 
-def this_box(life: str) -> Owner:
-    """Who a daemon on this box is."""
+def this_machine() -> str:
+    """What tells this machine from any other, whatever it is called."""
     machine = ""
     with suppress(OSError, UnicodeDecodeError):
         machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
-    name = os.uname().nodename
-    return Owner(life, name, machine or name)
+    return machine or os.uname().nodename
 
 
 def place_of(url: str, schema: str) -> str:
@@ -57,7 +70,9 @@ def open_log(db: PostgresDb, owner: Owner, where: str) -> None:
         check_server(db, where)
         db.begin()
         prepare(db, db.schema)
-        _take(db, owner, where)
+        _take_box(db, owner, where)
+        if owner.alone:
+            refuse_others(db, where, but=owner)
         db.execute("COMMIT")
         db.end_turn()
     except psycopg.Error as error:
@@ -103,28 +118,57 @@ def check_server(db: PostgresDb, where: str) -> None:
         )
 
 
-def _take(db: PostgresDb, owner: Owner, where: str) -> None:
-    # Before the row is locked, which who has the log needs for each commit.
-    claimed = db.wait_to_claim()
-    found = db.execute("SELECT owner, box, machine FROM log FOR UPDATE").fetchone()
-    if found is None:
-        raise StartRefused(f"the log in the {where} is damaged: its one row is missing")
-    life, box, machine = found
-    if not claimed:
-        if not life:
-            # It gave the log back, or a person took it from one that still runs.
+def refuse_others(db: PostgresDb, where: str, *, but: Owner | None = None) -> None:
+    """LogInUse while a box has a valid lease; `but`: one whose daemon is proven to be gone may have."""
+    sql = f"SELECT box, machine, folder, (until - {NOW}) / 1e6 FROM boxes WHERE state = 'here' AND until > {NOW}"
+    for box, machine, folder, left in db.execute(sql).fetchall():
+        if but is None or (machine, folder) != (but.machine, but.folder):
             raise LogInUse(
-                f"the log in the {where} is nobody's, and yet a session has it, of the box {box} by its last"
-                " word; once its daemon is gone, try again"
+                f"the daemon of the box {box} has the log in the {where}; `penstock shutdown` there makes"
+                f" way, and if it is gone, its lease is over in {left:.0f} s"
             )
-        raise LogInUse(
-            f"the daemon of the box {box} ({life}) has the log in the {where}"
-        )
-    if life and machine != owner.machine:
-        raise StartRefused(
-            f"the log in the {where} is that of the box {box}, whose daemon did not end in order: start"
-            f" it there. Once that box is off for good, `UPDATE {db.schema}.log SET owner = ''` lets"
-            " another have it"
-        )
-    sql = "UPDATE log SET owner = ?, box = ?, machine = ?, changes = changes + 1"
-    db.execute(sql, (owner.life, owner.box, owner.machine))
+
+
+def _take_box(db: PostgresDb, owner: Owner, where: str) -> None:
+    """Have the row of the box, under the turn. LogInUse if another daemon may be on it."""
+    log = db.execute("SELECT epoch FROM log FOR UPDATE").fetchone()
+    if log is None:
+        raise StartRefused(f"the log in the {where} is damaged: its one row is missing")
+    (db.epoch,) = log
+    sql = (
+        "SELECT machine, folder, life, (until - "
+        f"{NOW}) / 1e6 FROM boxes WHERE box = ? AND state = 'here'"
+    )
+    found = db.execute(sql, (owner.box,)).fetchone()
+    # The same state folder on the same machine: its lock proves that the daemon before us is gone.
+    if found is not None:
+        machine, folder, life, left = found
+        # An older release told no folder.
+        same = machine == owner.machine and folder in {"", owner.folder}
+        if not same and left > 0:
+            raise LogInUse(
+                f"the log in the {where} has a box {owner.box} already, whose daemon ({life}) is another"
+                f" machine's or state folder's; give this one another name (`box`); if that one is gone"
+                f" for good, it may have the name in {left:.0f} s"
+            )
+    columns = {
+        "machine": owner.machine,
+        "folder": owner.folder,
+        "life": owner.life,
+        "lease_seconds": owner.lease_seconds,
+        "slots": owner.slots,
+        "labels": json.dumps(dict(owner.labels), sort_keys=True),
+        "accept": owner.accept,
+        "version": penstock.__version__,
+    }
+    names = ", ".join(columns)
+    marks = ", ".join("?" * len(columns))
+    changed = ", ".join(f"{name} = excluded.{name}" for name in columns)
+    sql = (
+        f"INSERT INTO boxes (box, state, seen, until, {names})"
+        f" VALUES (?, 'here', {NOW}, {NOW} + (?::float8 * 1000000)::bigint, {marks})"
+        " ON CONFLICT (box) DO UPDATE SET state = 'here', seen = excluded.seen, until = excluded.until,"
+        f" commits = 0, {changed}"
+    )
+    db.execute(sql, (owner.box, owner.lease_seconds, *columns.values()))
+    db.execute("UPDATE log SET changes = changes + 1")

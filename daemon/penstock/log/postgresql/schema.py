@@ -17,9 +17,11 @@ from penstock.words.events import DAEMON_STREAM
 
 #: The version of the tables below.
 VERSION = 2
+#: version → the step that makes the next one of it, in the transaction that notes it.
+MIGRATIONS: Mapping[int, Callable[[Statements], None]] = {1: lambda db: _add_boxes(db)}
 
-
-_IN_2 = (
+# What is open was submitted at the one box that there was, and stays there.
+_PLACEMENT = (
     'ALTER TABLE runs ADD COLUMN needs TEXT COLLATE "C"',
     """ALTER TABLE runs ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT ''""",
     """ALTER TABLE schedules ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT ''""",
@@ -28,26 +30,28 @@ _IN_2 = (
     WHERE ended_at IS NULL AND key > 0""",
 )
 
-
-def _add_placement(db: Statements) -> None:
-    """Version 2: what runs ask of a box. What is open was submitted at the one box there was."""
-    for statement in _IN_2:
-        db.execute(statement)
-
-
-#: version → the step that makes the next one of it, in the transaction that notes it.
-MIGRATIONS: Mapping[int, Callable[[Statements], None]] = {1: _add_placement}
-
-# `owner` is the life that writes, empty once it ended in order; `box` and `machine` say where it is
-# or was. `changes` counts commits: who finds another number than its own forgets what it knows.
+# `changes` counts commits: who finds another number than its own forgets what it knows. `past` has the
+# epochs that the log had before.
 _LOG = """
 CREATE TABLE log (
     one BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (one), version BIGINT NOT NULL,
     log_id TEXT NOT NULL, epoch TEXT NOT NULL, head BIGINT NOT NULL, floor BIGINT NOT NULL,
-    numbered BIGINT NOT NULL, changes BIGINT NOT NULL, owner TEXT NOT NULL DEFAULT '',
-    box TEXT NOT NULL DEFAULT '', machine TEXT NOT NULL DEFAULT ''
+    numbered BIGINT NOT NULL, changes BIGINT NOT NULL, past TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
+"""
+
+# A row for each box that had a daemon. Times are microseconds by the server's clock: the lease's end, and
+# its last renewal. `state`: here, left (ended in order), lost (its lease is over, and it was told).
+# `machine` and `folder` say for sure whether it is the same box again; `commits` counts those of `life`.
+_BOXES = """
+CREATE TABLE boxes (
+    box TEXT PRIMARY KEY, machine TEXT NOT NULL, folder TEXT NOT NULL, life TEXT NOT NULL,
+    state TEXT NOT NULL, until BIGINT NOT NULL, seen BIGINT NOT NULL,
+    lease_seconds DOUBLE PRECISION NOT NULL, slots BIGINT NOT NULL, labels TEXT NOT NULL,
+    accept TEXT NOT NULL, version TEXT NOT NULL, draining BIGINT NOT NULL DEFAULT 0,
+    commits BIGINT NOT NULL DEFAULT 0
+);
 """
 
 # Texts are compared by their bytes, as SQLite does: places of ids must not depend on a language.
@@ -68,10 +72,40 @@ def make_tables() -> list[str]:
     text = TABLES
     for pattern, spelling in _SPELLINGS[:4]:
         text = re.sub(pattern, spelling, text)
-    text += _LOG
+    return _statements(text + _LOG + _BOXES)
+
+
+def _statements(text: str) -> list[str]:
     for pattern, spelling in _SPELLINGS[4:]:
         text = re.sub(pattern, spelling, text)
     return [statement for statement in text.split(";") if statement.strip()]
+
+
+def _add_boxes(db: Statements) -> None:
+    """1 → 2: several boxes share a log. StartRefused while the one daemon of an older release has it."""
+    (schema,) = db.execute("SELECT current_schema()").fetchone()
+    sql = "SELECT pg_try_advisory_xact_lock(hashtext('penstock'), hashtext(?))"
+    (gone,) = db.execute(sql, (schema,)).fetchone()
+    if not gone:
+        (box,) = db.execute("SELECT box FROM log").fetchone()
+        raise StartRefused(
+            f"the schema {schema!r} is that of an older penstock, whose daemon on the box {box} still has"
+            " it; stop that one first"
+        )
+    for statement in (*_PLACEMENT, *_statements(_BOXES)):
+        db.execute(statement)
+    # Who executed what is open by the older release's word: its box must be met by name. A daemon of it that
+    # did not end in order may still be somewhere, so its box has a lease as if it had said so just now.
+    db.execute("UPDATE runs SET host = (SELECT box FROM log) WHERE life IS NOT NULL")
+    db.execute(
+        "INSERT INTO boxes (box, machine, folder, life, state, until, seen, lease_seconds, slots, labels,"
+        " accept, version) SELECT box, machine, '', owner, 'here', now.at + 120000000, now.at, 120, 0, '{}',"
+        " 'self', '' FROM log, (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at) AS now"
+        " WHERE owner <> ''"
+    )
+    for column in ("owner", "box", "machine"):
+        db.execute(f"ALTER TABLE log DROP COLUMN {column}")
+    db.execute("ALTER TABLE log ADD COLUMN past TEXT COLLATE \"C\" NOT NULL DEFAULT ''")
 
 
 def prepare(db: Statements, schema: str) -> None:

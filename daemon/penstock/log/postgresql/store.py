@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from queue import LifoQueue
 from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import trio
@@ -24,9 +24,16 @@ from penstock.log.postgresql.dialect import within_bytes
 from penstock.log.postgresql.engine import CALL_SECONDS, PostgresDb
 from penstock.log.postgresql.ownership import Owner, open_log, place_of
 from penstock.log.postgresql.server_words import tell
+from penstock.log.postgresql.sharing import PostgresSharing
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
-from penstock.log.tables.queries import READERS, Readings, open_rows
+from penstock.log.tables.queries import (
+    READERS,
+    Readings,
+    drained_in,
+    open_rows,
+    paused_in,
+)
 from penstock.log.tables.rows import (
     command_line,
     find_columns,
@@ -36,8 +43,9 @@ from penstock.log.tables.rows import (
     to_json,
 )
 from penstock.log.tables.run_head import damaged_row, load_open
+from penstock.log.tables.schedules import find_slots
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import Bounds, Result, RunRow, Write
+from penstock.log.writes import Bounds, Opening, Result, RunRow, Write
 from penstock.words.errors import (
     LogDamaged,
     PenstockError,
@@ -46,6 +54,7 @@ from penstock.words.errors import (
     StoreBroken,
     StoreUnavailable,
 )
+from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
 from penstock.words.values import new_event_id
 
@@ -75,19 +84,22 @@ async def open_postgresql(
     run_reading: RunBlocking,
     new_id: Callable[[], UUID] = new_event_id,
     limits: WindowLimits = LIMITS,
+    on_renewed: Callable[[int], None] = lambda _asked_at: None,
 ) -> AsyncIterator[PostgresStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
 
-    `run_blocking` runs one function at a time; `run_reading` at most READERS.
+    `run_blocking` runs one function at a time; `run_reading` at most READERS. `on_renewed` is told, in a
+    thread, of each renewal of the lease: when it was asked, in nanoseconds of CLOCK_BOOTTIME.
     """
-    writer = PostgresDb(url, schema, owner.life)
+    writer = PostgresDb(url, schema, owner.box, owner.life, on_renewed)
+    listener = PostgresDb(url, schema)
     readers = [PostgresDb(url, schema) for _ in range(READERS)]
     # Around the start and the end as well, which no cancel reaches: both are calls of the server.
-    async with _cutting_overdue((writer, *readers)):
+    async with _cutting_overdue((writer, listener, *readers)):
         await run_blocking(open_log, writer, owner, place_of(url, schema))
         store = PostgresStore(
-            writer, readers, owner=owner, run_blocking=run_blocking, run_reading=run_reading,
-            new_id=new_id, limits=limits,
+            writer, readers, listener, owner=owner, run_blocking=run_blocking,
+            run_reading=run_reading, new_id=new_id, limits=limits,
         )  # fmt: skip
         try:
             await run_blocking(store.load_names)
@@ -134,6 +146,7 @@ class PostgresStore(Readings):
         self,
         writer: PostgresDb,
         readers: Sequence[PostgresDb],
+        listener: PostgresDb,
         *,
         owner: Owner,
         run_blocking: RunBlocking,
@@ -142,8 +155,11 @@ class PostgresStore(Readings):
         limits: WindowLimits = LIMITS,
     ) -> None:
         self._db = writer
-        self._all = (writer, *readers)
-        self._owner = owner
+        self._all = (writer, listener, *readers)
+        #: What is known of the other daemons that write this log.
+        self.sharing = PostgresSharing(
+            owner.box, owner.lease_seconds, listener, writer, self._read, run_reading
+        )
         self._run_blocking, self._run_reading = run_blocking, run_reading
         self._readers: LifoQueue[PostgresDb] = LifoQueue(len(readers))
         for db in readers:
@@ -158,9 +174,11 @@ class PostgresStore(Readings):
 
     def load_names(self) -> None:
         """Learn what the log is called; once, at the start."""
-        self.epoch, self.log_id = self._db.execute(
-            "SELECT epoch, log_id FROM log"
+        self.epoch, self.log_id, past = self._db.execute(
+            "SELECT epoch, log_id, past FROM log"
         ).fetchone()
+        #: Epochs that the log had before: who has seen one of them has nothing newer.
+        self.past_epochs = frozenset(past.split())
 
     # -- writing
 
@@ -183,7 +201,7 @@ class PostgresStore(Readings):
         except psycopg.Error as error:
             # A server that says no has done nothing; one that says nothing may have.
             tried = tried and error.sqlstate is None
-            self._unsure = (results, self._db.changes) if tried else None
+            self._unsure = (results, self._db.made) if tried else None
             self._undo()
             raise self._translate(error, tried=tried) from error
         except BaseException as error:
@@ -193,7 +211,15 @@ class PostgresStore(Readings):
             raise
         if lost := transaction.lost:
             self.damage = self.damage or str(damaged_row(min(lost)))
+        self._note_newest(results)
         return results
+
+    def _note_newest(self, results: Sequence[R | PenstockError]) -> None:
+        for result in reversed(results):
+            if isinstance(result, Result) and result.recorded:
+                newest = result.recorded[-1]
+                self._db.saw(newest.position, newest.event_id.bytes)
+                return
 
     async def recall(self, head: int) -> list[Any] | None:
         return await self._run_blocking(self._recall)
@@ -206,7 +232,8 @@ class PostgresStore(Readings):
         results, made = self._unsure
         try:
             self._db.lock()
-            done = self._db.changes == made
+            # Others may have written since, so that only what this daemon did itself tells.
+            done = self._db.own_commits() == made
         except psycopg.Error as error:
             raise self._translate(error) from error
         except StoreBroken as error:
@@ -215,7 +242,10 @@ class PostgresStore(Readings):
         finally:
             self._db.rollback()
         self._unsure = None
-        return results if done else None
+        if not done:
+            return None
+        self._note_newest(results)
+        return results
 
     def _check(self) -> None:
         if self._broken is not None:
@@ -247,15 +277,12 @@ class PostgresStore(Readings):
         return error
 
     async def check_files(self) -> None:
-        """StoreBroken, from now on, if another daemon has the log by now, or its tables are gone."""
+        """StoreBroken, from now on, if the lease is lost, the epoch another, or tables are gone."""
         try:
-            owner = await self._read(_owner_of)
+            why = await self._read(self.sharing.why_not_ours, self.epoch)
         except StoreUnavailable:
             return
-        if self._broken is None and owner != self._owner.life:
-            self._broken = (
-                f"the log is not this daemon's any more, but of {owner or 'nobody'}"
-            )
+        self._broken = self._broken or why
         self._check()
 
     async def renew_epoch(self) -> None:
@@ -263,14 +290,14 @@ class PostgresStore(Readings):
         self.epoch = await self._run_blocking(self._renew_epoch)
 
     def _renew_epoch(self) -> str:
-        epoch = str(uuid4())
         try:
             self._db.lock()
-            self._db.execute("UPDATE log SET epoch = ?", (epoch,))
+            epoch = self._db.renew_epoch()
             self._db.save()
         except psycopg.Error as error:
             self._undo()
             raise self._translate(error) from error
+        self._db.epoch = epoch
         return epoch
 
     async def lose(self, run_id: str) -> None:
@@ -332,6 +359,32 @@ class PostgresStore(Readings):
             pages = replace(pages, before=page[-1].place)
         return found[: wanted.limit]
 
+    async def read_all(
+        self, after: int = 0, limit: int = 500, *, max_bytes: int = LARGEST_EVENT_BYTES
+    ) -> list[Recorded]:
+        facts = await super().read_all(after, limit, max_bytes=max_bytes)
+        if facts:
+            self._db.saw(facts[-1].position, facts[-1].event_id.bytes)
+        return facts
+
+    async def opening(self) -> Opening:
+        return await self._read(self._opening)
+
+    def _opening(self, db: PostgresDb) -> Opening:
+        """By one picture: another daemon may write meanwhile."""
+        db.begin()
+        try:
+            db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return Opening(
+                _bounds(db),
+                self._open_runs(db),
+                paused_in(db),
+                drained_in(db),
+                find_slots(db),
+            )
+        finally:
+            db.rollback()
+
     async def open_runs(self) -> list[RunRow]:
         return await self._read(self._open_runs)
 
@@ -363,13 +416,9 @@ class PostgresStore(Readings):
         await self._run_blocking(self._close)
 
     def _close(self) -> None:
-        self._db.let_go()
+        self._db.leave()
         for db in self._all:
             db.close()
-
-
-def _owner_of(db: PostgresDb) -> str:
-    return str(db.execute("SELECT owner FROM log").fetchone()[0])
 
 
 def _bounds(db: PostgresDb) -> Bounds:

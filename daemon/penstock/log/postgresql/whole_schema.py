@@ -6,21 +6,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import count
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 from psycopg import sql as quoting
 
 from penstock.log.postgresql.dialect import translate
 from penstock.log.postgresql.engine import PostgresDb
-from penstock.log.postgresql.ownership import check_server, place_of
+from penstock.log.postgresql.ownership import check_server, place_of, refuse_others
 from penstock.log.postgresql.schema import VERSION, prepare
 from penstock.log.postgresql.server_words import tell
 from penstock.log.sqlite.schema import VERSION as TABLES_VERSION
 from penstock.log.tables.output_window import Window
 from penstock.log.tables.rows import SELECT_EVENTS, SELECT_RUNS
 from penstock.log.tables.whole_log import ORDERS, SECRET_ORDERS
-from penstock.words.errors import LogDamaged, LogInUse, NotFound, StartRefused
+from penstock.words.errors import LogDamaged, NotFound, StartRefused
 
 #: Seconds for a statement that goes through a whole table, and that whoever takes the rows may pause.
 LONG_SECONDS = 3600
@@ -192,19 +191,15 @@ def fill_whole_schema(url: str, schema: str) -> Iterator[WholeSchema]:
 
     StartRefused if the server would not keep it, LogInUse if a daemon has it.
     """
-    db, where = PostgresDb(url, schema, f"filling/{uuid4()}"), place_of(url, schema)
+    db, where = PostgresDb(url, schema), place_of(url, schema)
     with closing(db), _told(where, "filled"):
         check_server(db, where)
         _be_patient(db)
         db.begin()
         prepare(db, schema)
-        if not db.wait_to_claim():
-            (box,) = db.execute("SELECT box FROM log").fetchone()
-            raise LogInUse(
-                f"the daemon of the box {box or 'of another name'} has the log in the {where};"
-                " `penstock shutdown` there makes way"
-            )
+        # Nobody becomes a box of it before this is over.
         db.execute("SELECT 1 FROM log FOR UPDATE").fetchone()
+        refuse_others(db, where)
         yield WholeSchema(db)
         db.execute("UPDATE log SET changes = changes + 1")
         db.execute("COMMIT")

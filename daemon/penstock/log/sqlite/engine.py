@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from typing import Any
 
 from penstock.log.sqlite.damage import tells_of_damage
@@ -33,6 +34,9 @@ class SqliteDb:
     def set_meta(self, name: str, value: int) -> None:
         sql = "UPDATE meta SET value = ? WHERE name = ?"
         self._connection.execute(sql, (value, name))
+
+    def clock(self) -> int:
+        return time.time_ns() // 1000
 
     def used_bytes(self) -> int:
         return used_bytes(self._connection)

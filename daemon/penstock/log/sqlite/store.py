@@ -34,6 +34,7 @@ from penstock.log.sqlite.migrations import AS_USUAL, MigrationPolicy
 from penstock.log.sqlite.older_logs import find_meta
 from penstock.log.sqlite.room import fold_log, free_bytes, must_fold, try_room
 from penstock.log.sqlite.schema import used_bytes
+from penstock.log.store import Sharing
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
 from penstock.log.tables.queries import READERS, Readings, open_rows
@@ -47,6 +48,7 @@ from penstock.log.tables.run_head import damaged_row, load_open
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import (
     Bounds,
+    Opening,
     Result,
     RunRow,
     Write,
@@ -156,6 +158,11 @@ def _open(
 
 class SqliteStore(Readings):
     """The `Store` of a SQLite file; the port says what each verb promises."""
+
+    #: One daemon has the file.
+    sharing: Sharing | None = None
+    #: Nobody notes them in it: whoever gives it another is the one who has seen them.
+    past_epochs: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -365,6 +372,16 @@ class SqliteStore(Readings):
                 raise
             self._translate(error, db)
         return rows
+
+    async def opening(self) -> Opening:
+        """In several reads: nobody else writes."""
+        return Opening(
+            await self.bounds(),
+            await self.open_runs(),
+            await self.paused(),
+            await self.drained(),
+            await self.slots(),
+        )
 
     async def open_runs(self) -> list[RunRow]:
         return await self._read(self._open_runs)

@@ -60,6 +60,10 @@ class Db(Statements, Protocol):
         """Have it say something else, with the commit."""
         ...
 
+    def clock(self) -> int:
+        """Microseconds since 1970 by the clock that leases are judged by."""
+        ...
+
     def used_bytes(self) -> int:
         """Bytes the log takes, without what is free for use again."""
         ...

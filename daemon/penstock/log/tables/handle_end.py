@@ -363,6 +363,8 @@ def request_cancel(transaction: Transaction, write: RequestCancel) -> CancelAnsw
     cascade = Cascade()
     if write.all_open:
         for one in transaction.open.all():
+            if write.life not in {None, one.life}:
+                continue
             _cancel(transaction, one, write.reason, write.at, cascade)
         return _answer(cascade)
     head = transaction.find(write.run_id)

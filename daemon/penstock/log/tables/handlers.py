@@ -16,6 +16,7 @@ from penstock.log.tables.asks import (
     save_answer,
     withdraw_ask,
 )
+from penstock.log.tables.boxes import lose_box
 from penstock.log.tables.handle_claim import claim
 from penstock.log.tables.handle_end import (
     complete,
@@ -46,6 +47,7 @@ from penstock.log.writes import (
     Continue,
     Edit,
     Enqueue,
+    LoseBox,
     NewEvent,
     Park,
     Prune,
@@ -434,6 +436,7 @@ HANDLERS: Mapping[type[Write[Result]], Callable[[Transaction, Any], Any]] = dict
         SetSchedule.handled_by(set_schedule),
         RemoveSchedule.handled_by(remove_schedule),
         AdvanceSchedule.handled_by(advance_schedule),
+        LoseBox.handled_by(lose_box),
         Prune.handled_by(prune),
     )
 )

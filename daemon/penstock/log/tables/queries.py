@@ -24,7 +24,7 @@ from penstock.log.tables.rows import (
     to_json,
 )
 from penstock.log.tables.schedules import find_schedules, find_slots
-from penstock.log.writes import AskRow, RunRow, ScheduleRow, TreeRun
+from penstock.log.writes import AskRow, BoxRow, RunRow, ScheduleRow, TreeRun
 from penstock.words.errors import LogDamaged
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
@@ -101,16 +101,19 @@ class Readings(ABC):
         return await self._read(find_asks, run_id, only_open)
 
     async def paused(self) -> Mapping[str | None, str]:
-        return await self._read(_paused)
+        return await self._read(paused_in)
 
     async def drained(self) -> frozenset[str]:
-        return await self._read(_drained)
+        return await self._read(drained_in)
 
     async def slots(self) -> Mapping[str | None, int]:
         return await self._read(find_slots)
 
     async def schedules(self) -> list[ScheduleRow]:
         return await self._read(find_schedules)
+
+    async def boxes(self) -> list[BoxRow]:
+        return []
 
 
 def open_rows(
@@ -147,7 +150,8 @@ def _rows(db: Statements, sql: str, values: tuple[Any, ...]) -> list[RunRow]:
     return [run_row(columns) for columns in db.execute(sql, values)]
 
 
-def _paused(db: Statements) -> Mapping[str | None, str]:
+def paused_in(db: Statements) -> Mapping[str | None, str]:
+    """Paused groups and why; the key None is the whole queue."""
     rows = db.execute("SELECT name, reason FROM pauses").fetchall()
     return {
         group_of_key(name): reason
@@ -156,6 +160,7 @@ def _paused(db: Statements) -> Mapping[str | None, str]:
     }
 
 
-def _drained(db: Statements) -> frozenset[str]:
+def drained_in(db: Statements) -> frozenset[str]:
+    """Boxes that start nothing more."""
     names = [name for (name,) in db.execute("SELECT name FROM pauses").fetchall()]
     return frozenset(n.removeprefix(BOX_OF) for n in names if n.startswith(BOX_OF))

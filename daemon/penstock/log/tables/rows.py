@@ -81,7 +81,7 @@ WITH RECURSIVE tree(key, run_id) AS (
     SELECT key, run_id FROM runs WHERE run_id = ? AND key > 0
     UNION ALL SELECT runs.key, runs.run_id FROM tree CROSS JOIN runs ON runs.parent_id = tree.run_id
 )
-SELECT runs.run_id, ended_at, outcome
+SELECT runs.run_id, ended_at, outcome, host
 FROM tree CROSS JOIN runs ON runs.key = tree.key
 WHERE ended_at IS NULL OR outcome LIKE '%"receipt"%' OR runs.run_id = ?
 ORDER BY runs.key
@@ -233,11 +233,11 @@ def _malformed(
 def find_tree(db: Statements, run_id: str) -> list[TreeRun]:
     """See `Store.tree`."""
     runs = []
-    for found, ended_at, outcome in db.execute(_SELECT_TREE, (run_id, run_id)):
+    for found, ended_at, outcome, box in db.execute(_SELECT_TREE, (run_id, run_id)):
         receipt = None if outcome is None else _receipt_of(outcome)
         if ended_at is None or receipt is not None or found == run_id:
             ended = None if ended_at is None else to_moment(ended_at)
-            runs.append(TreeRun(found, ended, receipt))
+            runs.append(TreeRun(found, ended, receipt, box))
     return runs
 
 
@@ -366,6 +366,7 @@ def _conditions(wanted: RunFilter) -> tuple[list[str], list[object]]:
         ("kind", wanted.kinds),
         ("priority", wanted.priorities),
         ("group_name", wanted.groups),
+        ("host", wanted.boxes),
         ("parent_id", wanted.parents),
     ):
         if allowed:

@@ -123,7 +123,7 @@ class ListRuns(Arguments):
         str,
         Field(
             description="Terms that must all hold: state:running (open, ended, failed …),"
-            " kind:command, prio:high, label:key=value, group:NAME, parent:RUN_ID, a word, !word."
+            " kind:command, prio:high, label:key=value, group:NAME, box:NAME, parent:RUN_ID, a word, !word."
         ),
     ] = ""
     limit: Annotated[int, Field(ge=1, le=LONGEST_PAGE, description="At most.")] = (

@@ -22,6 +22,7 @@ from penstock.server.coding_tasks import CodingTasks
 from penstock.server.encoders import OUTPUT_STREAMS
 from penstock.server.events_page import read_page
 from penstock.server.json_bodies import (
+    boxes_json,
     kinds_json,
     open_asks,
     schedule_json,
@@ -202,7 +203,9 @@ def _daemon_calls(core: Core) -> dict[str, ToolCall]:
     async def queue_status(_args: a.NoArguments, _caller: Caller) -> dict[str, Any]:
         rows = await core.schedules.rows()
         schedules = [schedule_json(row) for row in rows]
-        return {**core.statistics().to_json(), "schedules": schedules}
+        told = {**core.statistics().to_json(), "schedules": schedules}
+        boxes = await core.boxes.told()
+        return told | boxes_json(boxes) if len(boxes) > 1 else told
 
     async def change_queue(args: a.ChangeQueue, caller: Caller) -> dict[str, Any]:
         if args.action in a.OF_QUEUED:

@@ -183,7 +183,7 @@ TOOLS: dict[str, Tool] = {
         ),
         Tool(
             "queue_status",
-            "How many runs wait and execute, and may; schedules.",
+            "How many runs wait and execute, and may; schedules; boxes, if several.",
             a.NoArguments,
             reads_only=True,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import trio
@@ -11,7 +12,12 @@ from penstock.concurrency.threads import run_in_thread
 from penstock.runs.core import Core
 from penstock.server.health import HealthOf
 from penstock.server.http_answer import HttpAnswer, json_answer
-from penstock.server.json_bodies import clients_json, kinds_json, schedule_json
+from penstock.server.json_bodies import (
+    boxes_json,
+    clients_json,
+    kinds_json,
+    schedule_json,
+)
 from penstock.server.meter import Meter, ReadLoop
 from penstock.server.openapi import describe
 from penstock.server.routes import Call, Handler
@@ -23,7 +29,7 @@ from penstock.words.api import (
     SlotsRequest,
     read_json,
 )
-from penstock.words.errors import NotAvailable
+from penstock.words.errors import NotAvailable, PenstockError
 
 
 def queue_handlers(core: Core) -> dict[str, Handler]:
@@ -135,6 +141,12 @@ class Metrics:
             if self._render is None:
                 # In a thread: the import takes a tenth of a second.
                 self._render = await run_in_thread(self._load)
+        # Without an answer those of the last time are told.
+        with (
+            trio.move_on_after(self.core.config.health_timeout),
+            suppress(PenstockError),
+        ):
+            await self.core.boxes.told()
         body, content_type = self._render(call.headers.get("accept", ""))
         return HttpAnswer(body=body, content_type=content_type)
 
@@ -155,6 +167,9 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
         rows = [] if core.models is None else await core.models.describe()
         return json_answer({"models": rows})
 
+    async def boxes(_call: Call) -> HttpAnswer:
+        return json_answer(boxes_json(await core.boxes.told()))
+
     # The rest wait for nothing, whatever the load.
     def pipelines(_call: Call) -> HttpAnswer:
         return json_answer(kinds_json(core.kinds.values()))
@@ -171,6 +186,7 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
     return {
         "health": health,
         "models": models,
+        "boxes": boxes,
         "pipelines": pipelines,
         "clients": clients,
         "openapi": openapi,

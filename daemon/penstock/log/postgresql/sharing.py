@@ -1,0 +1,90 @@
+"""What a daemon knows of the others that write its log: that they wrote, and which of them are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+import trio
+
+from penstock.concurrency.threads import RunBlocking
+from penstock.log.postgresql.engine import NOW, PostgresDb, channel_of
+from penstock.log.tables.db import Statements
+from penstock.log.writes import Forsaken
+
+_OVERDUE = f"SELECT box, life FROM boxes WHERE state = 'here' AND until <= {NOW}"
+# What executes by the word of a box without a valid lease; what an earlier life of a box that is there
+# left is that box's own affair.
+_FORSAKEN = (
+    "SELECT run_id FROM runs LEFT JOIN boxes ON boxes.box = runs.host"
+    " WHERE ended_at IS NULL AND runs.key > 0 AND runs.life IS NOT NULL"
+    f" AND (boxes.state IS NULL OR boxes.state <> 'here' OR boxes.until <= {NOW})"
+)
+_OURS = f"SELECT epoch, life, state, until > {NOW} FROM log LEFT JOIN boxes ON box = ?"
+
+
+class PostgresSharing:
+    """See `Sharing`. The listener is a connection of its own, made when it is needed and anew once it was lost."""
+
+    def __init__(
+        self,
+        box: str,
+        lease_seconds: float,
+        listener: PostgresDb,
+        writer: PostgresDb,
+        read: Callable[..., Awaitable[Any]],
+        run_reading: RunBlocking,
+    ) -> None:
+        self.box = box
+        self.lease_seconds = lease_seconds
+        self._listener = listener
+        self._writer = writer
+        self._read = read
+        self._run_reading = run_reading
+        self._listening = False
+
+    async def wait_written(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            try:
+                while not await self._run_reading(self._heard_another):
+                    await trio.lowlevel.wait_readable(
+                        self._listener.connection.fileno()
+                    )
+            except (psycopg.Error, OSError):
+                # What is told now is not heard: whoever waits looks by itself.
+                self._listener.close()
+                await trio.sleep(seconds)
+
+    def _heard_another(self) -> bool:
+        """Listen, and tell whether another daemon has told of facts since this was asked."""
+        db = self._listener
+        if not (self._listening and db.connected):
+            db.execute(f'LISTEN "{channel_of(db.schema)}"')
+            self._listening = True
+            # What was told before is not heard.
+            return True
+        heard = [told.payload for told in db.connection.notifies(timeout=0)]
+        return any(box != self.box for box in heard)
+
+    async def forsaken(self) -> Forsaken:
+        found: Forsaken = await self._read(_forsaken)
+        return found
+
+    def why_not_ours(self, db: Statements, epoch: str) -> str | None:
+        """Why this daemon must write nothing more; None: it may."""
+        found, life, state, valid = db.execute(_OURS, (self.box,)).fetchone()
+        if found != epoch:
+            return "the log has another epoch: commits were lost, or an older copy is there"
+        if life != self._writer.life:
+            return f"the box {self.box} has another daemon by now ({life or 'none'})"
+        if state != "here" or not valid:
+            return f"the lease of the box {self.box} is over"
+        return None
+
+
+def _forsaken(db: Statements) -> Forsaken:
+    boxes = [(box, life) for box, life in db.execute(_OVERDUE)]
+    return Forsaken(
+        tuple(boxes), frozenset(run_id for (run_id,) in db.execute(_FORSAKEN))
+    )

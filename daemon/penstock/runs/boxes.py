@@ -1,0 +1,160 @@
+"""The boxes that share the log: what its server knows of each, and how much executes there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from penstock.log.projections import RunView
+from penstock.log.store import Store
+from penstock.log.writes import BoxRow
+from penstock.runs.table import RunTable
+from penstock.words.box_standing import (
+    BoxStanding,
+    loss_line,
+    newest_of,
+    standing_of,
+)
+from penstock.words.lifecycle import SLOT_STATES
+from penstock.words.placement import own_labels
+from penstock.words.values import format_time
+
+#: Seconds for which a lost box is something to complain of; one that stays away is off by then.
+LOSS_TOLD = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBox:
+    """A box that shares the log, and how it stands; seconds are by the clock of the log's server."""
+
+    box: str
+    standing: BoxStanding
+    #: Whether it is this daemon's.
+    own: bool
+    running: int
+    slots: int
+    labels: Mapping[str, str]
+    accept: str
+    version: str
+    #: The start of its daemon that was seen last.
+    life: str
+    seen_at: datetime
+    silent_seconds: float
+    #: None of both: one daemon alone writes the log.
+    lease_seconds: float | None
+    lease_left: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As every surface tells it."""
+        told = asdict(self)
+        return told | {
+            "labels": dict(self.labels),
+            "seen_at": format_time(self.seen_at),
+        }
+
+
+@dataclass(eq=False, slots=True)
+class Boxes:
+    """Asks the store for boxes; where one daemon alone writes the log, its own is all there is."""
+
+    store: Store
+    table: RunTable
+    version: str
+    now: Callable[[], datetime]
+    #: As they were told last; empty before anybody asked.
+    last: Sequence[KnownBox] = ()
+
+    @property
+    def own(self) -> str:
+        """The box of this daemon."""
+        return self.table.host
+
+    async def told(self) -> Sequence[KnownBox]:
+        """All boxes by name, as surfaces tell them. StoreUnavailable."""
+        rows = await self.store.boxes() or [self._alone()]
+        drained = self.table.drained
+        self.last = tell_boxes(
+            [replace(row, draining=row.draining or row.box in drained) for row in rows],
+            own=self.own,
+            running=running_by_box(self.table.views.values(), self.own),
+            own_slots=self.table.slots,
+            now=self.now(),
+        )
+        return self.last
+
+    def _alone(self) -> BoxRow:
+        return BoxRow(
+            box=self.own,
+            machine="",
+            life=self.table.life,
+            state="here",
+            silent_seconds=0.0,
+            lease_left=0.0,
+            lease_seconds=0.0,
+            slots=self.table.slots,
+            labels=own_labels(self.table.place),
+            accept="",
+            version=self.version,
+        )
+
+
+def running_by_box(views: Iterable[RunView], own: str) -> Counter[str]:
+    """How many runs hold a slot, by box. A run of an older log names none, and is this one's."""
+    return Counter(view.box or own for view in views if view.state in SLOT_STATES)
+
+
+def tell_boxes(
+    rows: Sequence[BoxRow],
+    *,
+    own: str,
+    running: Mapping[str, int],
+    own_slots: int,
+    now: datetime,
+) -> list[KnownBox]:
+    """Rows of boxes as surfaces tell them. One that needs no lease is always well."""
+    newest = newest_of(row.version for row in rows if row.state == "here")
+    return [
+        KnownBox(
+            box=row.box,
+            standing=_standing(row, newest),
+            own=row.box == own,
+            running=running.get(row.box, 0),
+            # Its row tells those of its last commit.
+            slots=own_slots if row.box == own else row.slots,
+            labels=dict(row.labels),
+            accept=row.accept,
+            version=row.version,
+            life=row.life,
+            seen_at=now - timedelta(seconds=row.silent_seconds),
+            silent_seconds=row.silent_seconds,
+            lease_seconds=row.lease_seconds or None,
+            lease_left=row.lease_left if row.lease_seconds else None,
+        )
+        for row in rows
+    ]
+
+
+def _standing(row: BoxRow, newest: str) -> BoxStanding:
+    if not row.lease_seconds:
+        return "draining" if row.draining else "ok"
+    return standing_of(
+        row.state,
+        silent_seconds=row.silent_seconds,
+        lease_left=row.lease_left,
+        lease_seconds=row.lease_seconds,
+        draining=row.draining,
+        version=row.version,
+        newest=newest,
+    )
+
+
+def losses(boxes: Sequence[KnownBox]) -> list[str]:
+    """A sentence for each box that was lost not long ago."""
+    return [
+        loss_line(box.box, box.silent_seconds)
+        for box in boxes
+        if box.standing == "lost" and box.silent_seconds < LOSS_TOLD
+    ]

@@ -1,0 +1,209 @@
+"""Several real daemons whose log is one schema of a real PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.postgres import PostgresServer
+from fakes.real_daemon import RealDaemon
+
+#: The command line, in a process of its own.
+PENSTOCK = [sys.executable, "-m", "penstock.cli.main"]
+#: Seconds that anything may take here but a lease.
+PATIENCE = 60.0
+
+pytestmark = [pytest.mark.processes, pytest.mark.sockets]
+
+StartDaemon = Callable[..., RealDaemon]
+
+
+def penstock(daemon: RealDaemon, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PENSTOCK, *words],
+        cwd=daemon.environ["HOME"],
+        env=daemon.environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+def told(daemon: RealDaemon, *words: str) -> list[dict[str, Any]]:
+    """What a verb prints as JSON, a line each."""
+    done = penstock(daemon, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def start_box(
+    postgres: PostgresServer, start_daemon: StartDaemon, tmp_path: Path
+) -> Callable[..., RealDaemon]:
+    """Starts a daemon as a box of this name, on a log that all of a test share."""
+    schema = postgres.new_schema()
+
+    def start(box: str, *, folder: str = "", **settings: str) -> RealDaemon:
+        place = tmp_path / (folder or box)
+        given = {
+            "PENSTOCK_STORE": postgres.url,
+            "PENSTOCK_STORE_SCHEMA": schema,
+            "PENSTOCK_BOX": box,
+            "PENSTOCK_LEASE_SECONDS": "6",
+            "PENSTOCK_ACCEPT": "team",
+            "PENSTOCK_STATE_DIR": str(place / "state"),
+            "PENSTOCK_RUNTIME_DIR": str(place / "run"),
+        }
+        return start_daemon(**given | settings)
+
+    return start
+
+
+def until(holds: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def test_two_boxes_share_a_queue_and_a_log(
+    start_box: Callable[..., RealDaemon],
+) -> None:
+    """MB-01: each runs what it claims, both see all, and either cancels what the other runs, with proof."""
+    first = start_box("first", PENSTOCK_MAX_CONCURRENT="1")
+    second = start_box("second", PENSTOCK_MAX_CONCURRENT="1")
+    for name in ("a", "b"):
+        done = penstock(
+            first, "submit", "--anywhere", "--id", name, "--", "sleep", "600"
+        )
+        assert done.returncode == 0, done.stderr
+
+    def boxes(daemon: RealDaemon) -> dict[str, str]:
+        runs = told(daemon, "list")
+        return {r["run_id"]: r["box"] for r in runs if r["state"] == "running"}
+
+    until(lambda: boxes(first) == {"a": "first", "b": "second"})
+    until(lambda: boxes(second) == {"a": "first", "b": "second"})
+    for daemon, run_id, box in ((first, "b", "second"), (second, "a", "first")):
+        [receipt] = told(daemon, "cancel", run_id, "--wait")
+        assert receipt["box"] == box
+        assert receipt["gone_at"] is not None
+        assert receipt["method"] in {"cgroup", "subreaper", "session"}
+        assert receipt["pids"]
+
+
+def state_of(daemon: RealDaemon, run_id: str) -> tuple[str, str]:
+    """A run's state and box, as this daemon tells them."""
+    found = [r for r in told(daemon, "list") if r["run_id"] == run_id]
+    return (found[0]["state"], found[0]["box"]) if found else ("", "")
+
+
+def facts_of(server: PostgresServer, daemon: RealDaemon, type_: str) -> list[str]:
+    """The bodies of all facts of a type."""
+    schema = daemon.environ["PENSTOCK_STORE_SCHEMA"]
+    sql = f"SELECT convert_from(body, 'utf8') FROM {schema}.events WHERE type = %s ORDER BY position"
+    return [body for (body,) in server.ask(sql, type_)]
+
+
+def test_what_a_killed_box_executed_is_taken_over_once_its_lease_is_over(
+    start_box: Callable[..., RealDaemon], postgres: PostgresServer
+) -> None:
+    """MB-01 MB-03: and not before; the receipt says that the lease is the proof."""
+    first = start_box("first", PENSTOCK_MAX_CONCURRENT="1")
+    second = start_box("second", PENSTOCK_MAX_CONCURRENT="2")
+    assert penstock(first, "pause").returncode == 0
+    for name, on_restart in (("again", "requeue"), ("fails", "fail")):
+        penstock(
+            second, "submit", "--anywhere", "--id", name, "--on-restart", on_restart, "--", "sleep", "600"
+        )  # fmt: skip
+    penstock(first, "submit", "--anywhere", "--id", "own", "--", "sleep", "600")
+    assert penstock(first, "resume").returncode == 0
+    until(lambda: state_of(first, "fails")[0] == "running")
+    until(lambda: state_of(first, "again")[0] == "running")
+    boxes = {name: state_of(first, name)[1] for name in ("again", "fails")}
+    lost = [name for name, box in boxes.items() if box == "second"]
+    assert lost
+    penstock(second, "cancel", "own", "--wait")
+    second.stop(signal.SIGKILL)
+    assert facts_of(postgres, first, "box.lost") == []
+    until(lambda: len(facts_of(postgres, first, "box.lost")) == 1)
+    for name in lost:
+        if name == "again":
+            until(lambda: state_of(first, "again") == ("running", "first"))
+        else:
+            until(lambda: state_of(first, "fails")[0] == "failed")
+            [failed] = facts_of(postgres, first, "run.failed")
+            assert json.loads(failed)["details"]["receipt"]["method"] == "lease"
+    assert len(facts_of(postgres, first, "box.lost")) == 1
+
+
+def test_a_box_that_is_started_again_repairs_its_own_runs_without_waiting(
+    start_box: Callable[..., RealDaemon], postgres: PostgresServer
+) -> None:
+    """MB-02: the folder's lock proves that the daemon before it is gone; nobody else takes its runs."""
+    first = start_box("first", PENSTOCK_LEASE_SECONDS="60")
+    second = start_box("second", PENSTOCK_LEASE_SECONDS="60")
+    penstock(
+        first,
+        "submit",
+        "--anywhere",
+        "--id",
+        "cut",
+        "--on-restart",
+        "requeue",
+        "--",
+        "sleep",
+        "600",
+    )
+    until(lambda: state_of(second, "cut") == ("running", "first"))
+    first.stop(signal.SIGKILL)
+    again = start_box("first", PENSTOCK_LEASE_SECONDS="60")
+    until(lambda: state_of(second, "cut")[0] == "running")
+    assert len(facts_of(postgres, second, "run.requeued")) == 1
+    assert facts_of(postgres, second, "box.lost") == []
+    assert again.process.poll() is None
+
+
+def test_a_second_daemon_of_a_box_is_refused_until_the_lease_is_over(
+    start_box: Callable[..., RealDaemon],
+) -> None:
+    """MB-12"""
+    first = start_box("first", PENSTOCK_LEASE_SECONDS="60")
+    with pytest.raises(AssertionError, match="has a box first already, whose daemon"):
+        start_box("first", folder="elsewhere")
+    assert penstock(first, "run", "true").returncode == 0
+
+
+def test_a_box_that_stops_in_order_gives_its_runs_to_the_others_at_once(
+    start_box: Callable[..., RealDaemon], postgres: PostgresServer
+) -> None:
+    """MB-13: by no lease, but by its own word."""
+    first = start_box("first", PENSTOCK_LEASE_SECONDS="600")
+    penstock(
+        first,
+        "submit",
+        "--anywhere",
+        "--id",
+        "moved",
+        "--on-restart",
+        "requeue",
+        "--",
+        "sleep",
+        "600",
+    )
+    second = start_box("second", PENSTOCK_LEASE_SECONDS="600")
+    until(lambda: state_of(second, "moved") == ("running", "first"))
+    assert first.stop() == 0
+    until(lambda: state_of(second, "moved") == ("running", "second"))
+    schema = second.environ["PENSTOCK_STORE_SCHEMA"]
+    sql = f"SELECT box, state FROM {schema}.boxes ORDER BY box"
+    assert postgres.ask(sql) == [("first", "left"), ("second", "here")]
+    assert facts_of(postgres, second, "box.lost") == []
