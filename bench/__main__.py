@@ -25,6 +25,7 @@ MODULES = (
     "jobs",
     "programs",
     "peers",
+    "boxes",
     "broadcast",
     "frames",
     "million",

@@ -14,14 +14,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
-from penstock.concurrency.threads import open_threads
+from penstock.concurrency.threads import RunBlocking, open_threads
 from penstock.log.sqlite.store import open_sqlite
+from penstock.log.store import Store
 from penstock.log.tables.queries import READERS
 from penstock.pipeline import Kind
 from penstock.processes.detection import detect_containment
@@ -34,6 +35,11 @@ from penstock.words.config import Config
 from penstock.words.events import TERMINAL_TYPES
 
 T = TypeVar("T")
+
+#: What opens a core's store: where it may keep something, whose it is, and threads to write and to read in.
+OpenStore = Callable[
+    [Path, str, RunBlocking, RunBlocking], AbstractAsyncContextManager[Store]
+]
 
 ROOT = Path(__file__).parent.parent
 LIFE = "bench"
@@ -119,11 +125,25 @@ def in_process(module: str, *args: object) -> Any:
     return json.loads(done.stdout)
 
 
+def open_file(
+    folder: Path, life: str, writing: RunBlocking, reading: RunBlocking
+) -> AbstractAsyncContextManager[Store]:
+    """SQLite on the disk, commits with FULL."""
+    return open_sqlite(
+        folder / "log.db", life=life, run_blocking=writing, run_reading=reading
+    )
+
+
 @asynccontextmanager
 async def open_bench_core(
-    folder: Path, *kinds: Kind, launcher: Launcher | None = None, **settings: Any
+    folder: Path,
+    *kinds: Kind,
+    launcher: Launcher | None = None,
+    open_store: OpenStore = open_file,
+    life: str = LIFE,
+    **settings: Any,
 ) -> AsyncIterator[Core]:
-    """A core as the daemon has it: SQLite on the disk, commits with FULL, real processes.
+    """A core as the daemon has it, with real processes.
 
     Their supervisors are forked from a template, if no other `launcher` is given.
     """
@@ -138,9 +158,7 @@ async def open_bench_core(
     async with (
         open_threads(1, "store") as writing,
         open_threads(READERS, "readers of the store") as reading,
-        open_sqlite(
-            folder / "log.db", life=LIFE, run_blocking=writing, run_reading=reading
-        ) as store,
+        open_store(folder, life, writing, reading) as store,
         open_launcher() as warm,
     ):
         environment = real_environment(
@@ -154,7 +172,7 @@ async def open_bench_core(
         )
         named = {kind.name: kind for kind in kinds}
         async with open_core(
-            config, store=store, kinds=named, life=LIFE, environment=environment
+            config, store=store, kinds=named, life=life, environment=environment
         ) as core:
             # As `penstock serve` does once it is ready.
             gc.freeze()

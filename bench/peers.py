@@ -25,9 +25,10 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from bench._shared import Row
+    from bench._shared import OpenStore, Row
 
 # A peer's process imports nothing of ours.
 ROOT = Path(__file__).parent.parent
@@ -78,7 +79,23 @@ def job_of(what: str) -> Callable[[], bool]:
 
 
 def penstock(folder: Path, what: str, count: int) -> dict[str, float]:
-    """Ours, in process as they are."""
+    """Ours, in process as they are, on SQLite."""
+    from bench._shared import open_file
+
+    return _penstock(folder, what, count, open_file)
+
+
+def penstock_postgresql(folder: Path, what: str, count: int) -> dict[str, float]:
+    """Ours with its log on PostgreSQL, in a schema of its own."""
+    from bench._postgres import Box, store_of
+
+    box = Box(database("penstock"), f"peers_{time.monotonic_ns()}")
+    return _penstock(folder, what, count, store_of(box))
+
+
+def _penstock(
+    folder: Path, what: str, count: int, open_store: OpenStore
+) -> dict[str, float]:
     import trio
     from bench._shared import open_bench_core, wait_idle
     from bench.jobs import NOOP
@@ -90,7 +107,9 @@ def penstock(folder: Path, what: str, count: int) -> dict[str, float]:
     kind = "noop" if what == "noop" else "command"
 
     async def run() -> dict[str, float]:
-        async with open_bench_core(folder, NOOP, KIND, max_concurrent=SLOTS) as core:
+        async with open_bench_core(
+            folder, NOOP, KIND, max_concurrent=SLOTS, open_store=open_store
+        ) as core:
             meter = Meter(count)
             for _ in range(count):
                 request = SubmitRequest(kind=kind, inputs=dict(inputs))
@@ -155,7 +174,13 @@ def dbos(folder: Path, what: str, count: int) -> dict[str, float]:
 
 def dbos_postgresql(_folder: Path, what: str, count: int) -> dict[str, float]:
     """On PostgreSQL."""
-    return _dbos(os.environ["PENSTOCK_PEERS_PG"] + "/dbos", what, count)
+    return _dbos(database("dbos"), what, count)
+
+
+def database(name: str) -> str:
+    """The address of a database of the server that may be used."""
+    server = urlsplit(os.environ["PENSTOCK_PEERS_PG"])
+    return server._replace(path=f"/{name}").geturl()
 
 
 def _dbos(url: str, what: str, count: int) -> dict[str, float]:
@@ -181,8 +206,8 @@ def procrastinate(_folder: Path, what: str, count: int) -> dict[str, float]:
 
     import procrastinate as peer  # type: ignore[import-not-found]
 
-    conninfo = os.environ["PENSTOCK_PEERS_PG"] + "/procrastinate"
-    app = peer.App(connector=peer.PsycopgConnector(conninfo=conninfo))
+    connector = peer.PsycopgConnector(conninfo=database("procrastinate"))
+    app = peer.App(connector=connector)
     ended: list[None] = []
     all_ended = asyncio.Event()
 
@@ -238,6 +263,7 @@ def tsp(folder: Path, what: str, count: int) -> dict[str, float]:
 #: Each with the package whose version is told.
 PEERS: Mapping[str, tuple[Callable[[Path, str, int], dict[str, float]], str]] = {
     "penstock": (penstock, "penstock"),
+    "penstock-postgresql": (penstock_postgresql, "penstock"),
     "huey": (huey, "huey"),
     "procrastinate": (procrastinate, "procrastinate"),
     "dbos": (dbos, "dbos"),
@@ -266,7 +292,7 @@ def _tsp_version() -> str:
 def round_of(name: str, what: str) -> dict[str, Any]:
     """The same in a process of its own."""
     python = sys.executable
-    if name != "penstock":
+    if not name.startswith("penstock"):
         python = os.environ.get("PENSTOCK_PEERS", python)
     command = [python, "-m", "bench.peers", name, what, str(JOBS[what])]
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'daemon'}"}
@@ -306,7 +332,7 @@ def rows(long: bool) -> Iterator[Row]:
             print(
                 f"{what} by {label}: {median(rates):,.0f}/s, {spent:.2f} ms CPU a job"
             )
-            if name != "penstock":
+            if not name.startswith("penstock"):
                 target = "" if name == "tsp" else "ratio >= 1"
                 yield Row(f"{what} / {label}", "jobs/s", target, ours, rates)
 

@@ -75,13 +75,15 @@ def test_no_table_has_a_type_that_the_server_has_not() -> None:
 async def test_a_commit_of_many_runs_has_the_statements_of_one(
     postgres: PostgresServer,
 ) -> None:
-    """MB-15: each is a round trip. Begin, turn, log's row and commit are the server's own."""
+    """MB-15: what changes rows goes with the log's row; begin, turn and commit have a way of their own."""
     async with postgres_store(postgres) as store:
         asked: list[str] = []
+        ways: list[str] = []
         running: list[Any] = []
-        with counted(store._db, asked):
+        with counted(store._db, asked, ways):
             for number in range(4):
                 asked.clear()
+                ways.clear()
                 names = [f"r{number}-{n}" for n in range(25)]
                 writes = [enqueue(name, capacity=None, minted=True) for name in names]
                 results = await store.commit(
@@ -91,21 +93,25 @@ async def test_a_commit_of_many_runs_has_the_statements_of_one(
                 running = list(results[-1].started)
                 assert len(running) == 25
         assert len(asked) <= 10, asked
+        assert len(ways) == 4, ways
         await check_log(store)
 
 
 @contextmanager
-def counted(db: engine.PostgresDb, asked: list[str]) -> Iterator[None]:
-    """What goes out, an `executemany` as one."""
+def counted(db: engine.PostgresDb, asked: list[str], ways: list[str]) -> Iterator[None]:
+    """What goes out, an `executemany` as one; and what of it is waited for."""
     send, many = db._send, db.executemany
 
     def send_counted(sql: str, values: Sequence[Any]) -> Any:
         asked.append(sql)
+        ways.append(sql)
         return send(sql, values)
 
-    def many_counted(sql: str, rows: Iterable[Sequence[Any]], /) -> Any:
+    def many_counted(sql: str, rows: Iterable[Sequence[Any]], /) -> None:
         asked.append(sql)
-        return many(sql, rows)
+        many(sql, rows)
+        if not db._later:
+            ways.append(sql)
 
     db._send, db.executemany = send_counted, many_counted  # type: ignore[method-assign]
     yield
@@ -714,7 +720,7 @@ async def test_what_is_forgotten_is_taken_off_the_size(
             text = Log(text="x" * 50_000)
             await store.commit([append(f"r{n}", text, fence=row.fence), completed(row)])
         size, asked = await store.size(), list[str]()
-        with counted(store._db, asked):
+        with counted(store._db, asked, []):
             pruned = await one(
                 store,
                 Prune(before=at(-1), keep=100, max_bytes=size - 90_000, limit=10,

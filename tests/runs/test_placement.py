@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from fakes.boxes import SharedStore
+from fakes.boxes import SharedStore, box_row
 from fakes.cores import (
     SLEEP,
     FakeProcesses,
@@ -219,7 +219,7 @@ async def test_a_box_says_whose_runs_it_takes(autojump_clock: Clock) -> None:
             await trio.sleep(1)
             assert (await told(core, "r"))[0] == (
                 "accept",
-                "It was submitted at a; this one executes its own runs only.",
+                "It was submitted at a, and this box executes its own runs only.",
             )
         async with open_box(
             "b", store, life="life-3", accept="team", shared=True
@@ -306,6 +306,33 @@ async def test_children_are_where_their_parent_is(autojump_clock: Clock) -> None
         await wait_ended(core, "p")
         child = await core.reader.view("p.c")
         assert (child.needs, child.origin) == ({"gpu": "1", "box": "a"}, "a")
+
+
+async def test_why_looks_at_the_boxes_that_there_are(
+    autojump_clock: Clock,
+) -> None:
+    """MB-16 SC-14"""
+    rows = [
+        box_row("a"),
+        box_row("attic", labels={"gpu": "1"}, accept="team"),
+        box_row("cellar", state="lost", silent_seconds=130.0),
+    ]
+    async with open_box("a", shared=True, rows=rows) as core:
+        await submit(core, "gpu", kind="portable", needs={"gpu": "1"})
+        await submit(core, "lost", kind="portable", needs={"box": "cellar"})
+        await submit(core, "none", kind="portable", needs={"gpu": "2"})
+        assert [
+            (await told(core, run_id))[0] for run_id in ("gpu", "lost", "none")
+        ] == [
+            ("box", "It asks for gpu=1, and it waits for a slot of attic."),
+            (
+                "accept",
+                "Its box cellar executes its own runs only; it was submitted at a.",
+            ),
+            ("needs", "It asks for gpu=2; none of the 2 boxes that are here has it."),
+        ]
+        whys = await core.whys(["none", "gpu"])
+        assert [why.reasons[0].code for why in whys] == ["needs", "box"]
 
 
 # -- preemption

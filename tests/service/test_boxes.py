@@ -92,6 +92,8 @@ def test_two_boxes_share_a_queue_and_a_log(
 
     until(lambda: boxes(first) == {"a": "first", "b": "second"})
     until(lambda: boxes(second) == {"a": "first", "b": "second"})
+    boxes_told = {b["box"]: (b["standing"], b["running"]) for b in told(first, "boxes")}
+    assert boxes_told == {"first": ("ok", 1), "second": ("ok", 1)}
     for daemon, run_id, box in ((first, "b", "second"), (second, "a", "first")):
         [receipt] = told(daemon, "cancel", run_id, "--wait")
         assert receipt["box"] == box

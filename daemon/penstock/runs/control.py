@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -53,7 +53,7 @@ from penstock.words.events import (
     InterventionReceived,
     SlotsChanged,
 )
-from penstock.words.lifecycle import CANCELLED, QUEUED_STATES
+from penstock.words.lifecycle import CANCELLED, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 from penstock.words.run_id import check_run_id
 from penstock.words.staleness import CodeMark, Judgement, judge
@@ -70,6 +70,8 @@ class QueueControl:
     table: RunTable
     recorder: Recorder
     now: Callable[[], datetime]
+    #: What the boxes are called that share the log.
+    boxes: Callable[[], Awaitable[Collection[str]]]
     #: What is drained: new runs of it are refused.
     draining: set[str | None] = field(default_factory=set)
     _waiting: dict[trio.CancelScope, str | None] = field(default_factory=dict)
@@ -99,7 +101,8 @@ class QueueControl:
         await self._set_box(box, draining=False)
 
     async def _set_box(self, box: str, *, draining: bool) -> None:
-        if box not in {self.table.place.box, *self.table.drained}:
+        known = {self.table.place.box, *self.table.drained}
+        if box not in known and box not in await self.boxes():
             raise Refused("box", f"there is no box {box!r}")
         await self.recorder.record(SetBox(box, draining, self.now()))
 
@@ -111,7 +114,12 @@ class QueueControl:
             await self.table.bus.wait_published(None)
 
     def _executes(self, box: str) -> bool:
-        return box == self.table.place.box and bool(self.table.executions)
+        if box == self.table.place.box:
+            return bool(self.table.executions)
+        return any(
+            view.box == box and view.state in SLOT_STATES
+            for view in self.table.views.values()
+        )
 
     async def set_slots(self, group: str | None, slots: int | None) -> None:
         """Let so many runs execute at once from now on, of the queue or of a group; None: as configured.

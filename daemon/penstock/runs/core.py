@@ -17,7 +17,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -67,6 +67,7 @@ from penstock.runs.table import RunTable
 from penstock.runs.takeover import Neighbours
 from penstock.runs.tracing import attach_spans
 from penstock.runs.watermark import Level
+from penstock.runs.whereabouts import SeenBox
 from penstock.runs.why import Why, explain
 from penstock.runs.worker import Worker
 from penstock.words.config import Config
@@ -173,19 +174,23 @@ class Core:
     async def why(self, run_id: str) -> Why:
         """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
         view = await self.reader.view(run_id)
-        return self._explain(view, self.table.snapshot())
+        boxes = await self.boxes.seen()
+        return self._explain(view, self._queue(boxes))
 
     async def whys(self, run_ids: Iterable[str]) -> list[Why]:
         """The same of several runs; those that there are not are left out."""
-        found = []
-        head, queue = self.table.head, self.table.snapshot()
+        found, boxes = [], await self.boxes.seen()
+        head, queue = self.table.head, self._queue(boxes)
         for run_id in run_ids:
             with suppress(RunNotFound):
                 view = await self.reader.view(run_id)
                 if head != self.table.head:
-                    head, queue = self.table.head, self.table.snapshot()
+                    head, queue = self.table.head, self._queue(boxes)
                 found.append(self._explain(view, queue))
         return found
+
+    def _queue(self, boxes: Sequence[SeenBox]) -> QueueSnapshot:
+        return replace(self.table.snapshot(), boxes=boxes)
 
     def _explain(self, view: RunView, queue: QueueSnapshot) -> Why:
         return explain(view, queue, log_away=self.recorder.unavailable)
@@ -296,7 +301,8 @@ def _make_core(
     retention = _make_retention(
         config, store, recorder, table.bus, environment, reader.is_open
     )
-    queue = QueueControl(table, recorder, now)
+    boxes = Boxes(store, table, penstock.__version__, now)
+    queue = QueueControl(table, recorder, now, boxes.names)
     submitter = Submitter(
         config,
         kinds,
@@ -325,7 +331,7 @@ def _make_core(
         reader=reader,
         retention=retention,
         queue=queue,
-        boxes=Boxes(store, table, penstock.__version__, now),
+        boxes=boxes,
         submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
         line=LineControl(recorder, reader, now, kinds),

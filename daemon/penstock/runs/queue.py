@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from penstock.runs.whereabouts import SeenBox
 from penstock.words.placement import (
     ANY_PLACE,
     Needs,
@@ -154,6 +155,8 @@ class QueueSnapshot:
     claiming: bool
     #: State of every open run.
     states: Mapping[str, str]
+    #: The boxes that share the log, where there are several.
+    boxes: Sequence[SeenBox] = ()
 
     @cached_property
     def ordered(self) -> list[Candidate]:

@@ -15,19 +15,18 @@ from typing import Any, Literal
 from penstock.log.projections import RunView
 from penstock.runs.queue import (
     Candidate,
-    ClaimRules,
     QueueSnapshot,
     SlotHolder,
     grant,
     group_full,
     startable,
 )
+from penstock.runs.whereabouts import why_not_here
 from penstock.words.lifecycle import (
     FIRST_STATE,
     PAUSED,
     SLOT_STATES,
 )
-from penstock.words.placement import accepted, in_words, lacking, pinned_to
 from penstock.words.priority import Priority, may_preempt
 from penstock.words.wait_reason import Waiting
 
@@ -192,7 +191,7 @@ def _hindrances(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
         found.append(Reason("group_paused", why))
     if candidate.kind not in rules.kinds:
         found.append(Reason("kind", f"Its kind {candidate.kind!r} is not installed."))
-    found += _misplaced(candidate, rules)
+    found += _misplaced(candidate, queue)
     if candidate.prerequisites:
         named = [
             f"{r} ({queue.states.get(r, 'ended')})" for r in candidate.prerequisites
@@ -202,22 +201,17 @@ def _hindrances(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
     return found
 
 
-def _misplaced(candidate: Candidate, rules: ClaimRules) -> list[Reason]:
-    """Why this box does not start it, whoever else may."""
-    place, needs = rules.place, candidate.needs
-    box = pinned_to(needs)
-    if box is not None and box != place.box:
-        return [Reason("box", f"It executes at the box {box} alone.")]
-    if missing := lacking(needs, place.labels):
-        why = f"It asks for {in_words(missing)}, which this box has not."
-        return [Reason("needs", why)]
-    if not accepted(candidate.origin, place):
-        why = f"It was submitted at {candidate.origin or 'no box'}; this one executes its own runs only."
-        return [Reason("accept", why)]
-    if rules.drained:
-        why = f"This box is drained: `penstock resume --box {place.box}`."
-        return [Reason("box_drained", why)]
-    return []
+def _misplaced(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
+    """Why this box does not start it, and which one will."""
+    rules = queue.rules
+    found = why_not_here(
+        candidate.needs,
+        candidate.origin,
+        rules.place,
+        queue.boxes,
+        drained=rules.drained,
+    )
+    return [] if found is None else [Reason(*found)]
 
 
 def _taken(

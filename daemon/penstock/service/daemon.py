@@ -45,6 +45,7 @@ from penstock.server.shutdown import Shutdown
 from penstock.service.environment import (
     box_of,
     open_daemon_models,
+    queue_settings,
     real_environment,
 )
 from penstock.service.log_writer import LogWriter
@@ -378,6 +379,7 @@ async def _open_store(
             slots=config.max_concurrent,
             labels=config.labels,
             accept=config.accept,
+            settings=queue_settings(config),
         )
         async with open_log(
             files.url,

@@ -129,6 +129,8 @@ class PostgresDb:
         self.newest: tuple[int, bytes] = (0, b"")
         # The connection of a turn: a statement of it must not go out by another one.
         self._turn: psycopg.Connection[Any] | None = None
+        # What is sent with the next statement.
+        self._later: list[tuple[str, list[Sequence[Any]]]] = []
         self._used: int | None = None
         self._row: dict[str, Any] = {}
         # Boxes whose daemons are there, this one among them.
@@ -198,22 +200,24 @@ class PostgresDb:
         return self._send(sql, values)
 
     def _send(self, sql: str, values: Sequence[Any]) -> Any:
+        made, later = self._turn or self.connection, self._later
         self.busy_since = time.monotonic()
         try:
-            made = self._turn or self.connection
-            return made.execute(translate(sql), values or None, binary=True)
+            if not later:
+                return made.execute(translate(sql), values or None, binary=True)
+            self._later = []
+            with made.pipeline():
+                for text, rows in later:
+                    made.cursor(binary=True).executemany(translate(text), rows)
+                return made.execute(translate(sql), values or None, binary=True)
         finally:
             self.busy_since = None
 
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Any:
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
+        """Within a turn it goes out with the next statement, on one way there and back."""
+        assert self._turn is not None
         self._wrote = True
-        self.busy_since = time.monotonic()
-        try:
-            cursor = (self._turn or self.connection).cursor(binary=True)
-            cursor.executemany(translate(sql), rows)
-        finally:
-            self.busy_since = None
-        return cursor
+        self._later.append((sql, list(rows)))
 
     # -- a turn
 
@@ -336,6 +340,7 @@ class PostgresDb:
 
     def rollback(self) -> None:
         """Give the turn back; a connection that does not answer is closed."""
+        self._later = []
         try:
             if self.connected and self._turn is not None:
                 self.execute("ROLLBACK")
@@ -347,6 +352,7 @@ class PostgresDb:
     def end_turn(self) -> None:
         """The transaction is over, however it ended."""
         self._turn, self._row, self._new, self._used = None, {}, {}, None
+        self._later = []
 
     def meta(self, name: str) -> Any:
         if name in self._new:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
@@ -43,6 +44,8 @@ class Owner:
     slots: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     accept: str = "self"
+    #: Settings that boxes of one log should agree on, as JSON takes them: who differs is told by `doctor`.
+    settings: Mapping[str, Any] = field(default_factory=dict)
     #: Whether it is refused while another box has the log: for who is no daemon.
     alone: bool = False
 
@@ -159,6 +162,7 @@ def _take_box(db: PostgresDb, owner: Owner, where: str) -> None:
         "slots": owner.slots,
         "labels": json.dumps(dict(owner.labels), sort_keys=True),
         "accept": owner.accept,
+        "settings": json.dumps(dict(owner.settings), sort_keys=True),
         "version": penstock.__version__,
     }
     names = ", ".join(columns)

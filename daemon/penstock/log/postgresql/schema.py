@@ -44,13 +44,14 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
 # A row for each box that had a daemon. Times are microseconds by the server's clock: the lease's end, and
 # its last renewal. `state`: here, left (ended in order), lost (its lease is over, and it was told).
 # `machine` and `folder` say for sure whether it is the same box again; `commits` counts those of `life`.
+# `settings` are those that boxes of one log should agree on, as JSON.
 _BOXES = """
 CREATE TABLE boxes (
     box TEXT PRIMARY KEY, machine TEXT NOT NULL, folder TEXT NOT NULL, life TEXT NOT NULL,
     state TEXT NOT NULL, until BIGINT NOT NULL, seen BIGINT NOT NULL,
     lease_seconds DOUBLE PRECISION NOT NULL, slots BIGINT NOT NULL, labels TEXT NOT NULL,
     accept TEXT NOT NULL, version TEXT NOT NULL, draining BIGINT NOT NULL DEFAULT 0,
-    commits BIGINT NOT NULL DEFAULT 0
+    commits BIGINT NOT NULL DEFAULT 0, settings TEXT NOT NULL DEFAULT '{}'
 );
 """
 
@@ -75,6 +76,11 @@ def make_tables() -> list[str]:
     return _statements(text + _LOG + _BOXES)
 
 
+def make_boxes() -> list[str]:
+    """The statements that make the table of boxes."""
+    return _statements(_BOXES)
+
+
 def _statements(text: str) -> list[str]:
     for pattern, spelling in _SPELLINGS[4:]:
         text = re.sub(pattern, spelling, text)
@@ -92,7 +98,7 @@ def _add_boxes(db: Statements) -> None:
             f"the schema {schema!r} is that of an older penstock, whose daemon on the box {box} still has"
             " it; stop that one first"
         )
-    for statement in (*_PLACEMENT, *_statements(_BOXES)):
+    for statement in (*_PLACEMENT, *make_boxes()):
         db.execute(statement)
     # Who executed what is open by the older release's word: its box must be met by name. A daemon of it that
     # did not end in order may still be somewhere, so its box has a lease as if it had said so just now.

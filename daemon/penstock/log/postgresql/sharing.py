@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import fields
 from typing import Any
 
 import psycopg
 import trio
+from pydantic_core import from_json
 
 from penstock.concurrency.threads import RunBlocking
 from penstock.log.postgresql.engine import NOW, PostgresDb, channel_of
 from penstock.log.tables.db import Statements
-from penstock.log.writes import Forsaken
+from penstock.log.writes import BoxRow, Forsaken
 
 _OVERDUE = f"SELECT box, life FROM boxes WHERE state = 'here' AND until <= {NOW}"
 # What executes by the word of a box without a valid lease; what an earlier life of a box that is there
@@ -20,6 +22,10 @@ _FORSAKEN = (
     "SELECT run_id FROM runs LEFT JOIN boxes ON boxes.box = runs.host"
     " WHERE ended_at IS NULL AND runs.key > 0 AND runs.life IS NOT NULL"
     f" AND (boxes.state IS NULL OR boxes.state <> 'here' OR boxes.until <= {NOW})"
+)
+_BOXES = (
+    f"SELECT box, machine, life, state, (({NOW} - seen) / 1e6)::float8, ((until - {NOW}) / 1e6)::float8,"
+    " lease_seconds, slots, labels, accept, version, draining <> 0 FROM boxes ORDER BY box"
 )
 _OURS = f"SELECT epoch, life, state, until > {NOW} FROM log LEFT JOIN boxes ON box = ?"
 
@@ -81,6 +87,17 @@ class PostgresSharing:
         if state != "here" or not valid:
             return f"the lease of the box {self.box} is over"
         return None
+
+
+def find_boxes(db: Statements) -> list[BoxRow]:
+    """See `Store.boxes`."""
+    names = [field.name for field in fields(BoxRow)]
+    rows = []
+    for columns in db.execute(_BOXES):
+        named = dict(zip(names, columns, strict=True))
+        named["labels"] = from_json(named["labels"])
+        rows.append(BoxRow(**named))
+    return rows
 
 
 def _forsaken(db: Statements) -> Forsaken:

@@ -24,7 +24,7 @@ from penstock.log.postgresql.dialect import within_bytes
 from penstock.log.postgresql.engine import CALL_SECONDS, PostgresDb
 from penstock.log.postgresql.ownership import Owner, open_log, place_of
 from penstock.log.postgresql.server_words import tell
-from penstock.log.postgresql.sharing import PostgresSharing
+from penstock.log.postgresql.sharing import PostgresSharing, find_boxes
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
 from penstock.log.tables.queries import (
@@ -45,7 +45,7 @@ from penstock.log.tables.rows import (
 from penstock.log.tables.run_head import damaged_row, load_open
 from penstock.log.tables.schedules import find_slots
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import Bounds, Opening, Result, RunRow, Write
+from penstock.log.writes import Bounds, BoxRow, Opening, Result, RunRow, Write
 from penstock.words.errors import (
     LogDamaged,
     PenstockError,
@@ -366,6 +366,9 @@ class PostgresStore(Readings):
         if facts:
             self._db.saw(facts[-1].position, facts[-1].event_id.bytes)
         return facts
+
+    async def boxes(self) -> list[BoxRow]:
+        return await self._read(find_boxes)
 
     async def opening(self) -> Opening:
         return await self._read(self._opening)

@@ -37,7 +37,7 @@ class Db(Statements, Protocol):
     """The one writing connection; a transaction lies between `lock` and `save`."""
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> object:
-        """One statement for each of these rows, sent in one go."""
+        """One statement for each of these rows, sent in one go, at the latest with the next statement."""
         ...
 
     def lock(self) -> bool:

@@ -1,0 +1,179 @@
+"""A log in PostgreSQL beside one in a file, in turns: what a shared log costs a daemon.
+
+Ours is PostgreSQL, on a server of its own that keeps its files where SQLite keeps its; the reference is
+SQLite in the same process. The server's CPU is not counted with the daemon's, and is told apart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import trio
+from bench._postgres import Box, cpu_of, open_server, store_of
+from bench._shared import (  # fmt: skip
+    OpenStore,
+    Row,
+    in_turns,
+    open_bench_core,
+    open_file,
+    scratch,
+    share,
+    wait_ended,
+    wait_idle,
+)
+from bench.append import TEXT
+from bench.jobs import NOOP, SLOTS
+from bench.log_statements import statement_rows
+from bench.peers_on_postgres import peer_rows
+
+from penstock.pipeline import Inputs, Kind, Output, Run
+from penstock.words.api import SubmitRequest
+from penstock.words.events import Log
+
+#: Tasks that write facts at once, and facts of each.
+WRITERS = {100: 60, 16: 120, 1: 400}
+
+
+class Figures(NamedTuple):
+    """Of one round: something a second, and microseconds of CPU for each, the daemon's and the server's."""
+
+    rate: float
+    cpu: float
+    server: float = 0.0
+
+
+async def appends(
+    folder: Path, open_store: OpenStore, writers: int, each: int
+) -> Figures:
+    """Facts of so many tasks of one pipeline, each awaited."""
+    found: list[Figures] = []
+
+    async def emit(run: Run) -> None:
+        for _ in range(each):
+            await run.emit(Log(text=TEXT))
+
+    async def write(run: Run, _inputs: Inputs) -> Output:
+        # The first fact of a run asks for what later ones know.
+        await run.emit(Log(text=TEXT))
+        began, spent = time.perf_counter(), time.process_time()
+        async with trio.open_nursery() as nursery:
+            for _ in range(writers):
+                nursery.start_soon(emit, run)
+        count = writers * each
+        rate = count / (time.perf_counter() - began)
+        found.append(Figures(rate, (time.process_time() - spent) / count * 1e6))
+        return Output()
+
+    kind = Kind("emit", "Emit", Inputs, Output, write)
+    async with open_bench_core(folder, kind, open_store=open_store) as core:
+        accepted = await core.submitter.submit(SubmitRequest(kind="emit", inputs={}))
+        await wait_ended(core, accepted.view.run_id)
+    (figures,) = found
+    return figures
+
+
+async def no_op_runs(folder: Path, open_store: OpenStore, count: int) -> Figures:
+    """One submitter, as many at a time as there are slots."""
+    async with open_bench_core(
+        folder, NOOP, max_concurrent=SLOTS, open_store=open_store
+    ) as core:
+        began, spent = time.perf_counter(), time.process_time()
+        for _ in range(count):
+            request = SubmitRequest(kind="noop", inputs={})
+            await core.submitter.submit(request, wait=True)
+        await wait_idle(core, count)
+        rate = count / (time.perf_counter() - began)
+        return Figures(rate, (time.process_time() - spent) / count * 1e6)
+
+
+async def starts(folder: Path, open_store: OpenStore, count: int) -> list[float]:
+    """Milliseconds from a submit to its begin, with a free slot: two commits and the claim between."""
+    begun: list[float] = []
+
+    async def note(_run: Run, _inputs: Inputs) -> Output:
+        begun.append(time.perf_counter())
+        await trio.lowlevel.checkpoint()
+        return Output()
+
+    waits = []
+    kind = Kind("noop", "Nothing", Inputs, Output, note)
+    async with open_bench_core(folder, kind, open_store=open_store) as core:
+        for _ in range(count):
+            asked = time.perf_counter()
+            request = SubmitRequest(kind="noop", inputs={})
+            accepted = await core.submitter.submit(request)
+            await wait_ended(core, accepted.view.run_id)
+            waits.append((begun[-1] - asked) * 1000)
+    return waits
+
+
+def rows(long: bool) -> Iterator[Row]:
+    """What one daemon does on each of both, and what other queues do on the same server."""
+    rounds, runs = (9, 1000) if long else (5, 300)
+    with open_server() as server:
+        if server is None:
+            return
+        with scratch() as folder:
+            numbers = iter(range(10_000))
+
+            def fresh() -> Path:
+                place = folder / str(next(numbers))
+                place.mkdir()
+                return place
+
+            def far() -> OpenStore:
+                return store_of(Box(server.url, server.new_schema()))
+
+            for writers, each in WRITERS.items():
+                ours, theirs = in_turns(
+                    rounds,
+                    lambda w=writers, n=each: trio.run(appends, fresh(), far(), w, n),
+                    lambda w=writers, n=each: trio.run(appends, fresh(), open_file, w, n),
+                )  # fmt: skip
+                name = f"append, {writers} at once, PostgreSQL / SQLite"
+                yield from both(name, "events/s", ours, theirs)
+
+            def counted() -> Figures:
+                before = cpu_of(server)
+                figures = trio.run(no_op_runs, fresh(), far(), runs)
+                spent = (cpu_of(server) - before) / runs * 1e6
+                return figures._replace(server=spent)
+
+            ours, theirs = in_turns(
+                rounds,
+                counted,
+                lambda: trio.run(no_op_runs, fresh(), open_file, runs),
+            )
+            name = "no-op runs, 1 daemon, PostgreSQL / SQLite"
+            yield from both(name, "runs/s", ours, theirs)
+            server_cpu = [one.server for one in ours]
+            yield Row(
+                "no-op run on PostgreSQL, CPU of the server", "us", "", server_cpu
+            )
+            far_waits, near_waits = in_turns(
+                rounds,
+                lambda: trio.run(starts, fresh(), far(), 60),
+                lambda: trio.run(starts, fresh(), open_file, 60),
+            )
+            yield Row(
+                "submit to started, PostgreSQL / SQLite, p50", "ms", "",
+                [median(waits) for waits in far_waits], [median(waits) for waits in near_waits],
+            )  # fmt: skip
+            yield Row(
+                "submit to started, PostgreSQL / SQLite, p95", "ms", "",
+                [share(w, 0.95) for w in far_waits], [share(w, 0.95) for w in near_waits],
+            )  # fmt: skip
+            yield from statement_rows(rounds, fresh, far)
+        yield from peer_rows(rounds, server)
+
+
+def both(
+    name: str, unit: str, ours: list[Figures], theirs: list[Figures]
+) -> Iterator[Row]:
+    """The rate, and the CPU of the daemon for each."""
+    yield Row(name, unit, "", [f.rate for f in ours], [f.rate for f in theirs])
+    yield Row(f"{name}, CPU", "us", "", [f.cpu for f in ours], [f.cpu for f in theirs])
