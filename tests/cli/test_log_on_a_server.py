@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import trio
 from fakes.ended_logs import fill_log
 from fakes.penstock_command import Penstock
 from fakes.postgres import PostgresServer
+from fakes.stores import enqueue
 from fakes.stores_elsewhere import postgres_store
+from penstock.log.sqlite.store import open_sqlite, threads
 
 pytestmark = pytest.mark.processes
 
@@ -36,7 +39,10 @@ def test_a_log_is_imported_exported_audited_and_pruned(
     schema = imported(penstock, postgres, tmp_path, "a", "b", "c")
     there = ["--store", postgres.url, "--schema", schema]
     text = penstock("export", "--database", str(tmp_path / "x.db")).stdout
-    assert penstock("export", *there).stdout == text
+    there_told = penstock("export", *there).stdout
+    assert (
+        there_told.replace(f'"origin":"{os.uname().nodename}"', '"origin":""') == text
+    )
     audited = penstock("audit", *there, "--json")
     assert (audited.exit_code, json.loads(audited.stdout)["findings"]) == (0, [])
     pruned = penstock("prune", *there, "--keep", "1", "--json")
@@ -44,6 +50,29 @@ def test_a_log_is_imported_exported_audited_and_pruned(
     assert penstock("audit", *there).exit_code == 0
     left = postgres.ask(f"SELECT run_id FROM {schema}.runs WHERE key > 0")
     assert left == [("c",)]
+
+
+def test_what_is_open_in_an_export_is_this_boxs_from_then_on(
+    penstock: Penstock, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """Else no box would take it: it was submitted at none."""
+    file, schema = fill_log(tmp_path / "x.db", "ended"), postgres.new_schema()
+    trio.run(_enqueue, file)
+    text = penstock("export", "--database", str(file)).stdout
+    done = penstock("import", "--store", postgres.url, "--schema", schema, stdin=text)
+    assert done.exit_code == 0, done.stderr
+    sql = f"SELECT run_id, origin, needs FROM {schema}.runs WHERE key > 0 ORDER BY key"
+    here = os.uname().nodename
+    assert postgres.ask(sql) == [
+        ("ended", here, None),
+        ("open", here, json.dumps({"box": here}, separators=(",", ":"))),
+        ("theirs", "other", None),
+    ]
+
+
+async def _enqueue(file: Path) -> None:
+    async with open_sqlite(file, life="life-2", run_blocking=threads(1)) as store:
+        await store.commit([enqueue("open"), enqueue("theirs", origin="other")])
 
 
 def test_the_configured_log_is_the_one_that_is_meant(

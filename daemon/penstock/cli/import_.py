@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import click
 
-from penstock.cli.chosen_log import choose_log, log_options
+from penstock.cli.chosen_log import ServerLog, choose_log, log_options
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.words.errors import Refused
@@ -31,10 +31,14 @@ def import_(
 ) -> None:
     """Read an export into an empty log, of a daemon that is not running."""
     from penstock.log.export import import_lines
+    from penstock.log.whole_copy import settle
+    from penstock.service.environment import box_of
 
     chosen = choose_log(session, database, store, schema)
     with _opened(source) as file, chosen.filling() as log:
         count = import_lines(log, file)
+        if isinstance(chosen, ServerLog):
+            settle(log, box_of(session.config()[0]))
     if as_json:
         emit({"database": chosen.tell(), "events": count})
     else:

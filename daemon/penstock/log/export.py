@@ -23,13 +23,12 @@ from penstock.log.sqlite.schema import READABLE_VERSIONS, newer_columns
 from penstock.log.sqlite.whole_file import fill_whole_file, read_whole_file
 from penstock.log.tables.rows import (
     EVENT_COLUMNS,
-    SELECT_RUNS,
     recorded,
     run_row,
     to_json,
     to_micros,
 )
-from penstock.log.tables.run_head import load_head
+from penstock.log.tables.run_head import head_of
 from penstock.log.tables.whole_log import ORDERS, FillableLog, WholeLog
 from penstock.words.errors import Conflict, LogDamaged, Refused
 from penstock.words.lifecycle import STATES
@@ -158,8 +157,10 @@ def _check_read(log: FillableLog) -> None:
     for (state,) in log.execute("SELECT DISTINCT state FROM runs WHERE key > 0"):
         if state not in STATES:
             raise Refused("import", f"has a run in the unknown state {state!r}")
-    for columns in log.execute(SELECT_RUNS):
-        load_head(log, run_row(columns).run_id)
+    for columns in log.runs():
+        run_row(columns)
+    for columns in log.heads():
+        head_of(columns)
 
 
 def _read_header(source: Iterator[bytes]) -> dict[str, Any]:

@@ -107,17 +107,19 @@ def _plain(value: Any) -> Any:
 
 
 def settle(target: FillableLog, box: str) -> None:
-    """Tell a log that boxes share whose its runs are: they were submitted at the one box of a file.
+    """Tell a log that boxes share whose the runs of a file are: they were submitted at its one box.
 
     What is open stays there, where its files are: another box has not what it was given.
     """
-    for table in ("runs", "schedules"):
-        target.execute(f"UPDATE {table} SET origin = ? WHERE origin = ''", (box,))
-    sql = "SELECT key, needs FROM runs WHERE ended_at IS NULL AND key > 0"
+    sql = (
+        "SELECT key, needs FROM runs WHERE ended_at IS NULL AND origin = '' AND key > 0"
+    )
     for key, needs in target.execute(sql).fetchall():
         pinned = {BOX_LABEL: box, **({} if needs is None else from_json(needs))}
         sql = "UPDATE runs SET needs = ? WHERE key = ?"
         target.execute(sql, (to_json(pinned), key))
+    target.execute("UPDATE runs SET origin = ? WHERE origin = '' AND key > 0", (box,))
+    target.execute("UPDATE schedules SET origin = ? WHERE origin = ''", (box,))
 
 
 def _audited(source: WholeLog, target: WholeLog) -> list[str]:

@@ -18,6 +18,7 @@ from penstock.log.postgresql.server_words import tell
 from penstock.log.sqlite.schema import VERSION as TABLES_VERSION
 from penstock.log.tables.output_window import Window
 from penstock.log.tables.rows import SELECT_EVENTS, SELECT_RUNS
+from penstock.log.tables.run_head import SELECT_HEADS
 from penstock.log.tables.whole_log import ORDERS, SECRET_ORDERS
 from penstock.words.errors import LogDamaged, NotFound, StartRefused
 
@@ -96,6 +97,9 @@ class WholeSchema:
 
     def runs(self) -> Iterator[tuple[Any, ...]]:
         return self._stream(f"{SELECT_RUNS} WHERE runs.key > 0 ORDER BY runs.key")
+
+    def heads(self) -> Iterator[tuple[Any, ...]]:
+        return self._stream(SELECT_HEADS)
 
     def windows(self) -> dict[str, Window]:
         return {run_id: Window(*values) for run_id, *values in self.execute(_WINDOWS)}

@@ -20,6 +20,7 @@ from penstock.log.sqlite.older_logs import (
 from penstock.log.sqlite.schema import check_tables, tables_of
 from penstock.log.tables.output_window import Window
 from penstock.log.tables.rows import SELECT_RUNS
+from penstock.log.tables.run_head import SELECT_HEADS
 from penstock.words.errors import NotFound
 
 # Lines of the engine's own check that are reported; a torn file gives thousands.
@@ -62,6 +63,9 @@ class WholeFile:
 
     def runs(self) -> Iterator[tuple[Any, ...]]:
         return self._db.execute(f"{SELECT_RUNS} WHERE runs.key > 0 ORDER BY runs.key")
+
+    def heads(self) -> Iterator[tuple[Any, ...]]:
+        return self._db.execute(SELECT_HEADS)
 
     def windows(self) -> dict[str, Window]:
         return find_windows(self._db)

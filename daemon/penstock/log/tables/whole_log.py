@@ -56,6 +56,10 @@ class WholeLog(Statements, Protocol):
         """Rows as SELECT_RUNS has them, by key."""
         ...
 
+    def heads(self) -> Iterator[tuple[Any, ...]]:
+        """Rows as SELECT_HEADS has them."""
+        ...
+
     def windows(self) -> dict[str, Window]:
         """The windows over what runs printed, by the ids of their runs."""
         ...
