@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pytest
 
 from fakes.contract import check_log, completed, types
 from fakes.postgres import PATIENCE, PostgresServer, open_postgres
+from fakes.small_disks import fill_disk, small_disk
 from fakes.stores import append, enqueue, start
 from fakes.stores_elsewhere import postgres_store
 from penstock.log.postgresql import ownership
@@ -258,25 +259,6 @@ async def test_a_pooler_before_the_server_is_found_out(
 # -- room
 
 
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A disk of this size, the server's."""
-    if os.geteuid():
-        pytest.skip("only root may mount a small disk")
-    place, owner = folder / "small", folder.stat()
-    place.mkdir()
-    options = f"size={size},uid={owner.st_uid},gid={owner.st_gid},mode=700"
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "none", place],
-        check=True,
-        timeout=PATIENCE,
-    )
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", place], check=True, timeout=PATIENCE)
-
-
 async def test_a_full_disk_of_the_server_loses_nothing(own: PostgresServer) -> None:
     """RS-03: writes wait, reads go on, and once there is room all that was acknowledged is there."""
     with small_disk(own.folder, "24m") as place:
@@ -284,9 +266,7 @@ async def test_a_full_disk_of_the_server_loses_nothing(own: PostgresServer) -> N
         url = f"{own.url}&options=-c%20default_tablespace%3Dsmall"
         async with postgres_store(own, url=url, schema="log") as store:
             row = await start(store)
-            filler = place / "filler"
-            with filler.open("wb") as file:
-                _fill(file.write)
+            filler = fill_disk(place)
             written = 0
             with pytest.raises(StoreAway, match="make room on the server's disk") as e:
                 while True:
@@ -302,12 +282,3 @@ async def test_a_full_disk_of_the_server_loses_nothing(own: PostgresServer) -> N
             assert (await types(store, "r1")).count("log") == written + 1
             await check_log(store)
         own.stop(signal.SIGINT)
-
-
-def _fill(write: Callable[[bytes], int]) -> None:
-    """Take all the room there is."""
-    try:
-        while True:
-            write(bytes(64 * 1024))
-    except OSError:
-        return

@@ -28,6 +28,7 @@ _BY_WORDS = {
 _BY_CODE = {
     "42501": "the user must own the schema, or may `CREATE` in the database where there is none yet",
     "55P03": "another session is in it: a move, an import, or somebody's open transaction",
+    "42P01": "if nobody can say where it went, put the database back from a backup",
     "53100": "make room on the server's disk; until then nothing is taken in",
     "25006": "name the primary, or several hosts with `target_session_attrs=read-write`",
 }
