@@ -953,6 +953,83 @@ TESTED_MUTANTS = (
         "processes/test_testimony.py::test_a_last_word_that_was_left_unread_is_kept_as_a_proof",
     ),
     TestedMutant(
+        "a supervisor looks at its lease only when nobody wakes it",
+        "Supervisor.turn",
+        "if lease is not None:\n    self.heed(lease)",
+        "if lease is not None and not (self.poll.poll(2)):\n    self.heed(lease)",
+        "processes/test_lease.py::test_a_supervisor_that_is_busy_heeds_the_lease[restless]",
+    ),
+    TestedMutant(
+        "an end that the lease asks for has all of its grace",
+        "Supervisor.wait_empty",
+        "if self.lease is not None and not self.killing:\n    remaining = min(remaining, self.lease.grace_left())",
+        "",
+        "processes/test_lease.py::test_what_wakes_after_the_lease_is_ended_without_a_grace",
+    ),
+    TestedMutant(
+        "a program is started after the lease",
+        "Supervisor.open_lease",
+        "if self.lease.passed():\n    raise OSError(errno.ETIME, os.strerror(errno.ETIME))",
+        "",
+        "processes/test_lease.py::test_nothing_is_started_after_the_lease",
+    ),
+    TestedMutant(
+        "a deadline that was renewed is not read again",
+        "LeaseDeadline.passed",
+        "deadline, now = self.read(), self._now()",
+        "deadline, now = self._armed or self.read(), self._now()",
+        "processes/test_lease.py::test_a_deadline_that_moved_on_has_not_passed",
+    ),
+    TestedMutant(
+        "the alarm of a lease stands still while the box sleeps",
+        "make_timer",
+        "return -1 if calls is None else calls[0](time.CLOCK_BOOTTIME, _TIMER_FLAGS)",
+        "return -1 if calls is None else calls[0](time.CLOCK_MONOTONIC, _TIMER_FLAGS)",
+        "processes/test_lease.py::test_the_alarm_goes_on_in_sleep",
+    ),
+    TestedMutant(
+        "a lease that cannot be read holds for ever",
+        "LeaseDeadline.read",
+        "return decode(os.pread(self._fd, DEADLINE_BYTES + 1, 0))",
+        "return decode(os.pread(self._fd, DEADLINE_BYTES + 1, 0)) or 2**62",
+        "processes/test_lease.py::test_what_cannot_be_read_is_over",
+    ),
+    TestedMutant(
+        "a run whose program the lease ended is completed",
+        "RunPrograms.execute",
+        "if any(proof.by_lease for proof in proofs):\n    raise ProcessFailed(ENDED_BY_LEASE)",
+        "",
+        "kinds/test_command.py::test_a_program_that_the_lease_ended_fails_its_run_whatever_it_says",
+    ),
+    TestedMutant(
+        "a lease counts from its answer",
+        "Lease.renewed",
+        "deadline = asked_at + self._usable",
+        "deadline = self._now() + self._usable",
+        "service/test_lease.py::test_a_lease_counts_from_before_it_was_asked_for",
+    ),
+    TestedMutant(
+        "a lease that was over is renewed",
+        "Lease.renewed",
+        "if self.why_over() is not None or deadline <= self._deadline:\n    return",
+        "if deadline <= self._deadline:\n    return",
+        "service/test_lease.py::test_what_was_over_is_not_renewed",
+    ),
+    TestedMutant(
+        "a daemon believes in a renewal that its supervisors do not hear of",
+        "Lease.renewed",
+        "self._warned = True\nreturn",
+        "self._warned = True",
+        "service/test_lease.py::test_a_renewal_that_supervisors_cannot_hear_of_is_none",
+    ),
+    TestedMutant(
+        "a daemon whose lease is over waits for its threads",
+        "_Watch._watch",
+        "self._flush()\nself._end()",
+        "",
+        "service/test_lease.py::test_an_end_that_does_not_come_is_cut_short",
+    ),
+    TestedMutant(
         "a run that is lost waits for what cannot come",
         "RunTable._claimed",
         """
@@ -2292,6 +2369,83 @@ TESTED_MUTANTS = (
         "test_every_commit_renews_the_lease_and_nothing_is_written_without_one",
     ),
     TestedMutant(
+        "a commit whose last write was lost on the way is taken for done",
+        "PostgresDb.save",
+        """
+            self.made = self.commits + 1
+            if not self.execute(sql, values).rowcount:
+                raise self._lease_lost()
+        """,
+        """
+            if not self.execute(sql, values).rowcount:
+                raise self._lease_lost()
+            self.made = self.commits + 1
+        """,
+        "log/test_postgresql.py::"
+        "test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not[statement]",
+    ),
+    TestedMutant(
+        "slots of another box are one's own",
+        "log/tables/handle_claim:_choose",
+        "free = d.slots - sum([head.life == d.life for head in holding])",
+        "free = d.slots - held.total()",
+        "runs/test_shared_log.py::test_each_box_executes_what_it_claims_and_all_see_everything",
+    ),
+    TestedMutant(
+        "a start repairs what other boxes execute",
+        "runs/core:_repair",
+        "rows = [r for r in rows if r.host == sharing.box or r.run_id in lost]",
+        "pass",
+        "runs/test_shared_log.py::test_a_cancel_acts_where_the_run_is_and_tells_of_it_once_it_is_over",
+    ),
+    TestedMutant(
+        "a cancel that comes from another box is only noted",
+        "RunTable._heed",
+        "execution.cancel(event.reason)",
+        "pass",
+        "runs/test_shared_log.py::test_a_cancel_acts_where_the_run_is_and_tells_of_it_once_it_is_over",
+    ),
+    TestedMutant(
+        "a run that another box executes is gone by the word of this one",
+        "Control._end_elsewhere",
+        "return RunEnd(None, survivors='unknown' if wait else ())",
+        "return RunEnd(None)",
+        "runs/test_shared_log.py::test_who_waits_in_vain_for_another_box_is_told_that_nothing_is_known",
+    ),
+    TestedMutant(
+        "own results are applied before what others wrote is known",
+        "Recorder._settle",
+        "between = await self._read_between(facts)",
+        "pass",
+        "runs/test_shared_log.py::test_every_decision_is_made_once_though_answers_are_lost_and_others_write",
+    ),
+    TestedMutant(
+        "a box that was lost keeps its runs",
+        "Neighbours.take_over",
+        "rows.append(row)",
+        "pass",
+        "runs/test_shared_log.py::test_what_a_silent_box_executed_is_taken_over_when_its_lease_is_over",
+    ),
+    TestedMutant(
+        "a box that was lost is told again by each who looks",
+        "log/tables/boxes:lose_box",
+        "transaction.db.execute(sql, (write.box,))",
+        "pass",
+        "runs/test_shared_log.py::test_what_a_silent_box_executed_is_taken_over_when_its_lease_is_over",
+    ),
+    TestedMutant(
+        "a server that took another's place is believed to lack no claim",
+        "PostgresDb.lock",
+        """
+            if self._row['timeline'] != self.timeline:
+                self.note_failover()
+                self.may_claim = self._here < 2
+        """,
+        "",
+        "log/test_postgresql.py::"
+        "test_on_another_server_nobody_claims_until_all_have_said_that_they_lack_nothing",
+    ),
+    TestedMutant(
         "a box takes the name of another that is there",
         "_take_box",
         "same = machine == owner.machine and folder in {'', owner.folder}",
@@ -2306,6 +2460,27 @@ TESTED_MUTANTS = (
         "pass",
         "log/test_postgresql.py::"
         "test_a_server_that_lost_what_it_acknowledged_ends_the_daemon",
+    ),
+    TestedMutant(
+        "others are not told that a run was forgotten",
+        "Transaction.drop",
+        "self.db.mark_untold()",
+        "pass",
+        "log/test_catch_up.py::test_what_others_did_is_caught_up_with[2]",
+    ),
+    TestedMutant(
+        "others are not told what no fact tells",
+        "Transaction.finish",
+        "self.db.mark_untold()",
+        "pass",
+        "log/test_catch_up.py::test_what_no_fact_tells_of_is_read_all_the_same",
+    ),
+    TestedMutant(
+        "a run that another edited is started as it was",
+        "Transaction._look_again",
+        "del self._whole[key]",
+        "pass",
+        "log/test_catch_up.py::test_what_others_did_is_caught_up_with[12]",
     ),
     TestedMutant(
         "a limit of a kind's own runs out while the run is paused",
@@ -2592,6 +2767,7 @@ TESTED_MUTANTS = (
                 and not candidate.delayed(now)
                 and not rules.drained
                 and may_execute(candidate.needs, candidate.origin, rules.place)
+                and knows_group(candidate.group, rules.group_slots, rules.place)
             )
         """,
         """
@@ -2606,6 +2782,33 @@ TESTED_MUTANTS = (
             )
         """,
         "runs/test_placement.py::test_nobody_is_interrupted_for_a_run_that_cannot_execute_here",
+    ),
+    TestedMutant(
+        "a box starts runs of a group whose slots it does not know",
+        "knows_group",
+        "return group is None or not place.shared or group in group_slots",
+        "return True",
+        "runs/test_placement.py::test_a_box_leaves_a_group_alone_whose_slots_it_does_not_know",
+    ),
+    TestedMutant(
+        "slots of one box are those of all",
+        "RunTable._note_slots",
+        """
+            if event.box in ("", self.place.box):
+                self.give_slots(event.group, event.slots)
+        """,
+        "self.give_slots(event.group, event.slots)",
+        "runs/test_placement.py::test_slots_are_those_of_a_box",
+    ),
+    TestedMutant(
+        "the group of a later configuration wins over that of the log",
+        "log/tables/schedules:set_slots",
+        """
+            if write.first and found is not None:
+                return Appended()
+        """,
+        "",
+        "runs/test_placement.py::test_a_group_has_one_number_for_all_boxes",
     ),
     TestedMutant(
         "a run leaves the box that its files are on",

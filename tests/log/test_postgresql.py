@@ -156,13 +156,16 @@ async def test_a_server_that_was_restarted_is_met_again(
 
 @contextmanager
 def lost_commits(
-    db: engine.PostgresDb, lost: Literal["request", "answer"], every: int = 1
+    db: engine.PostgresDb,
+    lost: Literal["statement", "request", "answer"],
+    every: int = 1,
 ) -> Iterator[list[int]]:
-    """Every so many commits the connection breaks: before the server hears of it, or after it did it."""
+    """Every so many commits the connection breaks: after it did it, before the server hears of it, or of its last write."""
     send, seen = db._send, [0]
 
     def broken(sql: str, values: Sequence[Any]) -> Any:
-        if sql != "COMMIT":
+        ends = "renewed AS" in sql if lost == "statement" else sql == "COMMIT"
+        if not ends:
             return send(sql, values)
         seen[0] += 1
         if seen[0] % every:
@@ -177,9 +180,9 @@ def lost_commits(
     db._send = send  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("lost", ["request", "answer"])
+@pytest.mark.parametrize("lost", ["statement", "request", "answer"])
 async def test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not(
-    postgres: PostgresServer, lost: Literal["request", "answer"]
+    postgres: PostgresServer, lost: Literal["statement", "request", "answer"]
 ) -> None:
     """MB-09"""
     async with postgres_store(postgres) as store:
@@ -190,7 +193,7 @@ async def test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not(
         assert not isinstance(error.value, StoreAway)
         told = await store.recall(0)
         assert await store.recall(0) is None
-        if lost == "request":
+        if lost != "answer":
             assert told is None
             assert await store.run("r1") is None
         else:
@@ -204,9 +207,9 @@ async def test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not(
         await check_log(store)
 
 
-@pytest.mark.parametrize("lost", ["request", "answer"])
+@pytest.mark.parametrize("lost", ["statement", "request", "answer"])
 async def test_every_decision_is_made_once_however_many_answers_are_lost(
-    postgres: PostgresServer, lost: Literal["request", "answer"]
+    postgres: PostgresServer, lost: Literal["statement", "request", "answer"]
 ) -> None:
     """MB-09: no run fails, none is executed twice, and each has one end."""
     async with postgres_store(postgres) as store:
@@ -331,7 +334,8 @@ async def test_every_commit_renews_the_lease_and_nothing_is_written_without_one(
             assert before <= asked[-1] <= time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             seen.append(postgres.ask(sql)[0])
         assert [round(length / 1e6) for length, _ in seen] == [30] * 3
-        assert seen == sorted(set(seen))
+        renewed = [at for _, at in seen]
+        assert renewed == sorted(set(renewed))
         # A turn in which nothing was written is no commit, and renews nothing.
         await store.commit([claim(0)])
         assert postgres.ask(sql) == [seen[-1]]
@@ -376,7 +380,8 @@ def make_first_version(server: PostgresServer, schema: str, **owner: str) -> Non
     server.ask(f"DROP TABLE {schema}.boxes")
     for table, name in (("runs", "needs"), ("runs", "origin"), ("schedules", "origin")):
         server.ask(f"ALTER TABLE {schema}.{table} DROP COLUMN {name}")
-    server.ask(f"ALTER TABLE {schema}.log DROP COLUMN past")
+    for name in ("past", "timeline", "untold"):
+        server.ask(f"ALTER TABLE {schema}.log DROP COLUMN {name}")
     for name in ("owner", "box", "machine"):
         server.ask(f"ALTER TABLE {schema}.log ADD {name} TEXT NOT NULL DEFAULT ''")
         server.ask(f"UPDATE {schema}.log SET {name} = %s", owner[name])
@@ -393,14 +398,19 @@ async def test_commits_of_others_between_are_no_sign_that_a_lost_answer_was_one(
         postgres_store(postgres, schema=schema) as store,
         postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
     ):
-        for lost in ("request", "answer"):
+        cuts: tuple[Literal["statement", "request", "answer"], ...] = (
+            "statement",
+            "request",
+            "answer",
+        )
+        for lost in cuts:
             batch = [enqueue(lost)]
             with lost_commits(store._db, lost), pytest.raises(StoreUnavailable):
                 await store.commit(batch)
             await other.commit([enqueue(f"other {lost}")])
             told = await store.recall(0)
-            assert (told is None) == (lost == "request")
-            assert (await store.run(lost) is None) == (lost == "request")
+            assert (told is None) == (lost != "answer")
+            assert (await store.run(lost) is None) == (lost != "answer")
         await check_log(store)
 
 
@@ -463,6 +473,177 @@ async def test_a_standby_that_lagged_and_was_promoted_is_another_epoch(
             assert second.epoch != epoch
             assert [r.run_id for r in await second.runs(RunFilter())] == ["kept"]
             await check_log(second)
+
+
+async def test_of_several_daemons_each_finds_that_its_own_commits_were_lost(
+    keeper: None, tmp_path: Path
+) -> None:
+    """MB-10: by what each has seen, one gives the log another epoch, and all of them end.
+
+    What was lost is another's, and as many commits came after it.
+    """
+    with (
+        open_postgres(tmp_path) as primary,
+        open_postgres(tmp_path, empty=True) as standby,
+    ):
+        primary.copy_to(standby)
+        url = f"postgresql://penstock@/penstock?host={primary.folder},{standby.folder}"
+        async with (
+            postgres_store(primary, schema="log", url=url) as store,
+            postgres_store(
+                primary, schema="log", url=url, life="life-2", box="there"
+            ) as other,
+        ):
+            standby.start()
+            await store.commit([enqueue("kept")])
+            await _until(
+                lambda: standby.ask("SELECT to_regclass('log.events')") != [(None,)]
+            )
+            await _until(
+                lambda: standby.ask("SELECT count(*) FROM log.events") == [(1,)]
+            )
+            standby.stop()
+            await store.commit([enqueue("lost")])
+            # The other one has written nothing since, and has seen it.
+            assert len(await other.read_all()) == 2
+            primary.stop(signal.SIGQUIT)
+            standby.start()
+            assert standby.ask("SELECT pg_promote()") == [(True,)]
+            with pytest.raises(StoreAway):
+                await other.commit([enqueue("next")])
+            with pytest.raises(
+                StoreBroken, match="lost facts that it had acknowledged"
+            ):
+                await other.commit([enqueue("next")])
+            for _ in range(2):
+                with pytest.raises((StoreAway, StoreBroken)) as error:
+                    await store.commit([enqueue("next")])
+            assert "has another epoch" in str(error.value)
+        async with postgres_store(
+            primary, schema="log", url=url, life="life-3"
+        ) as second:
+            # Who comes back with a place of the epoch before gives it no third one.
+            assert second.past_epochs == {store.epoch}
+            assert second.epoch != store.epoch
+            assert [r.run_id for r in await second.runs(RunFilter())] == ["kept"]
+            await check_log(second)
+
+
+async def test_on_another_server_nobody_claims_until_all_have_said_that_they_lack_nothing(
+    postgres: PostgresServer,
+) -> None:
+    """MB-10: a claim that was lost would be executed by the box that made it, and by another."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema) as store,
+        postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
+    ):
+        await store.commit([enqueue("r1"), enqueue("r2"), enqueue("r3")])
+        assert (await one(other, claim(1, life="life-2"))).started
+
+        async def started() -> int:
+            return len((await one(other, claim(5, life="life-2"))).started)
+
+        def fail_over() -> None:
+            """As a server has it that took the place of the one they had."""
+            postgres.ask(f"UPDATE {schema}.log SET timeline = '0'")
+            postgres.ask(f"UPDATE {schema}.boxes SET era = 'before'")
+
+        until_here = f"SELECT until FROM {schema}.boxes WHERE box = 'here'"
+        postgres.ask(f"UPDATE {schema}.boxes SET until = seen WHERE box = 'here'")
+        fail_over()
+        assert await started() == 0
+        # And what is known of the other one's lease may be old.
+        assert (await other.sharing.forsaken()).boxes == ()
+        assert await started() == 0
+        await store.commit([append("r1", Log(text="x"))])
+        assert await started() == 2
+        # One that is gone is waited for as long as its lease may be.
+        [(until,)] = postgres.ask(until_here)
+        fail_over()
+        assert await started() == 0
+        await store.commit([enqueue("r4", capacity=None)])
+        fail_over()
+        assert await started() == 0
+        assert postgres.ask(until_here)[0][0] > until
+        postgres.ask(f"UPDATE {schema}.boxes SET until = 0 WHERE box = 'here'")
+        assert await started() == 1
+
+
+async def test_another_fact_in_the_place_of_one_that_was_seen_tells_of_a_loss(
+    postgres: PostgresServer,
+) -> None:
+    """MB-10: the head and the number of commits may be what they were."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema) as store,
+        postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
+    ):
+        await store.commit([enqueue("r1")])
+        await other.read_all()
+        sql = f"UPDATE {schema}.events SET event_id = %s WHERE position = 1"
+        postgres.ask(sql, os.urandom(16))
+        with pytest.raises(StoreBroken, match="lost facts"):
+            await other.commit([enqueue("r2")])
+
+
+async def test_who_listens_hears_of_facts_of_others_and_not_of_its_own(
+    postgres: PostgresServer,
+) -> None:
+    """RS-03: and again after its connection was cut; what it misses it finds by looking."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema) as store,
+        postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
+    ):
+        await store.commit([enqueue("r1")])
+        # The first word comes with the first listening: what was before is not told.
+        await store.sharing.wait_written(30)
+        for _ in range(2):
+            heard = trio.Event()
+
+            async def listen(heard: trio.Event = heard) -> None:
+                await store.sharing.wait_written(60)
+                heard.set()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(listen)
+                with trio.move_on_after(0.5):
+                    await store.commit(
+                        [append("r1", Log(text="own"))]
+                        if await store.run("r1")
+                        else [enqueue("r1")]
+                    )
+                    await heard.wait()
+                assert not heard.is_set()
+                with trio.fail_after(30):
+                    await other.commit([append("r1", Log(text="other"))])
+                    await heard.wait()
+            for (pid,) in postgres.ask(
+                "SELECT pid FROM pg_stat_activity WHERE starts_with(query, 'LISTEN')"
+            ):
+                postgres.ask("SELECT pg_terminate_backend(%s)", pid)
+            with trio.fail_after(30):
+                await store.sharing.wait_written(0.1)
+                await store.sharing.wait_written(20)
+
+
+async def test_a_daemon_that_is_stopped_within_a_turn_takes_no_lease_of_others(
+    postgres: PostgresServer,
+) -> None:
+    """MB-04: however short their leases are."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema, lease_seconds=6) as store,
+        postgres_store(
+            postgres, schema=schema, life="life-2", box="there", lease_seconds=6
+        ) as other,
+    ):
+        other._db.lock()
+        other._db.execute("UPDATE log SET floor = floor")
+        await _patiently(partial(store.commit, [enqueue("r1")]))
+        assert (await store.sharing.forsaken()).boxes == ()
+        other._db.rollback()
 
 
 async def test_the_server_asks_whether_a_daemons_box_is_still_there(

@@ -26,13 +26,13 @@ from fakes.cores import (
 from fakes.stores import inline_store
 from penstock.kinds.command import KIND as COMMAND
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import BoxRow
+from penstock.log.writes import BoxRow, SetSlots
 from penstock.pipeline import Kind, Run
 from penstock.runs.core import Core, open_core
 from penstock.runs.queue import Candidate, ClaimRules, SlotHolder, choose_preemption
 from penstock.testing import START
 from penstock.words.api import ScheduleRequest
-from penstock.words.config import Config
+from penstock.words.config import Config, Group
 from penstock.words.errors import Refused
 from penstock.words.placement import place_of
 from penstock.words.priority import Priority
@@ -333,6 +333,86 @@ async def test_why_looks_at_the_boxes_that_there_are(
         ]
         whys = await core.whys(["none", "gpu"])
         assert [why.reasons[0].code for why in whys] == ["needs", "box"]
+
+
+# -- slots and groups
+
+
+async def test_a_group_has_one_number_for_all_boxes(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """MB-16 SC-04: who came first has the say, and a configuration that says otherwise is told of."""
+    groups = {"gpu": Group(slots=1)}
+    async with inline_store() as store:
+        async with open_box("a", store, shared=True, groups=groups):
+            assert await store.slots() == {"gpu": 1}
+        more = {"gpu": Group(slots=3), "net": Group(slots=2)}
+        async with open_box(
+            "b", store, life="life-2", shared=True, groups=more
+        ) as core:
+            assert core.table.group_slots == {"gpu": 1, "net": 2}
+            assert "the group gpu has 1 slots for all boxes, and 3 by" in caplog.text
+            assert "net" not in caplog.text
+            await core.queue.set_slots("gpu", None)
+            assert await store.slots() == {"gpu": 3, "net": 2}
+        async with open_box("a", store, life="life-3", shared=True) as core:
+            assert core.table.group_slots == {"gpu": 3, "net": 2}
+
+
+async def test_a_configuration_alone_says_nothing_of_groups_to_the_log(
+    autojump_clock: Clock,
+) -> None:
+    """MB-16: of a log with one box; it may have others with its next start."""
+    async with open_box("a", groups={"gpu": Group(slots=1)}) as core:
+        assert await core.store.slots() == {}
+
+
+async def test_a_box_leaves_a_group_alone_whose_slots_it_does_not_know(
+    autojump_clock: Clock,
+) -> None:
+    """MB-16 SC-04: it would start as many as it has slots."""
+    async with inline_store() as store:
+        async with open_box("a", store, shared=True, groups={"gpu": Group()}) as core:
+            await core.queue.pause()
+            await submit(core, "r", kind="portable", group="gpu")
+            await store.commit([SetSlots(None, START, "gpu")])
+        async with open_box(
+            "b", store, life="life-2", shared=True, accept="team"
+        ) as core:
+            await core.queue.resume()
+            await trio.sleep(1)
+            assert await told(core, "r") == [
+                (
+                    "group_unknown",
+                    "This box knows no group 'gpu': `penstock slots --group gpu N` tells all boxes.",
+                )
+            ]
+            await core.queue.set_slots("gpu", 1)
+            await wait_ended(core, "r")
+
+
+async def test_slots_are_those_of_a_box(autojump_clock: Clock) -> None:
+    """MB-16 DU-05: of a log that it shares; another's are kept for it."""
+    rows = [box_row("a"), box_row("b")]
+    async with inline_store() as store:
+        async with open_box("a", store, shared=True, rows=rows) as core:
+            await core.queue.set_slots(None, 2)
+            await core.queue.set_slots(None, 7, box="b")
+            assert core.table.slots == 2
+            slots = {box.box: box.slots for box in await core.boxes.told()}
+            assert slots == {"a": 2, "b": 7}
+            with pytest.raises(Refused, match="no box 'c'"):
+                await core.queue.set_slots(None, 1, box="c")
+            assert (await store.slots(), await store.box_slots()) == (
+                {},
+                {"a": 2, "b": 7},
+            )
+        async with open_box("b", store, life="life-2", shared=True) as core:
+            assert core.table.slots == 7
+            await core.queue.set_slots(None, None)
+            assert core.table.slots == Config().max_concurrent
+        async with open_box("a", store, life="life-3", shared=True) as core:
+            assert core.table.slots == 2
 
 
 # -- preemption

@@ -110,6 +110,7 @@ def _particulars(view: RunView) -> Iterator[tuple[str, str]]:
     yield "ended", _moment(view.ended_at)
     if view.started_at is not None and view.ended_at is not None:
         yield "took", duration((view.ended_at - view.started_at).total_seconds())
+    yield "box", view.box
     yield "executions", str(view.attempt) if view.attempt > 1 else ""
     yield "exit", exit_in_words(view.exit) if view.exit is not None else ""
     yield "reason", view.reason

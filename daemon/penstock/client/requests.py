@@ -240,11 +240,12 @@ class Calls(Generic[R]):
         body = {"group": group} if box is None else {"box": box}
         return self.request("POST", "queue", "resume", body=body)
 
-    def slots(self, group: str | None, slots: int | None) -> R:
-        """Let so many runs execute at once; None: as the configuration has it."""
-        return self.request(
-            "POST", "queue", "slots", body={"group": group, "slots": slots}
-        )
+    def slots(
+        self, group: str | None, slots: int | None, *, box: str | None = None
+    ) -> R:
+        """Let so many runs execute at once, of all, a group or a box; None: as the configuration has it."""
+        body = {"group": group} if box is None else {"box": box}
+        return self.request("POST", "queue", "slots", body={**body, "slots": slots})
 
     def set_schedule(self, wanted: dict[str, Any]) -> R:
         """Run something again and again; the schedule."""

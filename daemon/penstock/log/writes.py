@@ -206,10 +206,11 @@ class Opening:
 
     bounds: Bounds
     open_runs: Sequence[RunRow]
-    #: As `Store.paused`, `Store.drained` and `Store.slots`.
+    #: As `Store.paused`, `Store.drained`, `Store.slots` and `Store.box_slots`.
     paused: Mapping[str | None, str]
     drained: frozenset[str]
     slots: Mapping[str | None, int]
+    box_slots: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -619,11 +620,17 @@ class AdvanceSchedule(Write[Appended]):
 
 @dataclass(frozen=True, slots=True)
 class SetSlots(Write[Appended]):
-    """Give the queue (None) or a group other slots; None: those of the configuration: Appended."""
+    """Give the queue (None) or a group other slots; None: those of the configuration: Appended.
+
+    `box`: whose slots those of the queue are, where several share it; "": there is one. `first`: only
+    if nobody has given any yet.
+    """
 
     slots: int | None
     at: datetime
     group: str | None = None
+    box: str = ""
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,14 @@ class Boxes:
         rows = await self.store.boxes() or [self._alone()]
         drained = self.table.drained
         self.last = tell_boxes(
-            [replace(row, draining=row.draining or row.box in drained) for row in rows],
+            [
+                replace(
+                    row,
+                    draining=row.draining or row.box in drained,
+                    slots=self.table.box_slots.get(row.box, row.slots),
+                )
+                for row in rows
+            ],
             own=self.own,
             running=running_by_box(self.table.views.values(), self.own),
             own_slots=self.table.slots,

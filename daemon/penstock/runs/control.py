@@ -101,10 +101,13 @@ class QueueControl:
         await self._set_box(box, draining=False)
 
     async def _set_box(self, box: str, *, draining: bool) -> None:
+        await self._check_box(box)
+        await self.recorder.record(SetBox(box, draining, self.now()))
+
+    async def _check_box(self, box: str) -> None:
         known = {self.table.place.box, *self.table.drained}
         if box not in known and box not in await self.boxes():
             raise Refused("box", f"there is no box {box!r}")
-        await self.recorder.record(SetBox(box, draining, self.now()))
 
     async def wait_box_idle(self, box: str) -> None:
         """Wait until nothing executes at a drained box; returns also when it is resumed. ShuttingDown."""
@@ -121,20 +124,30 @@ class QueueControl:
             for view in self.table.views.values()
         )
 
-    async def set_slots(self, group: str | None, slots: int | None) -> None:
+    async def set_slots(
+        self, group: str | None, slots: int | None, *, box: str | None = None
+    ) -> None:
         """Let so many runs execute at once from now on, of the queue or of a group; None: as configured.
 
-        A group that is not there is made. What executes goes on. Conflict if a group goes that open
+        Of a log that several boxes share a group's are for all of them together, and those of the queue
+        are this box's, or those of `box`. A group that is not there is made. What executes goes on. Conflict if a group goes that open
         runs are of, or if there are enough of them; Refused if there is none that could go.
         """
         groups = self.table.group_slots
+        if box is not None:
+            await self._check_box(box)
         if slots is None:
             self._check(group)
             if not self.table.configures(group) and self._open(group):
                 raise Conflict(f"runs of the group {group!r} are open")
         elif group not in {None, *groups} and len(groups) >= MOST_GROUPS:
             raise Conflict(f"there are {MOST_GROUPS} groups already")
-        await self.recorder.record(SetSlots(slots, self.now(), group))
+        place = self.table.place
+        if group is not None and slots is None and place.shared:
+            # One number for all boxes, and that of this one's configuration if it has any.
+            slots = self.table.configured(group)
+        whose = (box or place.box) if group is None and place.shared else ""
+        await self.recorder.record(SetSlots(slots, self.now(), group, whose))
 
     def follow(self, event: AnyEvent) -> None:
         """Told of each fact about the daemon as it is committed."""

@@ -37,6 +37,7 @@ from penstock.log.writes import (
     Opening,
     RequestCancel,
     RunRow,
+    SetSlots,
     new_event,
 )
 from penstock.processes.output import HeldBack, nothing_secret
@@ -356,10 +357,12 @@ def _make_neighbours(core: Core) -> Neighbours | None:
         sharing=sharing,
         store=core.store,
         recorder=core.recorder,
+        bus=core.bus,
         views=core.table.views,
         life=core.life,
         max_attempts=core.config.max_attempts,
         now=core.now,
+        on_look=core.table.look_for_work,
     )
 
 
@@ -521,6 +524,7 @@ async def _repair(core: Core, opening: Opening) -> Repaired:
     core.table.drained.update(opening.drained)
     for group, slots in opening.slots.items():
         core.table.give_slots(group, slots)
+    _give_own_slots(core.table, opening.box_slots)
     sharing, lost = core.store.sharing, frozenset[str]()
     if sharing is not None:
         lost = (await sharing.forsaken()).runs
@@ -538,6 +542,31 @@ async def _repair(core: Core, opening: Opening) -> Repaired:
         proven_gone=core.environment.proven_gone,
         by_lease=lost,
     )
+
+
+def _give_own_slots(table: RunTable, given: Mapping[str, int]) -> None:
+    """Slots of the queue that each box of several was given at run time."""
+    table.box_slots.update(given)
+    if table.place.box in given:
+        table.give_slots(None, given[table.place.box])
+
+
+async def _share_groups(core: Core) -> None:
+    """Have the groups of this box's configuration in the log, where it is shared: one number for all boxes.
+
+    Who came first has the say, until `penstock slots`; that a configuration says otherwise is told.
+    """
+    if not core.table.place.shared:
+        return
+    for group, slots in core.config.groups.items():
+        await core.recorder.record(SetSlots(slots.slots, core.now(), group, first=True))
+        held = core.table.group_slots.get(group)
+        if held != slots.slots:
+            log.warning(
+                "the group %s has %s slots for all boxes, and %s by the configuration of this one:"
+                " `penstock slots --group %s N` gives it others",
+                group, held, slots.slots, group,
+            )  # fmt: skip
 
 
 @asynccontextmanager
@@ -563,6 +592,7 @@ async def _open_runs(core: Core, started: DaemonStarted) -> AsyncIterator[None]:
             nursery=runs_nursery,
         )
         await _announce(core, started)
+        await _share_groups(core)
         core.table.begin_claiming(worker.start)
         core.recorder.kick()
         try:

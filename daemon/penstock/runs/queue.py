@@ -20,6 +20,7 @@ from penstock.words.placement import (
     ANY_PLACE,
     Needs,
     Place,
+    knows_group,
     may_execute,
 )
 from penstock.words.priority import may_preempt
@@ -83,6 +84,7 @@ def startable(candidate: Candidate, rules: ClaimRules, now: datetime) -> bool:
         and not candidate.delayed(now)
         and not rules.drained
         and may_execute(candidate.needs, candidate.origin, rules.place)
+        and knows_group(candidate.group, rules.group_slots, rules.place)
     )
 
 

@@ -39,6 +39,7 @@ from penstock.runs.queue import (
     ClaimRules,
     QueueSnapshot,
     SlotHolder,
+    startable,
 )
 from penstock.runs.reader import RunTerms, terms_of
 from penstock.words.errors import LogDamaged, PenstockError
@@ -89,6 +90,8 @@ class RunTable:
     #: This box, and those that start nothing more.
     place: Place = ANY_PLACE
     drained: set[str] = field(default_factory=set)
+    #: Slots of the queue that were given to a box at run time, where several share the log.
+    box_slots: dict[str, int] = field(default_factory=dict)
     #: False until `begin_claiming`, and again when the daemon stops: nothing is claimed.
     claiming: bool = False
     #: The daemon stops: executions end as their `on_restart` says, those that begin now too.
@@ -136,6 +139,18 @@ class RunTable:
         else:
             self.group_slots[group] = given
         self.moved = True
+
+    def _note_slots(self, event: SlotsChanged) -> None:
+        if event.box and event.slots is not None:
+            self.box_slots[event.box] = event.slots
+        elif event.box:
+            self.box_slots.pop(event.box, None)
+        if event.box in ("", self.place.box):
+            self.give_slots(event.group, event.slots)
+
+    def configured(self, group: str | None) -> int | None:
+        """Its slots as the configuration of this box has them; None: it has no such group."""
+        return self._configured.get(group)
 
     def configures(self, group: str | None) -> bool:
         """Whether the configuration has this group."""
@@ -351,8 +366,23 @@ class RunTable:
             elif fact.type in MOVING_TYPES:
                 # Its seconds are counted where it executes.
                 self.terms.pop(fact.run_id, None)
-        if self.claiming and self.queue.queued and self.running < self.slots:
+        self.look_for_work()
+
+    def look_for_work(self) -> None:
+        """Ask for a claim if there is a slot, and somebody in line."""
+        if self.claiming and self.running < self.slots and self._has_work():
             self.on_work()
+
+    def _has_work(self) -> bool:
+        """Whether a queued run may start here: what others start takes no turn of the log's server."""
+        if not self.queue.queued:
+            return False
+        rules, now = self.rules(), self.now()
+        return any(
+            startable(self._candidate(view), rules, now)
+            for view in self.views.values()
+            if view.state in QUEUED_STATES
+        )
 
     def _heed(self, execution: Execution, fact: Recorded) -> None:
         event = fact.event
@@ -392,7 +422,7 @@ class RunTable:
             self.drained.discard(event.box)
             self.moved = True
         elif isinstance(event, SlotsChanged):
-            self.give_slots(event.group, event.slots)
+            self._note_slots(event)
         for follow in self.own_followers:
             follow(event)
 

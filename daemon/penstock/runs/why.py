@@ -27,12 +27,13 @@ from penstock.words.lifecycle import (
     PAUSED,
     SLOT_STATES,
 )
+from penstock.words.placement import knows_group
 from penstock.words.priority import Priority, may_preempt
 from penstock.words.wait_reason import Waiting
 
 Code = Literal[
     "ended", "cancelling", "running", "program_paused", "ask", "child", "model", "quota", "waiting", "preempted", "retry", "stopping",
-    "stashed", "not_before", "paused", "group_paused", "kind", "box", "needs", "accept", "box_drained", "prerequisites", "next", "group_slots", "slots", "leaving",
+    "stashed", "not_before", "paused", "group_paused", "kind", "box", "needs", "accept", "box_drained", "group_unknown", "prerequisites", "next", "group_slots", "slots", "leaving",
     "ahead", "first", "not_preemptible", "log",
 ]  # fmt: skip
 
@@ -191,6 +192,9 @@ def _hindrances(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
         found.append(Reason("group_paused", why))
     if candidate.kind not in rules.kinds:
         found.append(Reason("kind", f"Its kind {candidate.kind!r} is not installed."))
+    if not knows_group(group, rules.group_slots, rules.place):
+        why = f"This box knows no group {group!r}: `penstock slots --group {group} N` tells all boxes."
+        found.append(Reason("group_unknown", why))
     found += _misplaced(candidate, queue)
     if candidate.prerequisites:
         named = [

@@ -160,6 +160,7 @@ class FaultyStore:
             await self.paused(),
             await self.drained(),
             await self.slots(),
+            await self.box_slots(),
         )
 
     async def open_runs(self) -> list[RunRow]:
@@ -182,6 +183,9 @@ class FaultyStore:
 
     async def slots(self) -> Mapping[str | None, int]:
         return await self._call(self.store.slots)
+
+    async def box_slots(self) -> Mapping[str, int]:
+        return await self._call(self.store.box_slots)
 
     async def schedules(self) -> list[ScheduleRow]:
         return await self._call(self.store.schedules)

@@ -638,6 +638,14 @@ class SlotsRequest(Sent):
 
     group: Name | None = None
     slots: Annotated[int, Field(ge=1, le=MOST_SLOTS, strict=True)] | None = None
+    #: Whose slots those of the queue are, where boxes share it; null: those of the box that is asked.
+    box: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.box is not None and self.group is not None:
+            raise ValueError("name a group or a box")
+        return self
 
 
 def _schedule_name(name: str) -> str:

@@ -621,11 +621,20 @@ class QueueResumed(Fact):
 
 
 class SlotsChanged(Fact):
-    """The queue (null) or a group has other slots; null: those of the configuration again."""
+    """The queue (null) or a group has other slots; null: those of the configuration again.
+
+    Of a log that several boxes share the slots of a group are for all together, and those of the queue
+    the `box`'s.
+    """
 
     type: Literal["slots.changed"] = "slots.changed"
     group: str | None = None
     slots: int | None = None
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
 
 
 class ScheduleSet(Fact):

@@ -65,6 +65,16 @@ def may_execute(needs: Needs, origin: str, place: Place) -> bool:
     return accepted(origin, place) and fits(needs, place.labels)
 
 
+def knows_group(
+    group: str | None, group_slots: Mapping[str, int], place: Place
+) -> bool:
+    """Whether the box knows how many runs of the group may execute at once.
+
+    Where there are others, one that does not would start as many as it has slots.
+    """
+    return group is None or not place.shared or group in group_slots
+
+
 def pinned_to(needs: Needs) -> str | None:
     """The one box that may start such a run; None: any that fits."""
     return needs.get(BOX_LABEL)

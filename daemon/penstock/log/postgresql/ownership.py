@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -73,11 +74,12 @@ def open_log(db: PostgresDb, owner: Owner, where: str) -> None:
         check_server(db, where)
         db.begin()
         prepare(db, db.schema)
-        _take_box(db, owner, where)
+        asked_at = _take_box(db, owner, where)
         if owner.alone:
             refuse_others(db, where, but=owner)
         db.execute("COMMIT")
         db.end_turn()
+        db.on_renewed(asked_at)
     except psycopg.Error as error:
         db.close()
         raise StartRefused(
@@ -132,12 +134,17 @@ def refuse_others(db: PostgresDb, where: str, *, but: Owner | None = None) -> No
             )
 
 
-def _take_box(db: PostgresDb, owner: Owner, where: str) -> None:
-    """Have the row of the box, under the turn. LogInUse if another daemon may be on it."""
-    log = db.execute("SELECT epoch FROM log FOR UPDATE").fetchone()
+def _take_box(db: PostgresDb, owner: Owner, where: str) -> int:
+    """Have the row of the box, under the turn. LogInUse if another daemon may be on it.
+
+    When its lease was asked for, in nanoseconds of CLOCK_BOOTTIME.
+    """
+    log = db.execute("SELECT epoch, timeline FROM log FOR UPDATE").fetchone()
     if log is None:
         raise StartRefused(f"the log in the {where} is damaged: its one row is missing")
-    (db.epoch,) = log
+    db.epoch, timeline = log
+    if timeline != db.timeline:
+        db.note_failover()
     sql = (
         "SELECT machine, folder, life, (until - "
         f"{NOW}) / 1e6 FROM boxes WHERE box = ? AND state = 'here'"
@@ -164,6 +171,7 @@ def _take_box(db: PostgresDb, owner: Owner, where: str) -> None:
         "accept": owner.accept,
         "settings": json.dumps(dict(owner.settings), sort_keys=True),
         "version": penstock.__version__,
+        "era": db.era,
     }
     names = ", ".join(columns)
     marks = ", ".join("?" * len(columns))
@@ -174,5 +182,7 @@ def _take_box(db: PostgresDb, owner: Owner, where: str) -> None:
         " ON CONFLICT (box) DO UPDATE SET state = 'here', seen = excluded.seen, until = excluded.until,"
         f" commits = 0, {changed}"
     )
+    asked_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     db.execute(sql, (owner.box, owner.lease_seconds, *columns.values()))
     db.execute("UPDATE log SET changes = changes + 1")
+    return asked_at

@@ -381,6 +381,7 @@ class SqliteStore(Readings):
             await self.paused(),
             await self.drained(),
             await self.slots(),
+            await self.box_slots(),
         )
 
     async def open_runs(self) -> list[RunRow]:

@@ -14,7 +14,7 @@ from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Claim, Claimed, RunRow
 from penstock.words.events import RunResumed, RunStarted
 from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES, SLOT_STATES
-from penstock.words.placement import may_execute
+from penstock.words.placement import knows_group, may_execute
 from penstock.words.recorded import Recorded
 
 # Importance after aging (lower goes first), parked runs before queued ones, then place.
@@ -23,6 +23,8 @@ _Candidate = tuple[int, int, int, RunHead]
 
 def claim(transaction: Transaction, d: Claim) -> Claimed:
     """Start, resume and unpark as many runs as there are free slots."""
+    if not transaction.db.may_claim:
+        return Claimed()
     while True:
         chosen = _choose(transaction, d)
         columns = transaction.columns(chosen)
@@ -92,6 +94,7 @@ def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
             and may_execute(head.needs, head.origin, d.place)
             # A group may be called "None": a run without one is asked for first.
             and (head.group is None or group_key(head.group) not in paused)
+            and knows_group(head.group, d.group_slots, d.place)
         ):
             yield rank(head), 1, head.place, head
 

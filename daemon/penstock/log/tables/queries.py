@@ -23,7 +23,7 @@ from penstock.log.tables.rows import (
     run_row,
     to_json,
 )
-from penstock.log.tables.schedules import find_schedules, find_slots
+from penstock.log.tables.schedules import find_box_slots, find_schedules, find_slots
 from penstock.log.writes import AskRow, BoxRow, RunRow, ScheduleRow, TreeRun
 from penstock.words.errors import LogDamaged
 from penstock.words.events import LARGEST_EVENT_BYTES
@@ -108,6 +108,9 @@ class Readings(ABC):
 
     async def slots(self) -> Mapping[str | None, int]:
         return await self._read(find_slots)
+
+    async def box_slots(self) -> Mapping[str, int]:
+        return await self._read(find_box_slots)
 
     async def schedules(self) -> list[ScheduleRow]:
         return await self._read(find_schedules)

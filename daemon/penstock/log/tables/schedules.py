@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from penstock.log.tables.db import Statements
-from penstock.log.tables.rows import group_key, group_of_key, to_json, to_micros
+from penstock.log.tables.rows import BOX_OF, group_key, group_of_key, to_json, to_micros
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import (
     AdvanceSchedule,
@@ -60,7 +60,19 @@ def find_schedules(db: Statements) -> list[ScheduleRow]:
 def find_slots(db: Statements) -> Mapping[str | None, int]:
     """The slots that were given, by group; None is the whole queue."""
     rows = db.execute("SELECT name, slots FROM slots").fetchall()
-    return {group_of_key(name): slots for name, slots in rows}
+    return {
+        group_of_key(name): slots for name, slots in rows if not name.startswith(BOX_OF)
+    }
+
+
+def find_box_slots(db: Statements) -> Mapping[str, int]:
+    """Those of the queue that were given to a box."""
+    rows = db.execute("SELECT name, slots FROM slots").fetchall()
+    return {
+        name.removeprefix(BOX_OF): slots
+        for name, slots in rows
+        if name.startswith(BOX_OF)
+    }
 
 
 def set_schedule(transaction: Transaction, write: SetSchedule) -> Appended:
@@ -125,10 +137,12 @@ def advance_schedule(transaction: Transaction, write: AdvanceSchedule) -> Append
 
 def set_slots(transaction: Transaction, write: SetSlots) -> Appended:
     """Give other slots to the queue or to a group; what is so already is no new fact."""
-    name = group_key(write.group)
+    name = f"{BOX_OF}{write.box}" if write.box else group_key(write.group)
     sql = "SELECT slots FROM slots WHERE name = ?"
     found = transaction.db.execute(sql, (name,)).fetchone()
     if (None if found is None else found[0]) == write.slots:
+        return Appended()
+    if write.first and found is not None:
         return Appended()
     transaction.writes += 1
     if write.slots is None:
@@ -136,7 +150,8 @@ def set_slots(transaction: Transaction, write: SetSlots) -> Appended:
     else:
         values = (name, write.slots)
         transaction.db.execute(_GIVE, values)
-    return _told(transaction, SlotsChanged(group=write.group, slots=write.slots), write)
+    event = SlotsChanged(group=write.group, slots=write.slots, box=write.box)
+    return _told(transaction, event, write)
 
 
 def _told(

@@ -67,7 +67,7 @@ def queue_handlers(core: Core) -> dict[str, Handler]:
 
     async def slots(call: Call) -> HttpAnswer:
         request = read_json(SlotsRequest, call.body)
-        await core.queue.set_slots(request.group, request.slots)
+        await core.queue.set_slots(request.group, request.slots, box=request.box)
         return queue(call)
 
     return {
