@@ -101,7 +101,8 @@ def check_server(db: PostgresDb, where: str) -> None:
     def shown(name: str) -> str:
         return str(db.execute("SELECT current_setting(?)", (name,)).fetchone()[0])
 
-    if lost := db.lost_settings():
+    lost = db.lost_settings()
+    if lost:
         raise StartRefused(
             f"the sessions of the {where} are not this daemon's own: {', '.join(lost)} did not come through"
             " (pgbouncer, or another pooler?); name the server itself"
