@@ -2821,9 +2821,9 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a box takes a turn for what others start",
-        "RunTable.follow",
-        "if moved and self.claiming and self.running < self.slots and self._has_work(): self.on_work()",
-        "if moved and self.claiming and self.running < self.slots: self.on_work()",
+        "RunTable.look_for_work",
+        "if self.claiming and self.running < self.slots and self._has_work(): self.on_work()",
+        "if self.claiming and self.running < self.slots: self.on_work()",
         "runs/test_placement.py::test_no_turn_is_taken_for_what_others_start",
     ),
     TestedMutant(
