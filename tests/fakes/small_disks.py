@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.postgres import PATIENCE
+from penstock_drills.private_postgres import PATIENCE
 
 
 @contextmanager

@@ -16,13 +16,14 @@ import psycopg
 import pytest
 
 from fakes.contract import check_log, completed, types
-from fakes.postgres import PATIENCE, PostgresServer, open_postgres
+from fakes.postgres import PostgresServer, open_postgres
 from fakes.small_disks import fill_disk, small_disk
 from fakes.stores import append, enqueue, start
 from fakes.stores_elsewhere import postgres_store
 from penstock.log.postgresql import ownership
 from penstock.words.errors import StartRefused, StoreAway
 from penstock.words.events import Log
+from penstock_drills.private_postgres import PATIENCE
 
 pytestmark = [pytest.mark.processes, pytest.mark.sockets]
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from fakes.postgres import PATIENCE, PostgresServer, open_postgres
+from fakes.postgres import PostgresServer, open_postgres
 from fakes.real_daemon import RealDaemon
 from fakes.small_disks import fill_disk, small_disk
+from penstock_drills.private_postgres import PATIENCE
 
 #: The command line, in a process of its own.
 PENSTOCK = [sys.executable, "-m", "penstock.cli.main"]
