@@ -39,8 +39,9 @@ class QuietSharing:
     box: str
     lease_seconds: float = 120.0
 
-    async def wait_written(self, seconds: float) -> None:
+    async def wait_written(self, seconds: float) -> bool:
         await trio.sleep(seconds)
+        return True
 
     async def forsaken(self) -> Forsaken:
         await trio.lowlevel.checkpoint()

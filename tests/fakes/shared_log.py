@@ -136,9 +136,10 @@ class BoxStore:
             rows.append(BoxRow(**{**named, "labels": json.loads(named["labels"])}))
         return rows
 
-    async def wait_written(self, seconds: float) -> None:
+    async def wait_written(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):
             await self._log.written.wait()
+        return True
 
     async def forsaken(self) -> Forsaken:
         await self._reach()

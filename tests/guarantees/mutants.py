@@ -2434,6 +2434,18 @@ TESTED_MUTANTS = (
         "runs/test_shared_log.py::test_what_a_silent_box_executed_is_taken_over_when_its_lease_is_over",
     ),
     TestedMutant(
+        "a server that took another's place is believed to lack no claim",
+        "PostgresDb.lock",
+        """
+            if self._row['timeline'] != self.timeline:
+                self.note_failover()
+                self.may_claim = self._here < 2
+        """,
+        "",
+        "log/test_postgresql.py::"
+        "test_on_another_server_nobody_claims_until_all_have_said_that_they_lack_nothing",
+    ),
+    TestedMutant(
         "a box takes the name of another that is there",
         "_take_box",
         "same = machine == owner.machine and folder in {'', owner.folder}",
@@ -2448,6 +2460,27 @@ TESTED_MUTANTS = (
         "pass",
         "log/test_postgresql.py::"
         "test_a_server_that_lost_what_it_acknowledged_ends_the_daemon",
+    ),
+    TestedMutant(
+        "others are not told that a run was forgotten",
+        "Transaction.drop",
+        "self.db.mark_untold()",
+        "pass",
+        "log/test_catch_up.py::test_what_others_did_is_caught_up_with[2]",
+    ),
+    TestedMutant(
+        "others are not told what no fact tells",
+        "Transaction.finish",
+        "self.db.mark_untold()",
+        "pass",
+        "log/test_catch_up.py::test_what_no_fact_tells_of_is_read_all_the_same",
+    ),
+    TestedMutant(
+        "a run that another edited is started as it was",
+        "Transaction._look_again",
+        "del self._whole[key]",
+        "pass",
+        "log/test_catch_up.py::test_what_others_did_is_caught_up_with[12]",
     ),
     TestedMutant(
         "a limit of a kind's own runs out while the run is paused",
@@ -2788,9 +2821,9 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a box takes a turn for what others start",
-        "RunTable.follow",
-        "if moved and self.claiming and self.running < self.slots and self._has_work(): self.on_work()",
-        "if moved and self.claiming and self.running < self.slots: self.on_work()",
+        "RunTable.look_for_work",
+        "if self.claiming and self.running < self.slots and self._has_work(): self.on_work()",
+        "if self.claiming and self.running < self.slots: self.on_work()",
         "runs/test_placement.py::test_no_turn_is_taken_for_what_others_start",
     ),
     TestedMutant(

@@ -41,8 +41,11 @@ class Sharing(Protocol):
     box: str
     lease_seconds: float
 
-    async def wait_written(self, seconds: float) -> None:
-        """Wait until another daemon may have written, but no longer; a hint, which may come for nothing."""
+    async def wait_written(self, seconds: float) -> bool:
+        """Wait until another daemon may have written, but no longer; a hint, which may come for nothing.
+
+        False: nothing could be heard, since the server is away, or was.
+        """
         ...
 
     async def forsaken(self) -> Forsaken:

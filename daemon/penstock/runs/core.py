@@ -362,6 +362,7 @@ def _make_neighbours(core: Core) -> Neighbours | None:
         life=core.life,
         max_attempts=core.config.max_attempts,
         now=core.now,
+        on_look=core.table.look_for_work,
     )
 
 

@@ -193,6 +193,10 @@ class RunTable:
         """Whether an open run that executes does so in this daemon."""
         return not self.shared or run_id in self.executions
 
+    def is_ours(self, view: RunView) -> bool:
+        """Whether it is this daemon that counts and traces a run: all that share the log see it."""
+        return not self.shared or (view.box or view.origin) in {"", self.host}
+
     def _held_elsewhere(self) -> list[RunView]:
         if not self.shared:
             return []
@@ -367,8 +371,12 @@ class RunTable:
             elif fact.type in MOVING_TYPES:
                 # Its seconds are counted where it executes.
                 self.terms.pop(fact.run_id, None)
-        moved = any(f.type in _MOVES or f.run_id == DAEMON_STREAM for f in facts)
-        if moved and self.claiming and self.running < self.slots and self._has_work():
+        if any(f.type in _MOVES or f.run_id == DAEMON_STREAM for f in facts):
+            self.look_for_work()
+
+    def look_for_work(self) -> None:
+        """Ask for a claim if there is a slot, and somebody in line."""
+        if self.claiming and self.running < self.slots and self._has_work():
             self.on_work()
 
     def _has_work(self) -> bool:

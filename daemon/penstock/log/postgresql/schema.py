@@ -30,27 +30,30 @@ _PLACEMENT = (
     WHERE ended_at IS NULL AND key > 0""",
 )
 
-# `changes` counts commits: who finds another number than its own forgets what it knows. `past` has the
-# epochs that the log had before.
+# `changes` counts commits: who finds another number than its own looks what others did. `untold` is the
+# last commit that did what no fact tells of. `past` has the epochs that the log had before; `timeline`
+# is that of the server that it was on last.
 _LOG = """
 CREATE TABLE log (
     one BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (one), version BIGINT NOT NULL,
     log_id TEXT NOT NULL, epoch TEXT NOT NULL, head BIGINT NOT NULL, floor BIGINT NOT NULL,
-    numbered BIGINT NOT NULL, changes BIGINT NOT NULL, past TEXT NOT NULL DEFAULT ''
+    numbered BIGINT NOT NULL, changes BIGINT NOT NULL, past TEXT NOT NULL DEFAULT '',
+    timeline TEXT NOT NULL DEFAULT '', untold BIGINT NOT NULL DEFAULT 0
 );
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
 """
 
 # A row for each box that had a daemon. Times are microseconds by the server's clock: the lease's end, and
 # its last renewal. `state`: here, left (ended in order), lost (its lease is over, and it was told).
-# `machine` and `folder` say for sure whether it is the same box again; `commits` counts those of `life`.
+# `machine` and `folder` say for sure whether it is the same box again; `commits` counts those of `life`; `era`
+# is the epoch and the server of the last of them.
 _BOXES = """
 CREATE TABLE boxes (
     box TEXT PRIMARY KEY, machine TEXT NOT NULL, folder TEXT NOT NULL, life TEXT NOT NULL,
     state TEXT NOT NULL, until BIGINT NOT NULL, seen BIGINT NOT NULL,
     lease_seconds DOUBLE PRECISION NOT NULL, slots BIGINT NOT NULL, labels TEXT NOT NULL,
     accept TEXT NOT NULL, version TEXT NOT NULL, draining BIGINT NOT NULL DEFAULT 0,
-    commits BIGINT NOT NULL DEFAULT 0
+    commits BIGINT NOT NULL DEFAULT 0, era TEXT NOT NULL DEFAULT ''
 );
 """
 
@@ -110,7 +113,9 @@ def _add_boxes(db: Statements) -> None:
     )
     for column in ("owner", "box", "machine"):
         db.execute(f"ALTER TABLE log DROP COLUMN {column}")
-    db.execute("ALTER TABLE log ADD COLUMN past TEXT NOT NULL DEFAULT ''")
+    for column in ("past", "timeline"):
+        db.execute(f"ALTER TABLE log ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE log ADD COLUMN untold BIGINT NOT NULL DEFAULT 0")
 
 
 def prepare(db: Statements, schema: str) -> None:

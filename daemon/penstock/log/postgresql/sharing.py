@@ -16,6 +16,9 @@ from penstock.log.tables.db import Statements
 from penstock.log.writes import BoxRow, Forsaken
 
 _OVERDUE = f"SELECT box, life FROM boxes WHERE state = 'here' AND until <= {NOW}"
+#: Seconds between two tries to listen.
+PAUSE_SECONDS = 1.0
+
 # What executes by the word of a box without a valid lease; what an earlier life of a box that is there
 # left is that box's own affair.
 _FORSAKEN = (
@@ -50,7 +53,7 @@ class PostgresSharing:
         self._run_reading = run_reading
         self._listening = False
 
-    async def wait_written(self, seconds: float) -> None:
+    async def wait_written(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):
             try:
                 while not await self._run_reading(self._heard_another):
@@ -60,7 +63,9 @@ class PostgresSharing:
             except (psycopg.Error, OSError):
                 # What is told now is not heard: whoever waits looks by itself.
                 self._listener.close()
-                await trio.sleep(seconds)
+                await trio.sleep(min(seconds, PAUSE_SECONDS))
+                return False
+        return True
 
     def _heard_another(self) -> bool:
         """Listen, and tell whether another daemon has told of facts since this was asked."""

@@ -23,6 +23,8 @@ _Candidate = tuple[int, int, int, RunHead]
 
 def claim(transaction: Transaction, d: Claim) -> Claimed:
     """Start, resume and unpark as many runs as there are free slots."""
+    if not transaction.db.may_claim:
+        return Claimed()
     while True:
         chosen = _choose(transaction, d)
         columns = transaction.columns(chosen)
