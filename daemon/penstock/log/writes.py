@@ -659,6 +659,8 @@ class LoseBox(Write[Appended]):
     box: str
     life: str
     at: datetime
+    #: The box that says so.
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

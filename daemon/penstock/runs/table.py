@@ -375,7 +375,7 @@ class RunTable:
             self.look_for_work()
 
     def look_for_work(self) -> None:
-        """Ask for a claim if there is a slot, and somebody in line."""
+        """Ask for a claim if there is a slot, and somebody in line who may start here."""
         if self.claiming and self.running < self.slots and self._has_work():
             self.on_work()
 
