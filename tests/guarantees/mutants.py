@@ -1030,6 +1030,20 @@ TESTED_MUTANTS = (
         "service/test_lease.py::test_an_end_that_does_not_come_is_cut_short",
     ),
     TestedMutant(
+        "a daemon writes though its own count of its lease is over",
+        "PostgresStore._check",
+        "if why := self._broken or self._why_over():\n    raise self._break(why)",
+        "if why := self._broken:\n    raise self._break(why)",
+        "log/test_own_lease.py::test_a_daemon_past_its_own_count_writes_nothing",
+    ),
+    TestedMutant(
+        "a daemon that stands still within its turn keeps it",
+        "log/postgresql/sharing:_forsaken",
+        "db.execute(_STUCK)",
+        "",
+        "log/test_own_lease.py::test_a_turn_that_its_holder_forgot_is_given_back",
+    ),
+    TestedMutant(
         "a run that is lost waits for what cannot come",
         "RunTable._claimed",
         """
