@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bench._shared import OpenStore, scratch
+import trio
+from bench._shared import ROOT, OpenStore, scratch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
@@ -27,11 +31,12 @@ class Box:
     url: str
     schema: str
     name: str = "bench"
+    lease_seconds: float = 120.0
 
     @property
-    def words(self) -> tuple[str, str, str]:
+    def words(self) -> tuple[str, ...]:
         """For a command line."""
-        return self.url, self.schema, self.name
+        return self.url, self.schema, self.name, str(self.lease_seconds)
 
 
 def store_of(box: Box) -> OpenStore:
@@ -39,18 +44,56 @@ def store_of(box: Box) -> OpenStore:
 
     @asynccontextmanager
     async def open_store(
-        _folder: Path, life: str, writing: RunBlocking, reading: RunBlocking
+        folder: Path, life: str, writing: RunBlocking, reading: RunBlocking
     ) -> AsyncIterator[Store]:
         async with open_postgresql(
             box.url,
             schema=box.schema,
-            owner=Owner(life, box.name, box.name),
+            owner=Owner(life, box.name, box.name, str(folder), box.lease_seconds),
             run_blocking=writing,
             run_reading=reading,
         ) as store:
             yield store
 
     return open_store
+
+
+@contextmanager
+def open_boxes(
+    module: str, boxes: Sequence[Box], *words: object
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """A process for each, all of them there and waiting to be told to `begin`."""
+    with ExitStack() as stack:
+        command = [sys.executable, "-m", f"bench.{module}"]
+        started = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [*command, *box.words, *map(str, words)],
+                    cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                )
+            )
+            for box in boxes
+        ]  # fmt: skip
+        for one in started:
+            assert one.stdout is not None
+            if not one.stdout.readline():
+                raise RuntimeError("a box did not begin")
+        yield started
+
+
+async def told_to_begin() -> None:
+    """In a process of such a box: say that it is there, and wait."""
+    print(flush=True)
+    await trio.to_thread.run_sync(sys.stdin.readline)
+
+
+def begin(boxes: Sequence[subprocess.Popen[bytes]]) -> list[Any]:
+    """Have all begin at once; what each tells at its end."""
+    for one in boxes:
+        assert one.stdin is not None
+        one.stdin.write(b"\n")
+        one.stdin.flush()
+    return [json.loads(one.communicate()[0]) for one in boxes]
 
 
 @contextmanager

@@ -28,7 +28,9 @@ from bench._shared import (  # fmt: skip
 from bench.append import TEXT
 from bench.jobs import NOOP, SLOTS
 from bench.log_statements import statement_rows
+from bench.many_writers import writer_rows
 from bench.peers_on_postgres import peer_rows
+from bench.two_boxes import box_rows
 
 from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.words.api import SubmitRequest
@@ -168,6 +170,8 @@ def rows(long: bool) -> Iterator[Row]:
                 [share(w, 0.95) for w in far_waits], [share(w, 0.95) for w in near_waits],
             )  # fmt: skip
             yield from statement_rows(rounds, fresh, far)
+            yield from box_rows(rounds, runs, server, fresh)
+        yield from writer_rows(2 if long else 1, server)
         yield from peer_rows(rounds, server)
 
 

@@ -73,12 +73,14 @@ class CountedDb:
         return getattr(self._db, name)
 
 
-async def turn(store: Store, names: list[str], ended: list[RunRow]) -> list[RunRow]:
+async def turn(
+    store: Store, names: list[str], ended: list[RunRow], life: str = LIFE
+) -> list[RunRow]:
     """One commit: new runs, ends of others, and a claim; those that start."""
     writes = [
         *[enqueue(name, capacity=None, minted=True) for name in names],
         *[completed(row) for row in ended],
-        claim(len(names), life=LIFE),
+        claim(len(names), life=life),
     ]
     results = await store.commit(writes)
     claimed = results[-1]

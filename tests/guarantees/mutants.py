@@ -2462,6 +2462,27 @@ TESTED_MUTANTS = (
         "test_a_server_that_lost_what_it_acknowledged_ends_the_daemon",
     ),
     TestedMutant(
+        "others are not told that a run was forgotten",
+        "Transaction.drop",
+        "self.db.mark_untold()",
+        "pass",
+        "log/test_catch_up.py::test_what_others_did_is_caught_up_with[2]",
+    ),
+    TestedMutant(
+        "others are not told what no fact tells",
+        "Transaction.finish",
+        "self.db.mark_untold()",
+        "pass",
+        "log/test_catch_up.py::test_what_no_fact_tells_of_is_read_all_the_same",
+    ),
+    TestedMutant(
+        "a run that another edited is started as it was",
+        "Transaction._look_again",
+        "del self._whole[key]",
+        "pass",
+        "log/test_catch_up.py::test_what_others_did_is_caught_up_with[12]",
+    ),
+    TestedMutant(
         "a limit of a kind's own runs out while the run is paused",
         "Execution.stop_clock",
         "for scope in self._limits: scope.deadline = _NEVER",

@@ -43,7 +43,7 @@ NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 # Taking the turn, with what tells whether the log is still the one that we know. The inner questions are
 # asked as of the statement's beginning, maybe before the turn is had: what they find is true or older.
 _TURN = f"""
-SELECT head, floor, numbered, epoch, changes, timeline,
+SELECT head, floor, numbered, epoch, changes, timeline, untold,
     (SELECT count(*) FROM boxes WHERE state = 'here'),
     (SELECT count(*) FROM boxes
      WHERE state = 'here' AND box <> ? AND until > {NOW} AND era <> log.epoch || ' ' || log.timeline),
@@ -128,6 +128,8 @@ class PostgresDb:
         self.busy_since: float | None = None
         #: Commits of this log, as of the last one that was seen, and as of the last one that was answered.
         self.changes = self.answered = -1
+        #: Whether others changed since what their facts say nothing of.
+        self.untold = False
         #: Commits of this daemon, as of the one that was tried last, and as of the last one answered.
         self.made = self.commits = 0
         #: What the log was called when it was opened, and the newest fact of it that was seen.
@@ -225,6 +227,21 @@ class PostgresDb:
         self._wrote = True
         self._later.append((sql, list(rows)))
 
+    def ask_together(
+        self, asked: Sequence[tuple[str, Sequence[Any]]]
+    ) -> list[list[Any]]:
+        made = self._turn or self.connection
+        self.busy_since = time.monotonic()
+        try:
+            with made.pipeline():
+                found = [
+                    made.execute(translate(sql), values or None, binary=True)
+                    for sql, values in asked
+                ]
+            return [cursor.fetchall() for cursor in found]
+        finally:
+            self.busy_since = None
+
     # -- a turn
 
     def begin(self) -> None:
@@ -246,7 +263,7 @@ class PostgresDb:
         if columns is None:
             raise StoreBroken(f"the log of the schema {self.schema!r} is empty")
         *meta, self._here, unsettled, commits, found = columns
-        names = ("head", "floor", "numbered", "epoch", "changes", "timeline")
+        names = ("head", "floor", "numbered", "epoch", "changes", "timeline", "untold")
         self._row = dict(zip(names, meta, strict=True))
         self._new, self._wrote = {}, False
         if self._row["epoch"] != self.epoch:
@@ -258,6 +275,7 @@ class PostgresDb:
         changes, known = self._row["changes"], self.changes
         if why := self._lost(changes, commits, newest, found):
             self._tell_lost(why)
+        self.untold = self._row["untold"] > known
         self.changes = self.answered = changes
         self.may_claim = not unsettled
         if self._row["timeline"] != self.timeline:
@@ -329,6 +347,9 @@ class PostgresDb:
         return LeaseLost(
             f"this daemon is not that of the box {self.box} any more: {why}"
         )
+
+    def mark_untold(self) -> None:
+        self._new["untold"] = self.changes + 1
 
     def save(self) -> None:
         """Commit, and with it renew the lease; a turn in which nothing was written costs no disk.

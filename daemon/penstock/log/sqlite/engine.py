@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from penstock.log.sqlite.damage import tells_of_damage
@@ -21,10 +22,21 @@ class SqliteDb:
         self.execute = connection.execute
         self.executemany = connection.executemany
 
+    def ask_together(
+        self, asked: Sequence[tuple[str, Sequence[Any]]]
+    ) -> list[list[Any]]:
+        return [self.execute(sql, values).fetchall() for sql, values in asked]
+
     def lock(self) -> bool:
         """Take the write lock at once: a reader that became a writer could be refused."""
         self._connection.execute("BEGIN IMMEDIATE")
         return True
+
+    #: There are no others.
+    untold = False
+
+    def mark_untold(self) -> None:
+        pass
 
     def save(self) -> None:
         self._connection.execute("COMMIT")

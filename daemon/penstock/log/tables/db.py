@@ -43,12 +43,27 @@ class Db(Statements, Protocol):
     #: Whether runs may be claimed in this turn; never asked outside of one.
     may_claim: bool
 
+    def ask_together(
+        self, asked: Sequence[tuple[str, Sequence[Any]]]
+    ) -> list[list[Any]]:
+        """What these queries find, none of which needs another's answer, on one way there and back."""
+        ...
+
     def lock(self) -> bool:
         """Begin, as the one writer: nobody else writes until `save`.
 
         Whether the tables are as this connection left them; if not, what was remembered of them is
         to be forgotten.
         """
+        ...
+
+    @property
+    def untold(self) -> bool:
+        """Whether others changed something, since this connection looked, of which their facts say nothing."""
+        ...
+
+    def mark_untold(self) -> None:
+        """Have others told so, with the commit."""
         ...
 
     def save(self) -> None:

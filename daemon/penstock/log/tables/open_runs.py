@@ -1,7 +1,7 @@
 """The open runs of a log, in memory: what claims, cancels and the bound of the queue look at.
 
 They are the tables' rows and no more; whoever changes one tells both, by `Transaction.update`. Read once
-after each start and after each commit that failed.
+after each start and after each commit that failed; what another daemon changed, by `catch_up`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from operator import attrgetter
 
 from penstock.log.tables.db import Statements
-from penstock.log.tables.plans import load_plans
+from penstock.log.tables.plans import ALL_PLANS, plans_of
 from penstock.log.tables.run_head import RunHead, load_open
 from penstock.words.lifecycle import OPEN_STATES, QUEUED_STATES, State
 
@@ -81,11 +81,16 @@ class OpenRuns:
         return sum([head.parent_id is None for head in self.within(QUEUED_STATES)])
 
 
+def load_awaited(db: Statements) -> set[int]:
+    """Keys of runs that another waits for."""
+    return {run for (run,) in db.execute(_AWAITED)}
+
+
 def load_open_runs(db: Statements, lost: set[str]) -> OpenRuns:
     """As the tables have them, without those that are `lost`, to which damaged ones are added."""
     asking = [run for (run,) in db.execute(_ASKING)]
-    awaited = [run for (run,) in db.execute(_AWAITED)]
-    heads, plans = load_open(db, lost), load_plans(db)
+    awaited = load_awaited(db)
+    heads, plans = load_open(db, lost), plans_of(db.execute(ALL_PLANS))
     for head in heads:
         if (plan := plans.get(head.key)) is not None:
             head.plan, head.place = plan, plan.turn

@@ -5,7 +5,9 @@ Most have no plan, and cost the table nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from penstock.log.tables.db import Statements
 
@@ -44,9 +46,11 @@ def drop_plan(db: Statements, run: int) -> None:
     db.execute("DELETE FROM plans WHERE run = ?", (run,))
 
 
-def load_plans(db: Statements) -> dict[int, WaitPlan]:
-    """All plans, by the keys of their runs."""
-    sql = "SELECT run, turn, not_before, stashed FROM plans"
-    return {
-        run: WaitPlan(turn, at, bool(aside)) for run, turn, at, aside in db.execute(sql)
-    }
+ALL_PLANS = "SELECT run, turn, not_before, stashed FROM plans"
+#: Those of runs that have a fact after a position.
+TOUCHED_PLANS = f"{ALL_PLANS} WHERE run IN (SELECT run FROM events WHERE position > ?)"
+
+
+def plans_of(rows: Iterable[tuple[Any, ...]]) -> dict[int, WaitPlan]:
+    """Plans by the keys of their runs."""
+    return {run: WaitPlan(turn, at, bool(aside)) for run, turn, at, aside in rows}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,12 @@ _TYPES = frozenset(
 )  # fmt: skip
 # Left to itself SQLite takes the index by place, and reads every run that ever was.
 _OPEN = f"{_SELECT} INDEXED BY runs_state WHERE ended_at IS NULL AND key > 0"
+_NEWS = "SELECT run FROM events WHERE position > ?"
+#: The runs that have a fact after a position, given twice, or wait for one that has; ended or not.
+TOUCHED_RUNS = (
+    f"{_SELECT} WHERE key > 0 AND key IN ({_NEWS} UNION"
+    f" SELECT run FROM prerequisites WHERE prerequisite IN ({_NEWS}))"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -137,11 +144,18 @@ def load_open(db: Statements, lost: set[str]) -> list[RunHead]:
 
     One whose row is not what was written is lost from then on: its own affair, and no other run's.
     """
+    return heads_of(db.execute(_OPEN), OPEN_STATES, lost)
+
+
+def heads_of(
+    rows: Iterable[tuple[Any, ...]], states: Collection[State], lost: set[str]
+) -> list[RunHead]:
+    """Those rows that are what was written, of runs in these states; the others are `lost`."""
     heads: list[RunHead] = []
-    for columns in db.execute(_OPEN):
+    for columns in rows:
         try:
             head = _head(columns)
-            if head.state not in OPEN_STATES:
+            if head.state not in states:
                 raise damaged_row(head.run_id)
         except LogDamaged as error:
             lost.add(str(error.facts["run_id"]))

@@ -19,6 +19,7 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
+from penstock.log.tables.catch_up import MOST_FACTS, UNTOLD, catch_up
 from penstock.log.tables.db import Db, Rows
 from penstock.log.tables.new_run import (
     INSERT_RUN,
@@ -145,6 +146,9 @@ class Transaction:
         self._touched: dict[int, RunHead] = {}
         # Runs that printed something in this batch, and where the newest piece stands.
         self._windows: dict[int, tuple[RunHead, int]] = {}
+        # Runs that were changed otherwise than by a fact.
+        self._updated: list[RunHead] = []
+        self._begun = self._head
         self._rows: list[tuple[Any, ...]] = []
         self._recorded = False
         # The facts of this batch by their ids; kept only where an id comes twice.
@@ -155,10 +159,10 @@ class Transaction:
     def begin(self, event_ids: Iterable[UUID]) -> None:
         """Start on a batch whose facts have these ids: the known ones are looked up in one go."""
         if not self.db.lock():
-            self.forget()
+            self._look_again()
         self._start()
         if self._head < 0:
-            self._head = self.meta("head")
+            self._head = self._begun = self.meta("head")
         if self._open is None:
             self._load()
         if self._ids is None or self._forgotten:
@@ -176,12 +180,38 @@ class Transaction:
         self._known = {int.from_bytes(i): position for i, position in known}
         self._repeats = self._repeats or bool(known)
 
+    def _look_again(self) -> None:
+        """Another wrote: read what its facts touched, or, where they do not tell all, forget."""
+        known, head = self._head, self.meta("head")
+        if (
+            self._open is None
+            or self._ids is None
+            or self._forgotten
+            or self.db.untold
+            or not known <= head <= known + MOST_FACTS
+        ):
+            self.forget()
+            return
+        told = catch_up(
+            self.db, known, self._heads, self._open, self._ids, self.lost
+        )  # fmt: skip
+        self._head = head
+        for key in told.keys & self._whole.keys():
+            del self._whole[key]
+        highest = max(told.keys, default=0)
+        self._next_key = max(self._next_key, 1 + max(highest, self.meta("numbered")))
+        if told.paused:
+            self._load_pauses()
+
     def _load(self) -> None:
         self._open = load_open_runs(self.db, self.lost)
         self._heads = {head.run_id: head for head in self._open.all()}
         (highest,) = self.db.execute("SELECT max(key) FROM runs").fetchone()
         # The number of a run is typed by people, so that of a forgotten one is not given to another.
         self._next_key = 1 + max(highest, self.meta("numbered"))
+        self._load_pauses()
+
+    def _load_pauses(self) -> None:
         self.paused = {name for (name,) in self.db.execute("SELECT name FROM pauses")}
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> Rows:
@@ -237,6 +267,8 @@ class Transaction:
             if window is not None and window.head_end:
                 empty_oldest(self.db, head.key, window, newest, self.limits)
                 save_window(self.db, head.key, window)
+        if any(head.last_position <= self._begun for head in self._updated):
+            self.db.mark_untold()
         # A commit that recorded nothing must not cost an fsync.
         if self._recorded:
             self.set_meta("head", self._head)
@@ -281,6 +313,8 @@ class Transaction:
         """The run is forgotten, and its facts with their ids."""
         self.writes += 1
         self._forgotten = True
+        # Whoever knows it as open will not find the fact that it ended.
+        self.db.mark_untold()
         self._heads.pop(run_id, None)
 
     def add(self, head: RunHead) -> RunHead:
@@ -350,12 +384,15 @@ class Transaction:
         for name, value in columns.items():
             if name in KEPT:
                 setattr(head, name, value)
+        if not columns.keys() <= UNTOLD:
+            self._updated.append(head)
         self._touched[head.key] = self._changed[head.key] = head
         self._columns.setdefault(head.key, {}).update(columns)
 
     def arrange(self, head: RunHead, plan: WaitPlan | None) -> None:
         """Change how an open run waits in line; None: it waits no more."""
         self.writes += 1
+        self._updated.append(head)
         if plan is None:
             drop_plan(self.db, head.key)
         else:
@@ -369,6 +406,7 @@ class Transaction:
         """Give a run that has not begun other inputs."""
         self.flush()
         self.writes += 1
+        self._updated.append(head)
         self._whole.pop(head.key, None)
         sql = "UPDATE specs SET digest = ?, inputs = ?, shown = ? WHERE key = ?"
         self.db.execute(sql, (digest, inputs, shown, head.key))
