@@ -2853,4 +2853,25 @@ TESTED_MUTANTS = (
         "source = None",
         "runs/test_placement.py::test_a_schedule_is_of_the_box_it_was_made_at",
     ),
+    TestedMutant(
+        "every box calls the hooks of a run",
+        "Hooks._is_ours",
+        "return self._box_of is None or await self._box_of(fact) in ('', self._box)",
+        "return True",
+        "runs/test_boxes_together.py::test_a_hook_is_called_at_the_box_that_a_run_was_submitted_at",
+    ),
+    TestedMutant(
+        "a lease that is over is none until somebody says so",
+        "standing_of",
+        "if state == 'lost' or lease_left <= 0: return 'lost'",
+        "if state == 'lost': return 'lost'",
+        "words/test_box_standing.py::test_a_box_stands_in_one_way",
+    ),
+    TestedMutant(
+        "how full a box is counts what others execute",
+        "take_statistics",
+        "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=table.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(draining), drained_boxes=tuple(sorted(table.drained)), groups=_count_groups(table))",
+        "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=queue.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(draining), drained_boxes=tuple(sorted(table.drained)), groups=_count_groups(table))",
+        "runs/test_boxes_together.py::test_how_full_a_box_is_counts_its_own_slots",
+    ),
 )
