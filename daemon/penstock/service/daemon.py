@@ -333,6 +333,7 @@ async def open_stored_core(
             socket_url=socket_url,
             tell_span=tell_span,
             lease=None if lease is None else lease.for_trees(),
+            lease_left=None if lease is None else lease.left,
         )
         async with open_core(
             config,

@@ -73,6 +73,7 @@ def real_environment(
     socket_url: str | None = None,
     tell_span: Callable[[TraceSpan], None] | None = None,
     lease: TreeLease | None = None,
+    lease_left: Callable[[], float] | None = None,
 ) -> Environment:
     """The world of a daemon with these folders.
 
@@ -104,6 +105,7 @@ def real_environment(
         suspend=suspend_program,
         proven_gone=partial(proven_gone, paths.state / TESTIMONIES),
         host=box_of(config),
+        lease_left=lease_left,
         models=models,
         redact=redact,
         held_back=held_back,
