@@ -55,6 +55,7 @@ MAY_SPELL = {
     "penstock_tui/transcript.py": "how a tool of an agent ended, and how far a plan is",
     "penstock_drills/crash.py": "the outcome of a cancel, which a receipt tells",
     "penstock_drills/escapes.py": "the outcome of a cancel, which a receipt tells",
+    "penstock_drills/older_rows.py": "what stands in rows of old, which no newer word may change",
     "penstock_tui/screens/cancel.py": "the outcome of a cancel, which a receipt tells",
 }
 #: file -> what it has a row of for each state.

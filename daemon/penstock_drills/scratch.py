@@ -55,25 +55,30 @@ def open_scratch() -> Iterator[Scratch]:
     """New folders, removed at the end; nothing of the caller's daemon is seen or touched."""
     with tempfile.TemporaryDirectory(prefix="penstock-drill-") as name:
         folder = Path(name)
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("PENSTOCK_", "XDG_", "LISTEN_", "NOTIFY_"))
-            and name
-            not in {
-                "STATE_DIRECTORY",
-                "RUNTIME_DIRECTORY",
-                "CACHE_DIRECTORY",
-                "WATCHDOG_USEC",
-            }
-        }
-        environ = {**kept, "HOME": name, "PENSTOCK_PORT": str(_free_port())}
-        for part in ("CONFIG", "STATE", "DATA", "CACHE"):
-            environ[f"XDG_{part}_HOME"] = str(folder / part.lower())
-        (folder / "run").mkdir(mode=0o700)
-        environ["XDG_RUNTIME_DIR"] = str(folder / "run")
         with open_keeper(folder):
-            yield Scratch(folder, environ)
+            yield scratch_in(folder)
+
+
+def scratch_in(folder: Path) -> Scratch:
+    """A daemon's folders in this one, which is there; they are for who made it to remove."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PENSTOCK_", "XDG_", "LISTEN_", "NOTIFY_"))
+        and name
+        not in {
+            "STATE_DIRECTORY",
+            "RUNTIME_DIRECTORY",
+            "CACHE_DIRECTORY",
+            "WATCHDOG_USEC",
+        }
+    }
+    environ = {**kept, "HOME": str(folder), "PENSTOCK_PORT": str(_free_port())}
+    for part in ("CONFIG", "STATE", "DATA", "CACHE"):
+        environ[f"XDG_{part}_HOME"] = str(folder / part.lower())
+    (folder / "run").mkdir(mode=0o700)
+    environ["XDG_RUNTIME_DIR"] = str(folder / "run")
+    return Scratch(folder, environ)
 
 
 @contextmanager
@@ -107,14 +112,20 @@ def _free_port() -> int:
     return port
 
 
+def start(scratch: Scratch, **settings: str) -> subprocess.Popen[bytes]:
+    """Start the daemon with these variables besides; whoever calls ends it."""
+    argv = [sys.executable, "-m", "penstock.cli.main", "serve"]
+    environ = {**scratch.environ, **settings}
+    with scratch.log.open("ab") as log:
+        return subprocess.Popen(
+            argv, env=environ, stdout=log, stderr=log, cwd=scratch.folder
+        )
+
+
 @contextmanager
 def started(scratch: Scratch) -> Iterator[subprocess.Popen[bytes]]:
     """The daemon, in a process that is gone at the end."""
-    argv = [sys.executable, "-m", "penstock.cli.main", "serve"]
-    with scratch.log.open("ab") as log:
-        process = subprocess.Popen(
-            argv, env=dict(scratch.environ), stdout=log, stderr=log, cwd=scratch.folder
-        )
+    process = start(scratch)
     try:
         yield process
     finally:

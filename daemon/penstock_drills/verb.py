@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Seconds of kills; the last life, which ends every run in order, comes after them.
 CRASH_SECONDS = 30.0
+#: Daemons of `boxes`: more say nothing new, and take the box that they are on from each other.
+MOST_BOXES = 4
 #: Of how many points of a story the short form tries one.
 SHORT_STRIDE = 9
 
@@ -146,6 +148,67 @@ def agents(count: int | None, seed: int | None, first: int, as_json: bool, state
     seconds = SHORT_SECONDS if count is None else None
     drill_agents(tally, count=count, seconds=seconds, state=state)
     tell(tally, "AGENTS", as_json, only="rounds")
+
+
+@drill.command()
+@click.option(
+    "--count", type=click.IntRange(min=1), help="So many faults.  [default: 40 s]"
+)
+@click.option(
+    "--boxes",
+    "number",
+    type=click.IntRange(min=1, max=MOST_BOXES),
+    default=3,
+    show_default=True,
+    help="Daemons on one log.",
+)
+@click.option("--fault", "only", multiple=True, help="These only.")
+@seed_option
+@click.option(
+    "--from",
+    "first",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Begin with this round.",
+)
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the daemons' words and all facts are put when a law is broken.",
+)
+@state_option
+@json_option
+def boxes(
+    count: int | None, number: int, only: tuple[str, ...], seed: int | None, first: int,
+    as_json: bool, state: Any, keep: Path | None,
+) -> None:  # fmt: skip
+    """Daemons on one PostgreSQL of the drill's own: killed, frozen, cut off, their server too."""
+    try:
+        from penstock_drills.many_boxes import drill_boxes, known_faults
+        from penstock_drills.private_postgres import NoPostgresError
+    except ImportError as error:
+        raise Refused("boxes", f"needs penstock[postgresql]: {error}") from None
+
+    for name in only:
+        _one_of("--fault", name, known_faults())
+    about = " ".join((f"boxes --boxes {number}", *only))
+    tally = _seeded(about, seed, state, first)
+    seconds = SHORT_SECONDS if count is None else None
+    try:
+        drill_boxes(
+            tally,
+            boxes=number,
+            faults=count,
+            seconds=seconds,
+            only=only,
+            state=state,
+            keep=keep,
+        )
+    except NoPostgresError as error:
+        raise Refused("boxes", str(error)) from None
+    for note in tally.notes:
+        say(note)
+    tell(tally, "BOXES", as_json)
 
 
 drill.add_command(cancel)

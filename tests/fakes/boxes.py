@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import trio
+
 from penstock import __version__
-from penstock.log.writes import BoxRow
+from penstock.log.sqlite.store import SqliteStore
+from penstock.log.store import Sharing
+from penstock.log.writes import BoxRow, Forsaken
+from penstock.testing.faulty_store import FaultyStore
 
 
 def box_row(box: str, **others: Any) -> BoxRow:
@@ -23,3 +30,36 @@ def box_row(box: str, **others: Any) -> BoxRow:
 LOFT = box_row("loft")
 ATTIC = box_row("attic", labels={"gpu": "1"}, accept="team", slots=2)
 CELLAR = box_row("cellar", state="lost", silent_seconds=130.0)
+
+
+@dataclass(eq=False, slots=True)
+class QuietSharing:
+    """Others may write the log, and none does."""
+
+    box: str
+    lease_seconds: float = 120.0
+
+    async def wait_written(self, seconds: float) -> bool:
+        await trio.sleep(seconds)
+        return True
+
+    async def forsaken(self) -> Forsaken:
+        await trio.lowlevel.checkpoint()
+        return Forsaken((), frozenset())
+
+
+class SharedStore(FaultyStore):
+    """A store as a daemon of this box sees it that shares its log with these others."""
+
+    def __init__(
+        self, store: SqliteStore, box: str, rows: Sequence[BoxRow] = ()
+    ) -> None:
+        super().__init__(store)
+        self._sharing, self._rows = QuietSharing(box), rows
+
+    @property
+    def sharing(self) -> Sharing:
+        return self._sharing
+
+    async def boxes(self) -> list[BoxRow]:
+        return list(self._rows)

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import trio
 
-from fakes.cores import fake_environment, open_fake_core
+from fakes.cores import SLEEP, fake_environment, open_fake_core
 from fakes.stores import inline_store
 from penstock.log.postgresql.schema import make_boxes
 from penstock.log.sqlite.store import SqliteStore
@@ -29,6 +29,8 @@ from penstock.words.recorded import Recorded
 
 #: Seconds of virtual time that a box is taken to be there without a word.
 LEASE = 8.0
+#: Seconds of virtual time that it waits for its turn.
+TURN = 0.01
 
 
 def _now() -> int:
@@ -87,6 +89,8 @@ class BoxStore:
 
     async def commit(self, batch: Sequence[Write[Any]]) -> list[Result | PenstockError]:
         await self._reach()
+        # Others have the turn meanwhile.
+        await trio.sleep(TURN)
         log = self._log
         has_lease = "box = ? AND life = ? AND state = 'here' AND until > ?"
         sql = f"SELECT 1 FROM boxes WHERE {has_lease}"
@@ -132,9 +136,10 @@ class BoxStore:
             rows.append(BoxRow(**{**named, "labels": json.loads(named["labels"])}))
         return rows
 
-    async def wait_written(self, seconds: float) -> None:
+    async def wait_written(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):
             await self._log.written.wait()
+        return True
 
     async def forsaken(self) -> Forsaken:
         await self._reach()
@@ -168,10 +173,15 @@ async def open_box(
     processes: FakeProcesses | None = None,
     **settings: Any,
 ) -> AsyncIterator[tuple[Core, BoxStore]]:
-    """A core that writes this log as this box."""
+    """A core that writes this log as this box, and executes whatever anybody submits anywhere."""
     store = log.join(box, life)
+    anywhere = [replace(kind, portable=True) for kind in (SLEEP, *kinds)]
     world = replace(fake_environment(processes), host=box)
     async with open_fake_core(
-        *kinds, store=store.as_store(), life=store.life, environment=world, **settings
+        *anywhere,
+        store=store.as_store(),
+        life=store.life,
+        environment=world,
+        **{"accept": "team", **settings},
     ) as core:
         yield core, store

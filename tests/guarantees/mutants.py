@@ -681,7 +681,7 @@ MUTANTS = (
         "a paused queue starts runs",
         "log/tables/handle_claim:_candidates",
         """
-            if "" in paused:
+            if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
                 return
         """,
         "",
@@ -951,6 +951,83 @@ TESTED_MUTANTS = (
                 keep_proof(folder, boot_id(), self.main, self.start_time)
         """,
         "processes/test_testimony.py::test_a_last_word_that_was_left_unread_is_kept_as_a_proof",
+    ),
+    TestedMutant(
+        "a supervisor looks at its lease only when nobody wakes it",
+        "Supervisor.turn",
+        "if lease is not None:\n    self.heed(lease)",
+        "if lease is not None and not (self.poll.poll(2)):\n    self.heed(lease)",
+        "processes/test_lease.py::test_a_supervisor_that_is_busy_heeds_the_lease[restless]",
+    ),
+    TestedMutant(
+        "an end that the lease asks for has all of its grace",
+        "Supervisor.wait_empty",
+        "if self.lease is not None and not self.killing:\n    remaining = min(remaining, self.lease.grace_left())",
+        "",
+        "processes/test_lease.py::test_what_wakes_after_the_lease_is_ended_without_a_grace",
+    ),
+    TestedMutant(
+        "a program is started after the lease",
+        "Supervisor.open_lease",
+        "if self.lease.passed():\n    raise OSError(errno.ETIME, os.strerror(errno.ETIME))",
+        "",
+        "processes/test_lease.py::test_nothing_is_started_after_the_lease",
+    ),
+    TestedMutant(
+        "a deadline that was renewed is not read again",
+        "LeaseDeadline.passed",
+        "deadline, now = self.read(), self._now()",
+        "deadline, now = self._armed or self.read(), self._now()",
+        "processes/test_lease.py::test_a_deadline_that_moved_on_has_not_passed",
+    ),
+    TestedMutant(
+        "the alarm of a lease stands still while the box sleeps",
+        "make_timer",
+        "return -1 if calls is None else calls[0](time.CLOCK_BOOTTIME, _TIMER_FLAGS)",
+        "return -1 if calls is None else calls[0](time.CLOCK_MONOTONIC, _TIMER_FLAGS)",
+        "processes/test_lease.py::test_the_alarm_goes_on_in_sleep",
+    ),
+    TestedMutant(
+        "a lease that cannot be read holds for ever",
+        "LeaseDeadline.read",
+        "return decode(os.pread(self._fd, DEADLINE_BYTES + 1, 0))",
+        "return decode(os.pread(self._fd, DEADLINE_BYTES + 1, 0)) or 2**62",
+        "processes/test_lease.py::test_what_cannot_be_read_is_over",
+    ),
+    TestedMutant(
+        "a run whose program the lease ended is completed",
+        "RunPrograms.execute",
+        "if any(proof.by_lease for proof in proofs):\n    raise ProcessFailed(ENDED_BY_LEASE)",
+        "",
+        "kinds/test_command.py::test_a_program_that_the_lease_ended_fails_its_run_whatever_it_says",
+    ),
+    TestedMutant(
+        "a lease counts from its answer",
+        "Lease.renewed",
+        "deadline = asked_at + self._usable",
+        "deadline = self._now() + self._usable",
+        "service/test_lease.py::test_a_lease_counts_from_before_it_was_asked_for",
+    ),
+    TestedMutant(
+        "a lease that was over is renewed",
+        "Lease.renewed",
+        "if self.why_over() is not None or deadline <= self._deadline:\n    return",
+        "if deadline <= self._deadline:\n    return",
+        "service/test_lease.py::test_what_was_over_is_not_renewed",
+    ),
+    TestedMutant(
+        "a daemon believes in a renewal that its supervisors do not hear of",
+        "Lease.renewed",
+        "self._warned = True\nreturn",
+        "self._warned = True",
+        "service/test_lease.py::test_a_renewal_that_supervisors_cannot_hear_of_is_none",
+    ),
+    TestedMutant(
+        "a daemon whose lease is over waits for its threads",
+        "_Watch._watch",
+        "self._flush()\nself._end()",
+        "",
+        "service/test_lease.py::test_an_end_that_does_not_come_is_cut_short",
     ),
     TestedMutant(
         "a run that is lost waits for what cannot come",
@@ -1799,7 +1876,7 @@ TESTED_MUTANTS = (
         "a caller's environment is told with its run",
         "log/tables/handle_submit:_queued",
         """
-            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, not_before=s.not_before, stashed=s.stashed, retries=s.retries, backoff=s.backoff if s.retries else 0.0, traceparent=s.traceparent)
+            event = RunQueued(kind=s.kind, priority=s.priority, inputs=dict(s.shown), labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, not_before=s.not_before, stashed=s.stashed, retries=s.retries, backoff=s.backoff if s.retries else 0.0, traceparent=s.traceparent, needs=dict(s.needs), origin=s.origin)
         """,
         """
             event = RunQueued(kind=s.kind, priority=s.priority, inputs={**s.shown, 'environ': str(s.surroundings.environ)}, labels=dict(s.labels), after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of, traceparent=s.traceparent)
@@ -2357,6 +2434,18 @@ TESTED_MUTANTS = (
         "runs/test_shared_log.py::test_what_a_silent_box_executed_is_taken_over_when_its_lease_is_over",
     ),
     TestedMutant(
+        "a server that took another's place is believed to lack no claim",
+        "PostgresDb.lock",
+        """
+            if self._row['timeline'] != self.timeline:
+                self.note_failover()
+                self.may_claim = self._here < 2
+        """,
+        "",
+        "log/test_postgresql.py::"
+        "test_on_another_server_nobody_claims_until_all_have_said_that_they_lack_nothing",
+    ),
+    TestedMutant(
         "a box takes the name of another that is there",
         "_take_box",
         "same = machine == owner.machine and folder in {'', owner.folder}",
@@ -2637,5 +2726,134 @@ TESTED_MUTANTS = (
         "if not inside or '..' in file.parts or '.git' in map(str.lower, Path(path).parts):\n    raise Refused(path, 'lies outside of the tree')",
         "",
         "cli/test_changes.py::test_a_patch_writes_nothing_outside_of_the_tree",
+    ),
+    TestedMutant(
+        "a box starts runs that ask for what it has not",
+        "may_execute",
+        "return accepted(origin, place) and fits(needs, place.labels)",
+        "return accepted(origin, place)",
+        "log/test_store_places.py::test_a_claim_leaves_what_does_not_fit_to_others",
+    ),
+    TestedMutant(
+        "a box starts runs of others unasked",
+        "may_execute",
+        "return accepted(origin, place) and fits(needs, place.labels)",
+        "return fits(needs, place.labels)",
+        "log/test_store_places.py::test_a_box_takes_its_own_runs_unless_it_takes_those_of_all",
+    ),
+    TestedMutant(
+        "a drained box starts runs",
+        "log/tables/handle_claim:_candidates",
+        """
+            if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
+                return
+        """,
+        """
+            if "" in paused:
+                return
+        """,
+        "log/test_store_places.py::test_a_drained_box_starts_nothing_and_others_do",
+    ),
+    TestedMutant(
+        "a run is interrupted for one that cannot execute here",
+        "startable",
+        """
+            return candidate.parked or (
+                None not in rules.paused
+                and candidate.group not in rules.paused
+                and candidate.kind in rules.kinds
+                and not candidate.prerequisites
+                and not candidate.stashed
+                and not candidate.delayed(now)
+                and not rules.drained
+                and may_execute(candidate.needs, candidate.origin, rules.place)
+                and knows_group(candidate.group, rules.group_slots, rules.place)
+            )
+        """,
+        """
+            return candidate.parked or (
+                None not in rules.paused
+                and candidate.group not in rules.paused
+                and candidate.kind in rules.kinds
+                and not candidate.prerequisites
+                and not candidate.stashed
+                and not candidate.delayed(now)
+                and not rules.drained
+            )
+        """,
+        "runs/test_placement.py::test_nobody_is_interrupted_for_a_run_that_cannot_execute_here",
+    ),
+    TestedMutant(
+        "a box starts runs of a group whose slots it does not know",
+        "knows_group",
+        "return group is None or not place.shared or group in group_slots",
+        "return True",
+        "runs/test_placement.py::test_a_box_leaves_a_group_alone_whose_slots_it_does_not_know",
+    ),
+    TestedMutant(
+        "slots of one box are those of all",
+        "RunTable._note_slots",
+        """
+            if event.box in ("", self.place.box):
+                self.give_slots(event.group, event.slots)
+        """,
+        "self.give_slots(event.group, event.slots)",
+        "runs/test_placement.py::test_slots_are_those_of_a_box",
+    ),
+    TestedMutant(
+        "the group of a later configuration wins over that of the log",
+        "log/tables/schedules:set_slots",
+        """
+            if write.first and found is not None:
+                return Appended()
+        """,
+        "",
+        "runs/test_placement.py::test_a_group_has_one_number_for_all_boxes",
+    ),
+    TestedMutant(
+        "a run leaves the box that its files are on",
+        "place_run",
+        """
+            if place.shared and local and not anywhere:
+                needs.setdefault(BOX_LABEL, home)
+        """,
+        "",
+        "words/test_placement.py::test_what_has_files_stays_where_they_are",
+    ),
+    TestedMutant(
+        "what may execute elsewhere has its caller's environment there",
+        "Submitter._kept",
+        """
+            if self.place.shared and pinned_to(needs) != source.home:
+                return Surroundings(None, None if given is None else given.umask)
+        """,
+        "",
+        "runs/test_placement.py::test_a_caller_has_a_folder_here_only",
+    ),
+    TestedMutant(
+        "a run is of the box that submits its schedule",
+        "Schedules._submit",
+        "source = Provenance(row.origin, row.origin) if row.origin else None",
+        "source = None",
+        "runs/test_placement.py::test_a_schedule_is_of_the_box_it_was_made_at",
+    ),
+    TestedMutant(
+        "a run whose needs cannot be read asks for nothing",
+        "log/tables/run_head:_head",
+        """
+            try:
+                asked = NOTHING if needs is None else dict(from_json(needs))
+                values = [*plain, asked, dict(from_json(clock))]
+            except (ValueError, TypeError):
+                raise damaged_row(str(columns[1])) from None
+        """,
+        """
+            try:
+                asked = dict(from_json(needs))
+            except (ValueError, TypeError):
+                asked = NOTHING
+            values = [*plain, asked, dict(from_json(clock))]
+        """,
+        "log/test_store_places.py::test_a_run_whose_needs_are_damaged_is_lost_alone",
     ),
 )

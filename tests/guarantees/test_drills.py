@@ -14,6 +14,7 @@ from fakes.lengths import length
 from penstock_drills.acting_agent import PHASES
 from penstock_drills.escapes import judge
 from penstock_drills.listeners import Listener
+from penstock_drills.private_postgres import find_programs
 
 pytestmark = pytest.mark.alone
 
@@ -47,6 +48,17 @@ def test_agents_are_answered_once_whoever_is_killed() -> None:
     assert (code, told["failures"]) == (0, []), said
     assert (told["done"]["answers"], told["done"]["kills"]) == (3, 2)
     assert {f"cancelled: {phase}" for phase in PHASES} <= told["done"].keys()
+
+
+@pytest.mark.slow
+def test_boxes_that_share_a_server_run_each_run_once() -> None:
+    """MB-01 to MB-14: as many of them as a short form has, and the load of each box."""
+    if find_programs() is None:
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    code, told, said = _drill("boxes", "--count", str(length(6, 30)), "--seed", "7")
+    print(told["done"])
+    assert (code, told["failures"]) == (0, []), said
+    assert sum(told["done"].values()) >= 6
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import trio.testing
 from fakes.kind_runs import Ended, RealPrograms, run_kind
 from penstock.kinds.command import KIND, CommandInputs
 from penstock.pipeline import Executed, end_in_words
+from penstock.processes.process import Proof
 from penstock.runs.kind import digest_inputs, encode_inputs
 from penstock.testing import (
     FakeProcesses,
@@ -84,6 +86,27 @@ async def test_a_run_whose_input_a_restart_lost_is_not_repeated_silently(
         why = "is not kept" if on_restart == "requeue" else "not to be repeated"
         assert why in (ended.error or "")
     assert len(deaf.started) == 1 + (on_restart == "ask")
+
+
+class EndedByLease(FakeProcesses):
+    """Programs that heed TERM and say that all is well."""
+
+    def prove(self, pid: int) -> Proof:
+        return replace(super().prove(pid), by_lease=True)
+
+
+@pytest.mark.parametrize("code", [0, 3])
+async def test_a_program_that_the_lease_ended_fails_its_run_whatever_it_says(
+    autojump_clock: trio.testing.MockClock, code: int
+) -> None:
+    """MB-04: it was not done; the failure is the daemon's, and is no program's exit code."""
+    programs = EndedByLease({"calm": FakeProgram(exit_code=code)})
+    async with open_test_core([KIND], processes=programs) as core:
+        run_id = await core.submit("command", {"argv": ["calm"]})
+        ended = await core.wait_ended(run_id)
+    assert ended.state == "failed"
+    assert "ended by the lease" in (ended.error or "")
+    assert ended.exit == RunExit(125, "penstock")
 
 
 def test_inputs_that_say_nothing_new_are_those_of_older_daemons() -> None:

@@ -95,6 +95,7 @@ def ended(run_id: str, last_position: int) -> RunRow:
         root_id=run_id, retry_of=None, after=(), open_prerequisites=0, timeout=None,
         used_seconds=0, code_version=0, cancel_requested=None, sequence=1,
         last_position=last_position, host="", labels={}, on_restart="fail", preemptible=False,
+        needs={}, origin="",
         created_at=START, started_at=START, ended_at=START, outcome={},
     )  # fmt: skip
 

@@ -75,7 +75,7 @@ def test_no_table_has_a_type_that_the_server_has_not() -> None:
 async def test_a_commit_of_many_runs_has_the_statements_of_one(
     postgres: PostgresServer,
 ) -> None:
-    """MB-15: what changes rows goes with the log's row; begin, turn and commit have a way of their own."""
+    """MB-15: what changes rows goes out at once, before the row of the log."""
     async with postgres_store(postgres) as store:
         asked: list[str] = []
         ways: list[str] = []
@@ -339,7 +339,8 @@ async def test_every_commit_renews_the_lease_and_nothing_is_written_without_one(
         # A turn in which nothing was written is no commit, and renews nothing.
         await store.commit([claim(0)])
         assert postgres.ask(sql) == [seen[-1]]
-        assert len(asked) == 2
+        # The first one was the start's.
+        assert len(asked) == 3
         postgres.ask(f"UPDATE {schema}.boxes SET until = seen")
         with pytest.raises(LeaseLost, match="its lease is over"):
             await store.commit([enqueue("late")])
@@ -369,14 +370,19 @@ async def test_a_daemon_of_an_older_release_must_be_gone_before_boxes_are_made(
     ) as other:
         assert await other.sharing.forsaken() == Forsaken((), frozenset())
     async with postgres_store(postgres, schema=schema, life="life-3") as store:
-        assert [row.host for row in await store.open_runs()] == ["here"]
+        [row] = await store.open_runs()
+        # It was submitted there, and stays.
+        assert (row.host, row.origin, row.needs) == ("here", "here", {"box": "here"})
         await check_log(store)
 
 
 def make_first_version(server: PostgresServer, schema: str, **owner: str) -> None:
     """Turn a log into one as the first release of this store left it."""
     server.ask(f"DROP TABLE {schema}.boxes")
-    server.ask(f"ALTER TABLE {schema}.log DROP COLUMN past, DROP COLUMN untold")
+    for table, name in (("runs", "needs"), ("runs", "origin"), ("schedules", "origin")):
+        server.ask(f"ALTER TABLE {schema}.{table} DROP COLUMN {name}")
+    for name in ("past", "timeline", "untold"):
+        server.ask(f"ALTER TABLE {schema}.log DROP COLUMN {name}")
     for name in ("owner", "box", "machine"):
         server.ask(f"ALTER TABLE {schema}.log ADD {name} TEXT NOT NULL DEFAULT ''")
         server.ask(f"UPDATE {schema}.log SET {name} = %s", owner[name])
@@ -522,6 +528,47 @@ async def test_of_several_daemons_each_finds_that_its_own_commits_were_lost(
             assert second.epoch != store.epoch
             assert [r.run_id for r in await second.runs(RunFilter())] == ["kept"]
             await check_log(second)
+
+
+async def test_on_another_server_nobody_claims_until_all_have_said_that_they_lack_nothing(
+    postgres: PostgresServer,
+) -> None:
+    """MB-10: a claim that was lost would be executed by the box that made it, and by another."""
+    schema = postgres.new_schema()
+    async with (
+        postgres_store(postgres, schema=schema) as store,
+        postgres_store(postgres, schema=schema, life="life-2", box="there") as other,
+    ):
+        await store.commit([enqueue("r1"), enqueue("r2"), enqueue("r3")])
+        assert (await one(other, claim(1, life="life-2"))).started
+
+        async def started() -> int:
+            return len((await one(other, claim(5, life="life-2"))).started)
+
+        def fail_over() -> None:
+            """As a server has it that took the place of the one they had."""
+            postgres.ask(f"UPDATE {schema}.log SET timeline = '0'")
+            postgres.ask(f"UPDATE {schema}.boxes SET era = 'before'")
+
+        until_here = f"SELECT until FROM {schema}.boxes WHERE box = 'here'"
+        postgres.ask(f"UPDATE {schema}.boxes SET until = seen WHERE box = 'here'")
+        fail_over()
+        assert await started() == 0
+        # And what is known of the other one's lease may be old.
+        assert (await other.sharing.forsaken()).boxes == ()
+        assert await started() == 0
+        await store.commit([append("r1", Log(text="x"))])
+        assert await started() == 2
+        # One that is gone is waited for as long as its lease may be.
+        [(until,)] = postgres.ask(until_here)
+        fail_over()
+        assert await started() == 0
+        await store.commit([enqueue("r4", capacity=None)])
+        fail_over()
+        assert await started() == 0
+        assert postgres.ask(until_here)[0][0] > until
+        postgres.ask(f"UPDATE {schema}.boxes SET until = 0 WHERE box = 'here'")
+        assert await started() == 1
 
 
 async def test_another_fact_in_the_place_of_one_that_was_seen_tells_of_a_loss(

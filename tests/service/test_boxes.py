@@ -58,6 +58,7 @@ def start_box(
             "PENSTOCK_STORE_SCHEMA": schema,
             "PENSTOCK_BOX": box,
             "PENSTOCK_LEASE_SECONDS": "6",
+            "PENSTOCK_ACCEPT": "team",
             "PENSTOCK_STATE_DIR": str(place / "state"),
             "PENSTOCK_RUNTIME_DIR": str(place / "run"),
         }
@@ -80,7 +81,9 @@ def test_two_boxes_share_a_queue_and_a_log(
     first = start_box("first", PENSTOCK_MAX_CONCURRENT="1")
     second = start_box("second", PENSTOCK_MAX_CONCURRENT="1")
     for name in ("a", "b"):
-        done = penstock(first, "submit", "--id", name, "--", "sleep", "600")
+        done = penstock(
+            first, "submit", "--anywhere", "--id", name, "--", "sleep", "600"
+        )
         assert done.returncode == 0, done.stderr
 
     def boxes(daemon: RealDaemon) -> dict[str, str]:
@@ -121,9 +124,9 @@ def test_what_a_killed_box_executed_is_taken_over_once_its_lease_is_over(
     assert penstock(first, "pause").returncode == 0
     for name, on_restart in (("again", "requeue"), ("fails", "fail")):
         penstock(
-            second, "submit", "--id", name, "--on-restart", on_restart, "--", "sleep", "600"
+            second, "submit", "--anywhere", "--id", name, "--on-restart", on_restart, "--", "sleep", "600"
         )  # fmt: skip
-    penstock(first, "submit", "--id", "own", "--", "sleep", "600")
+    penstock(first, "submit", "--anywhere", "--id", "own", "--", "sleep", "600")
     assert penstock(first, "resume").returncode == 0
     until(lambda: state_of(first, "fails")[0] == "running")
     until(lambda: state_of(first, "again")[0] == "running")
@@ -151,7 +154,16 @@ def test_a_box_that_is_started_again_repairs_its_own_runs_without_waiting(
     first = start_box("first", PENSTOCK_LEASE_SECONDS="60")
     second = start_box("second", PENSTOCK_LEASE_SECONDS="60")
     penstock(
-        first, "submit", "--id", "cut", "--on-restart", "requeue", "--", "sleep", "600"
+        first,
+        "submit",
+        "--anywhere",
+        "--id",
+        "cut",
+        "--on-restart",
+        "requeue",
+        "--",
+        "sleep",
+        "600",
     )
     until(lambda: state_of(second, "cut") == ("running", "first"))
     first.stop(signal.SIGKILL)
@@ -180,6 +192,7 @@ def test_a_box_that_stops_in_order_gives_its_runs_to_the_others_at_once(
     penstock(
         first,
         "submit",
+        "--anywhere",
         "--id",
         "moved",
         "--on-restart",

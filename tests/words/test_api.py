@@ -124,7 +124,7 @@ def test_a_submit_has_these_defaults() -> None:
     assert read(SubmitRequest).model_dump(mode="json") == {
         "kind": "command", "inputs": {}, "priority": "MEDIUM", "run_id": None, "after": [],
         "group": None, "timeout": None, "labels": {}, "on_restart": None, "traceparent": None,
-        "not_before": None, "delay": None, "stashed": False, "retries": 0, "backoff": 10.0,
+        "not_before": None, "delay": None, "stashed": False, "retries": 0, "backoff": 10.0, "needs": {}, "anywhere": False,
     }  # fmt: skip
 
 

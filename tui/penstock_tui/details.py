@@ -11,6 +11,7 @@ from rich.text import Text
 
 from penstock.log.projections import RunView
 from penstock.words.lifecycle import FIRST_STATE
+from penstock.words.placement import in_words
 from penstock.words.priority import Priority
 from penstock.words.run_exit import exit_in_words
 from penstock.words.unified_diff import change_in_words
@@ -101,12 +102,15 @@ def _particulars(view: RunView) -> Iterator[tuple[str, str]]:
     yield "after", " ".join(view.after)
     yield "parent", view.parent_id or ""
     yield "retry of", view.retry_of or ""
+    yield "asks for", in_words(view.needs)
+    yield "submitted at", view.origin
     yield "timeout", duration(view.timeout) if view.timeout else ""
     yield "submitted", _moment(view.created_at)
     yield "began", _moment(view.started_at)
     yield "ended", _moment(view.ended_at)
     if view.started_at is not None and view.ended_at is not None:
         yield "took", duration((view.ended_at - view.started_at).total_seconds())
+    yield "box", view.box
     yield "executions", str(view.attempt) if view.attempt > 1 else ""
     yield "exit", exit_in_words(view.exit) if view.exit is not None else ""
     yield "reason", view.reason

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
+from penstock.words.box_standing import standing_line
 from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.sentences import number, size
 from penstock_tui.state import DashboardState
 from penstock_tui.widgets.gauges import DaemonState, QueueState
 from penstock_tui.widgets.top_bar import Load
 from penstock_tui.wording import duration
+
+#: Boxes that have a line of their own; a team has fewer.
+MOST_BOXES = 8
+#: How a box stands -> its tone; one that is not known here is a warning.
+_BOX_TONES: Mapping[str, str] = {"lost": "error", "ok": "", "left": "dim"}
+_LOUDEST_FIRST = ("error", "warning", "", "dim")
 
 
 def queue_state(asked: Mapping[str, Any], queued: tuple[int, ...]) -> QueueState:
@@ -79,6 +86,7 @@ def daemon_lines(model: DashboardState, running: int) -> DaemonState | None:
     said = f"dropped {number(dropped)}  {said}" if dropped else said
     lines.append(("clients", said, "error" if dropped else ""))
     lines.append(_health(health))
+    lines += box_lines(model.boxes)
     models = health.get("models")
     lines.append(
         ("models", _models(models) if isinstance(models, Mapping) else "none", "")
@@ -88,6 +96,23 @@ def daemon_lines(model: DashboardState, running: int) -> DaemonState | None:
         log += f"  up {duration(up + monotonic() - model.health_at)}"
     lines.append(("log", log, ""))
     return DaemonState(tuple(lines))
+
+
+def box_lines(boxes: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """A line for each box where there are several, who needs somebody first; the last may be for many."""
+    if len(boxes) < 2:
+        return
+    ranked = sorted(boxes, key=lambda box: _LOUDEST_FIRST.index(_loudness(box)))
+    for place, box in enumerate(ranked[:MOST_BOXES]):
+        said = f"{box['box']}  {standing_line(box['standing'], box['silent_seconds'])}"
+        said += f"  {box['running']}/{box['slots']} busy"
+        yield "" if place else "boxes", said, _loudness(box)
+    if (more := len(ranked) - MOST_BOXES) > 0:
+        yield "", f"{more} more", "dim"
+
+
+def _loudness(box: Mapping[str, Any]) -> str:
+    return _BOX_TONES.get(str(box["standing"]), "warning")
 
 
 def _health(health: Mapping[str, object]) -> tuple[str, str, str]:

@@ -33,6 +33,7 @@ COLUMNS = (
     TableColumn("when", 4, right=True, wanted_from=64, only_if_any=True),
     TableColumn("tokens", 6, right=True, wanted_from=112, only_if_any=True),
     TableColumn("ver", 4, right=True, wanted_from=112, only_if_any=True),
+    TableColumn("box", 8, wanted_from=64, only_if_any=True),
     TableColumn("title", 0),
 )
 
@@ -76,6 +77,7 @@ def row_of(run: ShownRun, now: datetime, around: Around = ALONE) -> Row:
             _when(view, now),
             wording.tokens_of(view),
             f"v{view.code_version}" if view.code_version else "",
+            wording.plain(view.box),
             _title(run, around),
         ),
         tone,

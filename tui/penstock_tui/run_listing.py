@@ -60,6 +60,8 @@ class Listing:
         self.queued: Counter[int] = Counter()
         #: Columns that some run has something for.
         self.columns: Counter[str] = Counter()
+        #: How many runs are of which box.
+        self.boxes: Counter[str] = Counter()
         self._standings: dict[str, Standing] = {}
         self._fitting: set[str] = set()
         self._children: dict[str, set[str]] = {}
@@ -78,7 +80,7 @@ class Listing:
         self._children.clear()
         self._order.clear()
         self.marked.clear()
-        for counted in (self.counts, self.queued, self.columns):
+        for counted in (self.counts, self.queued, self.columns, self.boxes):
             counted.clear()
         model.dirty |= model.runs.keys()
 
@@ -151,6 +153,8 @@ class Listing:
             self.queued[placed.priority] += by
         for column in placed.columns:
             self.columns[column] += by
+        if placed.box:
+            self.boxes[placed.box] += by
 
     def resort(self, model: DashboardState, now: datetime) -> None:
         """Somebody chose another order or filter."""
@@ -277,12 +281,14 @@ class Listing:
 
     def hidden(self) -> frozenset[str]:
         """The columns that nobody has anything for."""
-        marks = {"mark"} if self.marked else set()
+        shown = {"mark"} if self.marked else set()
+        if sum(count > 0 for count in self.boxes.values()) > 1:
+            shown.add("box")
         return frozenset(
             column.title
             for column in COLUMNS
             if column.only_if_any
-            and column.title not in marks
+            and column.title not in shown
             and not self.columns[column.title]
         )
 

@@ -171,6 +171,11 @@ class LiveSession:
         with suppress(NotFound):
             self.model.dismiss((await self.calls.get("dismissals"))["runs"])
 
+    async def _ask_for_boxes(self) -> None:
+        # An older daemon has its log alone.
+        with suppress(NotFound):
+            self.model.boxes = list((await self.calls.get("boxes"))["boxes"])
+
     async def search(self, words: str) -> None:
         """Take the newest runs that a filter finds among all that the daemon has."""
         self.model.seed((await self.calls.runs(words, limit=PAGE))["runs"])
@@ -210,6 +215,7 @@ class LiveSession:
                         told = await self.calls.get("clients")
                         model.clients = list(told["clients"])
                         await self._ask_for_dismissals()
+                        await self._ask_for_boxes()
                         model.health = await self.calls.health()
                         model.health_at = monotonic()
                     if model.broken:

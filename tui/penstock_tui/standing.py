@@ -55,6 +55,8 @@ class Standing:
     parent: str | None
     #: Columns that this run has something for, of those that are left out where nobody has.
     columns: frozenset[str]
+    #: Where it executes, or did; told once there are runs of two boxes.
+    box: str
 
 
 def standing_of(run: ShownRun, order: str, now: datetime) -> Standing:
@@ -70,6 +72,7 @@ def standing_of(run: ShownRun, order: str, now: datetime) -> Standing:
         is_aside(view, now),
         view.parent_id,
         frozenset(_columns(run)),
+        view.box,
     )
 
 

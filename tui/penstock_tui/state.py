@@ -122,10 +122,12 @@ class DashboardState:
     history: deque[int] = field(
         default_factory=lambda: deque([0] * 60, maxlen=HISTORY_SECONDS)
     )
-    #: Answers of GET /queue, /clients and /health, newest of each.
+    #: Answers of GET /queue, /clients, /health and /boxes, newest of each.
     queue: Mapping[str, Any] = field(default_factory=dict)
     clients: list[Mapping[str, Any]] = field(default_factory=list)
     health: Mapping[str, Any] = field(default_factory=dict)
+    #: Those that share the log, by name; of a log of one daemon its own, of an older daemon none.
+    boxes: list[Mapping[str, Any]] = field(default_factory=list)
     #: When that was, by the monotonic clock.
     health_at: float = 0.0
     #: Grows with everything that changes the picture.

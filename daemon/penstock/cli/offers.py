@@ -17,6 +17,7 @@ from penstock.words.agent_names import AGENT_NAMES
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.lifecycle import OPEN_STATES, TERMINAL_STATES
+from penstock.words.placement import BOX_LABEL
 from penstock.words.priority import Priority
 from penstock.words.run_id import AGENT_LABEL, GENERATED, NAME_LABEL
 from penstock.words.sentences import SENTENCES, about
@@ -101,6 +102,25 @@ def offer_groups(
 ) -> list[CompletionItem[str]]:
     """The groups of the configuration that the daemon has."""
     return _items(dict.fromkeys(_groups(session_of(ctx)), ""), begun)
+
+
+def offer_labels(
+    ctx: click.Context, _param: click.Parameter, begun: str
+) -> list[CompletionItem[str]]:
+    """What the boxes have that runs may ask for, and which of them."""
+    having: dict[str, list[str]] = {}
+    for box in _boxes(session_of(ctx)):
+        for name, value in {BOX_LABEL: box["box"], **box["labels"]}.items():
+            having.setdefault(f"{name}={value}", []).append(box["box"])
+    return _items({label: ", ".join(names) for label, names in having.items()}, begun)
+
+
+def offer_boxes(
+    ctx: click.Context, _param: click.Parameter, begun: str
+) -> list[CompletionItem[str]]:
+    """The boxes that there are."""
+    boxes = _boxes(session_of(ctx))
+    return _items({box["box"]: str(box["standing"]) for box in boxes}, begun)
 
 
 def offer_runs_or_priorities(
@@ -255,12 +275,12 @@ def _groups(session: Session) -> list[str]:
         return []
 
 
-def _boxes(session: Session) -> list[str]:
+def _boxes(session: Session) -> list[dict[str, Any]]:
     try:
         told = session.call(lambda client: client.get("boxes"))["boxes"]
     except PenstockError:
         return []
-    return [row["box"] for row in told]
+    return list(told)
 
 
 def _values(session: Session, key: str) -> Iterable[str]:
@@ -281,7 +301,7 @@ def _values(session: Session, key: str) -> Iterable[str]:
             labels = (label for run in runs for label in run["labels"].items())
             return dict.fromkeys(f"{name}={value}" for name, value in labels)
         case "box":
-            return _boxes(session)
+            return [row["box"] for row in _boxes(session)]
         case "parent":
             return dict.fromkeys(
                 run["parent_id"] for run in _runs(session, "") if run["parent_id"]

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from penstock.cli.offers import offer_groups, offer_runs
+from penstock.cli.offers import offer_boxes, offer_groups, offer_runs
 from penstock.cli.session import session_of
 from penstock.words.durations import local_zone, parse_moment, parse_span
 from penstock.words.plain_files import read_plain, reason_of
@@ -72,6 +72,14 @@ group_option = click.option(
     "-g",
     shell_complete=offer_groups,
     help="Only this group of the configuration.",
+)
+
+
+box_option = click.option(
+    "--box",
+    metavar="NAME",
+    shell_complete=offer_boxes,
+    help="This box: what it starts, and not what is taken in.",
 )
 
 

@@ -66,6 +66,8 @@ def short_reason(reasons: Sequence[Told], group: str | None) -> str:
         "paused": lambda: "paused",
         "group_paused": lambda: f"group {group} paused",
         "kind": lambda: "its kind is not installed",
+        "accept": lambda: "of another box",
+        "box_drained": lambda: "this box is drained",
         "prerequisites": lambda: f"after {runs}",
         "group_slots": lambda: f"group {group} full",
         "slots": lambda: _place(reasons),

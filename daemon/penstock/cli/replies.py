@@ -66,6 +66,10 @@ def say_held(told: dict[str, Any]) -> None:
         say(f"{_name(row['group'])} is paused{because}")
     for group in told["draining"]:
         say(f"{_name(group)} is drained; `penstock resume` takes runs in again")
+    for box in told.get("drained_boxes", ()):
+        say(
+            f"the box {box} is drained; `penstock resume --box {box}` has it start runs"
+        )
 
 
 def _name(group: str | None) -> str:

@@ -20,6 +20,7 @@ from penstock.cli.run_lines import (
 )
 from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.lifecycle import COMPLETED, FAILED
+from penstock.words.placement import in_words
 from penstock.words.run_id import NAME_LABEL
 from penstock.words.sentences import number, size
 
@@ -60,6 +61,8 @@ def card_of(
         "parent": run.get("parent_id") or "",
         "retry of": run.get("retry_of") or "",
         "timeout": f"{run['timeout']:g} s" if run.get("timeout") else "",
+        "asks for": in_words(run.get("needs") or {}),
+        "submitted at": run.get("origin") or "",
         "on restart": run.get("on_restart") or "",
         "left over": _left(run.get("leftover") or 0),
         **_made(run),

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from penstock.cli.offers import offer_groups, offer_runs
+from penstock.cli.offers import offer_groups, offer_labels, offer_runs
 from penstock.cli.options import (
     NAME_LABEL,
     DurationText,
@@ -45,6 +45,8 @@ class RunOptions:
     stash: bool
     retries: int
     backoff: float | None
+    needs: tuple[str, ...]
+    anywhere: bool
     env: tuple[str, ...]
     env_file: tuple[str, ...]
     cwd: str | None
@@ -56,7 +58,7 @@ class RunOptions:
 
     def request(self, kind: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The body of `POST /runs`; what was not said is left to the daemon's defaults."""
-        labels = dict(_pair(label) for label in self.labels)
+        labels = dict(_pair("--label", label) for label in self.labels)
         if self.run_name is not None:
             labels[NAME_LABEL] = self.run_name
         said = {
@@ -70,6 +72,8 @@ class RunOptions:
             "stashed": self.stash or None,
             "retries": self.retries or None,
             "backoff": self.backoff,
+            "needs": dict(_pair("--on", need) for need in self.needs),
+            "anywhere": self.anywhere or None,
         }
         return {
             "kind": kind,
@@ -135,6 +139,10 @@ _OPTIONS: list[Callable[..., Any]] = [
                  help="If it fails, execute it again, so often at most."),
     click.option("--backoff", type=DurationText(), metavar="DURATION",
                  help="Before the first of these; doubled each time, up to an hour.  [default: 10s]"),
+    click.option("--on", "needs", multiple=True, metavar="KEY=VALUE", shell_complete=offer_labels,
+                 help="Execute at a box that has this label; box=NAME is that box."),
+    click.option("--anywhere", is_flag=True,
+                 help="Its files are on every box: execute at any. Without --cwd, in no folder of yours."),
     click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Give programs this variable, as a part of what the run is."),
     click.option("--env-file", multiple=True, type=click.Path(), metavar="FILE", help="The same for each line of this file."),
     click.option("--cwd", type=click.Path(file_okay=False), help="Work here.  [default: .]"),
@@ -180,8 +188,8 @@ def take_options(values: dict[str, Any]) -> RunOptions:
     return options
 
 
-def _pair(label: str) -> tuple[str, str]:
-    key, given, value = label.partition("=")
+def _pair(option: str, said: str) -> tuple[str, str]:
+    key, given, value = said.partition("=")
     if not given or not key:
-        raise Refused("--label", f"{label!r} is not KEY=VALUE")
+        raise Refused(option, f"{said!r} is not KEY=VALUE")
     return key, value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.offers import offer_groups
+from penstock.cli.offers import offer_boxes, offer_groups
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session
 
@@ -17,22 +17,37 @@ from penstock.cli.session import Session, json_option, pass_session
     shell_complete=offer_groups,
     help="Of this group; one that is not there is made.",
 )
+@click.option(
+    "--box",
+    metavar="NAME",
+    shell_complete=offer_boxes,
+    help="Of this box; else of the one that is asked.",
+)
 @click.option("--reset", is_flag=True, help="As the configuration has it.")
 @json_option
 @pass_session
 def slots(
-    session: Session, count: int | None, group: str | None, reset: bool, as_json: bool
+    session: Session,
+    count: int | None,
+    group: str | None,
+    box: str | None,
+    reset: bool,
+    as_json: bool,
 ) -> None:
     """Let N runs execute at once; what executes goes on. Without N: how many there are.
+
+    Of boxes that share a log each has its own, and a group has its slots for all of them together.
 
     It is kept over restarts of the daemon, until `--reset`.
     """
     if reset and count is not None:
         raise click.UsageError("give N or --reset")
+    if box is not None and group is not None:
+        raise click.UsageError("name a group or a box")
     if count is None and not reset:
         told = session.call(lambda client: client.get("queue"))
     else:
-        told = session.call(lambda client: client.slots(group, count))
+        told = session.call(lambda client: client.slots(group, count, box=box))
     if as_json:
         emit(told)
         return

@@ -235,15 +235,17 @@ class Calls(Generic[R]):
         body = {"group": group, "reason": reason}
         return self.request("POST", "queue", "pause", body=body)
 
-    def resume(self, group: str | None) -> R:
-        """Start and take in runs again."""
-        return self.request("POST", "queue", "resume", body={"group": group})
+    def resume(self, group: str | None, *, box: str | None = None) -> R:
+        """Start and take in runs again; a box: have it start them again."""
+        body = {"group": group} if box is None else {"box": box}
+        return self.request("POST", "queue", "resume", body=body)
 
-    def slots(self, group: str | None, slots: int | None) -> R:
-        """Let so many runs execute at once; None: as the configuration has it."""
-        return self.request(
-            "POST", "queue", "slots", body={"group": group, "slots": slots}
-        )
+    def slots(
+        self, group: str | None, slots: int | None, *, box: str | None = None
+    ) -> R:
+        """Let so many runs execute at once, of all, a group or a box; None: as the configuration has it."""
+        body = {"group": group} if box is None else {"box": box}
+        return self.request("POST", "queue", "slots", body={**body, "slots": slots})
 
     def set_schedule(self, wanted: dict[str, Any]) -> R:
         """Run something again and again; the schedule."""
@@ -253,10 +255,11 @@ class Calls(Generic[R]):
         """Make no more runs of it; the schedules that are left."""
         return self.request("POST", "schedules", name, "remove")
 
-    def drain(self, group: str | None, *, wait: bool) -> R:
-        """Take no new runs in; with `wait` this waits until none is left."""
+    def drain(self, group: str | None, *, wait: bool, box: str | None = None) -> R:
+        """Take no new runs in; with `wait` this waits until none is left. A box: start none there."""
         parts = ("queue", "drain")
-        return self.send(_waits(Request("POST", parts, body={"group": group}), wait))
+        body = {"group": group} if box is None else {"box": box}
+        return self.send(_waits(Request("POST", parts, body=body), wait))
 
     # -- the daemon
 

@@ -187,4 +187,5 @@ KIND = Kind(
     pipeline=command,
     # Nobody but its author knows whether a command may be done twice.
     on_restart="fail",
+    portable=True,
 )

@@ -17,7 +17,12 @@ from urllib.parse import quote
 
 from penstock.log.sqlite.damage import tells_of_damage
 from penstock.log.sqlite.migrations import readable_version
-from penstock.log.sqlite.older_logs import find_meta, find_windows, select_events
+from penstock.log.sqlite.older_logs import (
+    find_meta,
+    find_windows,
+    select_events,
+    show_as_todays,
+)
 from penstock.log.sqlite.schema import check_tables, tables_of
 from penstock.log.tables.callers import COUNT_UNUSED, LOST_ENVIRONMENTS
 from penstock.log.tables.output_window import PIECE, Window, kept_size
@@ -362,6 +367,7 @@ def audit_file(path: Path) -> Audit:
     with closing(_open_read_only(path)) as db:
         db.execute("BEGIN")
         readable_version(db, path)
+        show_as_todays(db)
         return audit_connection(db)
 
 

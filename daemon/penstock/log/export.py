@@ -21,7 +21,7 @@ from penstock.log.left_out import leave_out
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.migrations import readable_version
 from penstock.log.sqlite.older_logs import find_meta, select_events
-from penstock.log.sqlite.schema import READABLE_VERSIONS, tables_of
+from penstock.log.sqlite.schema import READABLE_VERSIONS, newer_columns, tables_of
 from penstock.log.tables.rows import (
     INSERT_EVENT,
     SELECT_RUNS,
@@ -216,6 +216,7 @@ def _refuse_constant(name: str) -> float:
 
 def _insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
     known = [column[1] for column in db.execute(f"PRAGMA table_info({table})")]
+    row = {**newer_columns(table), **row}
     if table not in _TABLES or sorted(row) != sorted(known):
         raise Refused("import", f"has rows this version does not know ({table})")
     marks = ", ".join("?" * len(known))

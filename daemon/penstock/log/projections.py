@@ -100,6 +100,9 @@ class RunView:
     #: How often a crash of the daemon cut it off, and it was put in line again.
     crashes: int = 0
     traceparent: str | None = None
+    #: What it asks of the box that executes it, and the box it was submitted at.
+    needs: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     cancel_requested: str | None = None
     asks: dict[str, AskView] = field(default_factory=dict)
@@ -194,6 +197,8 @@ class RunView:
             "backoff": self.backoff,
             "retried": self.retried,
             "last_error": self.last_error,
+            "needs": dict(self.needs),
+            "origin": self.origin,
             "inputs": dict(self.inputs),
             "cancel_requested": self.cancel_requested,
             "asks": [_ask_json(ask) for ask in self.asks.values()],
@@ -392,6 +397,8 @@ def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
     view.retries = event.retries
     view.backoff = event.backoff
     view.traceparent = event.traceparent
+    view.needs = event.needs
+    view.origin = event.origin
     view.created_at = fact.at
     view.place = fact.position
 

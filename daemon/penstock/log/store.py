@@ -41,8 +41,11 @@ class Sharing(Protocol):
     box: str
     lease_seconds: float
 
-    async def wait_written(self, seconds: float) -> None:
-        """Wait until another daemon may have written, but no longer; a hint, which may come for nothing."""
+    async def wait_written(self, seconds: float) -> bool:
+        """Wait until another daemon may have written, but no longer; a hint, which may come for nothing.
+
+        False: nothing could be heard, since the server is away, or was.
+        """
         ...
 
     async def forsaken(self) -> Forsaken:
@@ -149,8 +152,16 @@ class Store(Protocol):
         """Paused groups and why; the key None is the whole queue."""
         ...
 
+    async def drained(self) -> frozenset[str]:
+        """Boxes that start nothing more until they are resumed."""
+        ...
+
     async def slots(self) -> Mapping[str | None, int]:
         """Slots that were given at run time; the key None is the whole queue."""
+        ...
+
+    async def box_slots(self) -> Mapping[str, int]:
+        """Slots of the queue that were given to a box of several at run time."""
         ...
 
     async def schedules(self) -> list[ScheduleRow]:

@@ -23,6 +23,7 @@ from penstock.words.events import (
     encode_event,
 )
 from penstock.words.lifecycle import OnRestart, State
+from penstock.words.placement import ANY_PLACE, Place
 from penstock.words.recorded import Recorded
 from penstock.words.surroundings import Surroundings
 from penstock.words.values import new_event_id
@@ -87,6 +88,9 @@ class RunSpec:
     traceparent: str | None = None
     #: The id was made for this very run, of enough random bits: no other and no tombstone has it.
     minted: bool = False
+    #: Labels that it asks of its box, and the box it was submitted at. In no digest.
+    needs: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,8 @@ class RunRow:
     labels: Mapping[str, str]
     on_restart: OnRestart
     preemptible: bool
+    needs: Mapping[str, str]
+    origin: str
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -200,9 +206,11 @@ class Opening:
 
     bounds: Bounds
     open_runs: Sequence[RunRow]
-    #: As `Store.paused` and `Store.slots`.
+    #: As `Store.paused`, `Store.drained`, `Store.slots` and `Store.box_slots`.
     paused: Mapping[str | None, str]
+    drained: frozenset[str]
     slots: Mapping[str | None, int]
+    box_slots: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +398,8 @@ class Claim(Write[Claimed]):
     Parked runs that want their slot back go ahead of queued ones of equal priority. `slots` is the
     number of runs that may be in the state running at once; `group_slots` the same by group;
     `aging` adds one point of importance per that many seconds waited (None: off). Slots are those of
-    `life`, and so are parked runs; those of a group are everybody's. `host` is the box.
+    `life`, and so are parked runs; those of a group are everybody's. `host` is the box, and `place` what it
+    has: what does not fit there is left to others.
     """
 
     life: str
@@ -400,6 +409,7 @@ class Claim(Write[Claimed]):
     host: str = ""
     group_slots: Mapping[str, int] = field(default_factory=dict)
     aging: float | None = None
+    place: Place = ANY_PLACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -567,6 +577,8 @@ class ScheduleRow:
     skipped: int = 0
     #: What the caller gave to its runs; told by nothing.
     surroundings: Surroundings | None = None
+    #: The box that it was made at: its runs are of there, whichever box submits them.
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -608,11 +620,17 @@ class AdvanceSchedule(Write[Appended]):
 
 @dataclass(frozen=True, slots=True)
 class SetSlots(Write[Appended]):
-    """Give the queue (None) or a group other slots; None: those of the configuration: Appended."""
+    """Give the queue (None) or a group other slots; None: those of the configuration: Appended.
+
+    `box`: whose slots those of the queue are, where several share it; "": there is one. `first`: only
+    if nobody has given any yet.
+    """
 
     slots: int | None
     at: datetime
     group: str | None = None
+    box: str = ""
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -623,6 +641,15 @@ class SetPause(Write[Appended]):
     at: datetime
     group: str | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetBox(Write[Appended]):
+    """Have a box start nothing more, or start runs again: Appended (`box.drained`, `box.resumed`)."""
+
+    box: str
+    draining: bool
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from penstock.processes.supervisor import HEEDED
 SUPERVISOR_MODULES = (
     "penstock.processes.liveness",
     "penstock.processes.containment",
+    "penstock.processes.lease_deadline",
     "penstock.processes.termination",
     "penstock.processes.testimony",
     "penstock.processes.pseudoterminal",

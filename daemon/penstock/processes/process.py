@@ -32,7 +32,7 @@ from penstock.processes.launching import (
 )
 from penstock.processes.orphans import end_orphans
 from penstock.processes.reading import READ_BYTES, PipeReading, Turns
-from penstock.processes.spec import Program, make_spec, refusal
+from penstock.processes.spec import Program, TreeLease, make_spec, refusal
 from penstock.processes.supervisor import END, HEARD
 from penstock.processes.template import FD_BYTES
 from penstock.processes.termination import KILL_SECONDS
@@ -406,6 +406,8 @@ class Proof:
     pids: tuple[int, ...]
     #: Empty only when the emptiness of the tree was proven.
     survivors: tuple[int, ...] | Literal["unknown"]
+    #: Nobody asked for the end: the daemon's lease was not renewed in time.
+    by_lease: bool = False
 
 
 async def run_process(
@@ -418,6 +420,7 @@ async def run_process(
     epoch: str = "",
     feed: Feed | None = None,
     testimonies: Path | None = None,
+    lease: TreeLease | None = None,
     on_started: OnStarted,
     on_output: OnOutput,
     on_proof: Callable[[Proof], None],
@@ -428,7 +431,8 @@ async def run_process(
 
     `grace` is the seconds between TERM and KILL; `launcher` starts the tree's supervisor; `epoch`, the
     id of the log, tells this run from one of the same id in another. In the folder `testimonies` the
-    supervisor keeps its proof when this process has died before it. `feed` feeds its standard input;
+    supervisor keeps its proof when this process has died before it, and with a `lease` it ends the tree when
+    that is over. `feed` feeds its standard input;
     None: there is nothing to read.
     While `on_output` waits, so does a process that fills its pipe; so it does while `before_read`
     does, which is not asked any more once the process has ended. A cancel ends the tree, in at most
@@ -436,7 +440,7 @@ async def run_process(
     in every case, before this returns or raises. Refused when the program or the folder is not there,
     NoProcess when the system grants no process; what the callbacks raise comes in a group.
     """
-    spec = make_spec(program, run_id, containment, grace, epoch, testimonies)
+    spec = make_spec(program, run_id, containment, grace, epoch, testimonies, lease)
     tree = await launch(launcher, spec, program, run_id, fed=feed is not None)
     try:
         if on_launched is not None:
@@ -464,7 +468,8 @@ async def run_process(
 def prove(tree: ProcessTree, containment: Containment) -> Proof:
     """The proof of a tree that was closed."""
     method = tree.started.method if tree.started else containment.method
-    return Proof(method, tree.pids, tree.survivors)
+    by_lease = tree.ended is not None and tree.ended["by_lease"]
+    return Proof(method, tree.pids, tree.survivors, by_lease)
 
 
 def exit_of(tree: ProcessTree) -> ProcessExited:

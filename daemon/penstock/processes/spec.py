@@ -34,6 +34,14 @@ class Program:
     one_stream: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TreeLease:
+    """By what a tree ends without a word of its daemon: see `lease_deadline`. `margin` in seconds."""
+
+    path: str
+    margin: float
+
+
 def make_spec(
     program: Program,
     run_id: str,
@@ -41,6 +49,7 @@ def make_spec(
     grace: float,
     epoch: str,
     testimonies: Path | None = None,
+    lease: TreeLease | None = None,
 ) -> dict[str, Any]:
     """The supervisor's table. Refused names what no process can be given."""
     root = containment.cgroup_root
@@ -62,6 +71,7 @@ def make_spec(
         "umask": program.umask,
         "terminal": None if program.terminal is None else tuple(program.terminal),
         "testimonies": "" if testimonies is None else str(testimonies),
+        "lease": None if lease is None else (lease.path, lease.margin),
     }
 
 
@@ -82,6 +92,10 @@ def refusal(failed: Mapping[str, Any], program: Program) -> PenstockError:
     why, name = os.strerror(failed["errno"]), program.argv[0]
     if failed["stage"] == "fork":
         return NoProcess(f"no process could be made for {name!r}: {why}")
+    if failed["stage"] == "lease":
+        return NoProcess(
+            f"{name!r} was not started: the daemon's lease is over ({why})"
+        )
     if failed["stage"] == "terminal":
         return NoProcess(f"no terminal could be made for {name!r}: {why}")
     if failed["stage"] == "cwd":

@@ -6,13 +6,16 @@ the daemon closed its side or died. The daemon cannot be the subreaper itself: o
 
 The daemon sends eight bytes of length and a marshalled table (`argv`, `cwd`, `env`, `method`,
 `cgroup`, `tasks`, `marker`, `epoch`, `grace`, `umask`,
-`terminal`, `testimonies`); the answers are lines of JSON with a `type`: `started` or `failed`, `exited`, and last `ended`.
+`terminal`, `testimonies`, `lease`); the answers are lines of JSON with a `type`: `started` or `failed`, `exited`, and last `ended`.
 It says `HEARD` to that one; a daemon that died without has left its proof to a file, see `testimony`.
 
 With a `terminal`, its rows and columns, the program gets one that it controls, in a session of its own
 as every program has; `started` brings the terminal's master, of which nobody else keeps a copy. So it
 hangs up when the daemon dies. The slave stays open here: a program that closes its streams for a while
 is not the end of its output.
+
+With a `lease`, a file and its margin in seconds, the tree ends as well when the deadline in that file
+passes, whatever has become of the daemon: see `lease_deadline`.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import sys
 import time
 
 from penstock.processes.containment import boot_id, choose, read_stat
+from penstock.processes.lease_deadline import LeaseDeadline
 from penstock.processes.termination import LOOK_SECONDS, Terminable, terminate
 from penstock.processes.testimony import keep_proof
 
@@ -59,6 +63,10 @@ class Supervisor(Terminable):
         self.told = False
         self.childless = False
         self.held = b""
+        self.lease: LeaseDeadline | None = None
+        #: It is the lease that ends the tree, and nobody else.
+        self.by_lease = self.lease_over = False
+        self.killing = False
         self.poll = select.poll()
         self.poll.register(control, select.POLLIN)
         self.wake, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -78,8 +86,8 @@ class Supervisor(Terminable):
         # That nothing is seen is no proof; that no child is left to wait for is one.
         proven = self.tree.proves and over
         said = self.say(
-            f'"ended","pids":{sorted(seen)[:MOST_LISTED]},'
-            f'"left":{sorted(left)[:MOST_LISTED]},"proven":{str(proven).lower()}'
+            f'"ended","pids":{sorted(seen)[:MOST_LISTED]},"left":{sorted(left)[:MOST_LISTED]},'
+            f'"proven":{str(proven).lower()},"by_lease":{str(self.by_lease).lower()}'
         )
         folder = str(self.spec["testimonies"])
         if proven and folder and not (said and self.wait_heard()):
@@ -98,10 +106,13 @@ class Supervisor(Terminable):
 
     def start(self) -> bool:
         """Start the program, contained; False, and said so, when that cannot be."""
+        stage = "lease"
         try:
+            self.open_lease()
+            stage = "terminal"
             self.open_terminal()
         except OSError as error:
-            self.fail("terminal", error.errno)
+            self.fail(stage, error.errno)
             return False
         if not self.begin():
             return False
@@ -155,6 +166,15 @@ class Supervisor(Terminable):
             return False
         return True
 
+    def open_lease(self) -> None:
+        """Live by the daemon's lease, if it has one. OSError where that cannot be, or is over."""
+        if lease := self.spec["lease"]:
+            self.lease = LeaseDeadline(*lease)  # type: ignore[misc]
+            if self.lease.passed():
+                raise OSError(errno.ETIME, os.strerror(errno.ETIME))
+            if self.lease.alarm >= 0:
+                self.poll.register(self.lease.alarm, select.POLLIN)
+
     def open_terminal(self) -> None:
         """Make the program's terminal, if it is to have one."""
         if size := self.spec["terminal"]:
@@ -177,17 +197,34 @@ class Supervisor(Terminable):
             self.tree.enter(self.main)
 
     def turn(self, seconds: float | None) -> None:
-        """Wait for a signal, a word or the time; then reap."""
+        """Wait for a signal, a word, the lease's end or the time; then reap."""
+        lease = self.lease
+        if lease is not None:
+            seconds = lease.bounded(seconds)
         for fd, _ in self.poll.poll(
             None if seconds is None else max(0, seconds) * 1000
         ):
             if fd == self.wake:
                 self.told |= signal.SIGTERM in os.read(self.wake, 4096)
                 continue
+            if fd != self.control:
+                continue
             # The word to end, end-of-file, or a reset, which an unread answer makes of it.
             self.told = True
             self.poll.unregister(self.control)
+        if lease is not None:
+            self.heed(lease)
         self.reap()
+
+    def heed(self, lease: LeaseDeadline) -> None:
+        """Look at every turn: somebody who wakes us all the time must not keep us from it."""
+        if not lease.passed():
+            return
+        self.by_lease |= not self.told and not self.exited
+        self.told = True
+        if lease.alarm >= 0 and not self.lease_over:
+            self.poll.unregister(lease.alarm)
+        self.lease_over = True
 
     def reap(self) -> None:
         """Take the dead, then tell the main one's end, if it is among them.
@@ -228,13 +265,17 @@ class Supervisor(Terminable):
         return self.tree.members()
 
     def kill(self) -> None:
+        self.killing = True
         self.tree.kill()
 
     def wait_empty(self, until: float) -> bool:
-        """Whether the tree was empty at some moment before `until`."""
+        """Whether the tree was empty at some moment before `until`, or before the lease takes its grace."""
         self.reap()
         while not self.tree.empty(self.childless):
-            if (remaining := until - time.monotonic()) <= 0:
+            remaining = until - time.monotonic()
+            if self.lease is not None and not self.killing:
+                remaining = min(remaining, self.lease.grace_left())
+            if remaining <= 0:
                 return False
             self.turn(min(remaining, LOOK_SECONDS))
         return True

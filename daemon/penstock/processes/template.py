@@ -23,6 +23,7 @@ import sys
 # Imported for those supervisors that make a terminal: they import nothing more.
 import penstock.processes.pseudoterminal  # noqa: F401
 from penstock.processes.containment import find_prctl
+from penstock.processes.lease_deadline import find_timer_calls
 from penstock.processes.supervisor import HEEDED, heed_signals, serve
 
 #: Said once, before the first answer: it is ready to fork.
@@ -155,8 +156,9 @@ def main() -> None:
     """Serve one daemon on the socket whose number is the first argument."""
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         requests.set_inheritable(False)
-        # Found once for all who adopt orphans.
+        # Found once for all who adopt orphans, and who live by a lease.
         find_prctl()
+        find_timer_calls()
         # What is here stays as it is in every supervisor, on the same pages.
         gc.collect()
         gc.freeze()

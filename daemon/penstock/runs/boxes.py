@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,13 +13,16 @@ from penstock.log.projections import RunView
 from penstock.log.store import Store
 from penstock.log.writes import BoxRow
 from penstock.runs.table import RunTable
+from penstock.runs.whereabouts import SeenBox
 from penstock.words.box_standing import (
     BoxStanding,
     loss_line,
     newest_of,
     standing_of,
 )
+from penstock.words.errors import StoreUnavailable
 from penstock.words.lifecycle import SLOT_STATES
+from penstock.words.placement import own_labels, place_of
 from penstock.words.values import format_time
 
 #: Seconds for which a lost box is something to complain of; one that stays away is off by then.
@@ -73,15 +77,47 @@ class Boxes:
 
     async def told(self) -> Sequence[KnownBox]:
         """All boxes by name, as surfaces tell them. StoreUnavailable."""
-        rows = await self.store.boxes()
+        rows = await self.store.boxes() or [self._alone()]
+        drained = self.table.drained
         self.last = tell_boxes(
-            rows or [self._alone()],
+            [
+                replace(
+                    row,
+                    draining=row.draining or row.box in drained,
+                    slots=self.table.box_slots.get(row.box, row.slots),
+                )
+                for row in rows
+            ],
             own=self.own,
             running=running_by_box(self.table.views.values(), self.own),
             own_slots=self.table.slots,
             now=self.now(),
         )
         return self.last
+
+    async def seen(self) -> Sequence[SeenBox]:
+        """The same for who explains why runs wait; none where no other box shares the log.
+
+        As they were told last where the log's server does not answer.
+        """
+        if not self.table.place.shared:
+            return ()
+        told = self.last
+        with suppress(StoreUnavailable):
+            told = await self.told()
+        return [
+            SeenBox(
+                place_of(b.box, b.labels, team=b.accept == "team", shared=True),
+                b.standing,
+                b.silent_seconds,
+                full=b.running >= b.slots,
+            )
+            for b in told
+        ]
+
+    async def names(self) -> frozenset[str]:
+        """What the boxes are called. StoreUnavailable."""
+        return frozenset(box.box for box in await self.told())
 
     def _alone(self) -> BoxRow:
         return BoxRow(
@@ -93,7 +129,7 @@ class Boxes:
             lease_left=0.0,
             lease_seconds=0.0,
             slots=self.table.slots,
-            labels={},
+            labels=own_labels(self.table.place),
             accept="",
             version=self.version,
         )

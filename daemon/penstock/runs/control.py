@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +19,7 @@ from penstock.log.writes import (
     Edit,
     Rearrange,
     RequestCancel,
+    SetBox,
     SetPause,
     SetSlots,
     TreeRun,
@@ -52,7 +53,7 @@ from penstock.words.events import (
     InterventionReceived,
     SlotsChanged,
 )
-from penstock.words.lifecycle import CANCELLED, QUEUED_STATES
+from penstock.words.lifecycle import CANCELLED, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 from penstock.words.run_id import check_run_id
 from penstock.words.staleness import CodeMark, Judgement, judge
@@ -69,6 +70,8 @@ class QueueControl:
     table: RunTable
     recorder: Recorder
     now: Callable[[], datetime]
+    #: What the boxes are called that share the log.
+    boxes: Callable[[], Awaitable[Collection[str]]]
     #: What is drained: new runs of it are refused.
     draining: set[str | None] = field(default_factory=set)
     _waiting: dict[trio.CancelScope, str | None] = field(default_factory=dict)
@@ -89,20 +92,62 @@ class QueueControl:
                 scope.cancel(reason="resumed")
         await self.recorder.record(SetPause(False, self.now(), group))
 
-    async def set_slots(self, group: str | None, slots: int | None) -> None:
+    async def drain_box(self, box: str) -> None:
+        """Have a box start nothing more until `resume_box`; what executes there goes on. Refused."""
+        await self._set_box(box, draining=True)
+
+    async def resume_box(self, box: str) -> None:
+        """Have it start runs again. Twice is once. Refused for an unknown box."""
+        await self._set_box(box, draining=False)
+
+    async def _set_box(self, box: str, *, draining: bool) -> None:
+        await self._check_box(box)
+        await self.recorder.record(SetBox(box, draining, self.now()))
+
+    async def _check_box(self, box: str) -> None:
+        known = {self.table.place.box, *self.table.drained}
+        if box not in known and box not in await self.boxes():
+            raise Refused("box", f"there is no box {box!r}")
+
+    async def wait_box_idle(self, box: str) -> None:
+        """Wait until nothing executes at a drained box; returns also when it is resumed. ShuttingDown."""
+        while box in self.table.drained and self._executes(box):
+            if self.table.stopping:
+                raise ShuttingDown("the daemon stops; what is queued is kept")
+            await self.table.bus.wait_published(None)
+
+    def _executes(self, box: str) -> bool:
+        if box == self.table.place.box:
+            return bool(self.table.executions)
+        return any(
+            view.box == box and view.state in SLOT_STATES
+            for view in self.table.views.values()
+        )
+
+    async def set_slots(
+        self, group: str | None, slots: int | None, *, box: str | None = None
+    ) -> None:
         """Let so many runs execute at once from now on, of the queue or of a group; None: as configured.
 
-        A group that is not there is made. What executes goes on. Conflict if a group goes that open
+        Of a log that several boxes share a group's are for all of them together, and those of the queue
+        are this box's, or those of `box`. A group that is not there is made. What executes goes on. Conflict if a group goes that open
         runs are of, or if there are enough of them; Refused if there is none that could go.
         """
         groups = self.table.group_slots
+        if box is not None:
+            await self._check_box(box)
         if slots is None:
             self._check(group)
             if not self.table.configures(group) and self._open(group):
                 raise Conflict(f"runs of the group {group!r} are open")
         elif group not in {None, *groups} and len(groups) >= MOST_GROUPS:
             raise Conflict(f"there are {MOST_GROUPS} groups already")
-        await self.recorder.record(SetSlots(slots, self.now(), group))
+        place = self.table.place
+        if group is not None and slots is None and place.shared:
+            # One number for all boxes, and that of this one's configuration if it has any.
+            slots = self.table.configured(group)
+        whose = (box or place.box) if group is None and place.shared else ""
+        await self.recorder.record(SetSlots(slots, self.now(), group, whose))
 
     def follow(self, event: AnyEvent) -> None:
         """Told of each fact about the daemon as it is committed."""

@@ -17,7 +17,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from penstock.log.writes import (
     Opening,
     RequestCancel,
     RunRow,
+    SetSlots,
     new_event,
 )
 from penstock.processes.output import HeldBack, nothing_secret
@@ -67,6 +68,7 @@ from penstock.runs.table import RunTable
 from penstock.runs.takeover import Neighbours
 from penstock.runs.tracing import attach_spans
 from penstock.runs.watermark import Level
+from penstock.runs.whereabouts import SeenBox
 from penstock.runs.why import Why, explain
 from penstock.runs.worker import Worker
 from penstock.words.config import Config
@@ -79,6 +81,7 @@ from penstock.words.events import (
     ProcessStarted,
     SubscriberLagged,
 )
+from penstock.words.placement import Place, place_of
 
 log = logging.getLogger(__name__)
 
@@ -172,19 +175,23 @@ class Core:
     async def why(self, run_id: str) -> Why:
         """Why the run is where it is, by the rules a claim goes by. RunNotFound."""
         view = await self.reader.view(run_id)
-        return self._explain(view, self.table.snapshot())
+        boxes = await self.boxes.seen()
+        return self._explain(view, self._queue(boxes))
 
     async def whys(self, run_ids: Iterable[str]) -> list[Why]:
         """The same of several runs; those that there are not are left out."""
-        found = []
-        head, queue = self.table.head, self.table.snapshot()
+        found, boxes = [], await self.boxes.seen()
+        head, queue = self.table.head, self._queue(boxes)
         for run_id in run_ids:
             with suppress(RunNotFound):
                 view = await self.reader.view(run_id)
                 if head != self.table.head:
-                    head, queue = self.table.head, self.table.snapshot()
+                    head, queue = self.table.head, self._queue(boxes)
                 found.append(self._explain(view, queue))
         return found
+
+    def _queue(self, boxes: Sequence[SeenBox]) -> QueueSnapshot:
+        return replace(self.table.snapshot(), boxes=boxes)
 
     def _explain(self, view: RunView, queue: QueueSnapshot) -> Why:
         return explain(view, queue, log_away=self.recorder.unavailable)
@@ -295,7 +302,8 @@ def _make_core(
     retention = _make_retention(
         config, store, recorder, table.bus, environment, reader.is_open
     )
-    queue = QueueControl(table, recorder, now)
+    boxes = Boxes(store, table, penstock.__version__, now)
+    queue = QueueControl(table, recorder, now, boxes.names)
     submitter = Submitter(
         config,
         kinds,
@@ -308,6 +316,7 @@ def _make_core(
         groups=table.group_slots,
         obstacle=retention.obstacle,
         drained=queue.drained,
+        place=table.place,
         has_models=environment.models is not None,
     )
     return Core(
@@ -323,7 +332,7 @@ def _make_core(
         reader=reader,
         retention=retention,
         queue=queue,
-        boxes=Boxes(store, table, penstock.__version__, now),
+        boxes=boxes,
         submitter=submitter,
         control=Control(recorder, reader, table, now, config.cancel_sla, kinds),
         line=LineControl(recorder, reader, now, kinds),
@@ -353,6 +362,7 @@ def _make_neighbours(core: Core) -> Neighbours | None:
         life=core.life,
         max_attempts=core.config.max_attempts,
         now=core.now,
+        on_look=core.table.look_for_work,
     )
 
 
@@ -420,6 +430,7 @@ def _make_log(
         now=environment.now,
         aging=config.aging_seconds,
         group_slots={name: group.slots for name, group in config.groups.items()},
+        place=_place(config, environment, store),
     )
     recorder = Recorder(
         store=store,
@@ -431,6 +442,16 @@ def _make_log(
         redact=environment.redact,
     )
     return table, recorder
+
+
+def _place(config: Config, environment: Environment, store: Store) -> Place:
+    """This box, as runs see it."""
+    return place_of(
+        environment.host,
+        config.labels,
+        team=config.accept == "team",
+        shared=store.sharing is not None,
+    )
 
 
 def _make_bus(
@@ -500,8 +521,10 @@ async def _repair(core: Core, opening: Opening) -> Repaired:
         rows.append(row)
     await _linger(core, rows)
     core.table.paused.update(opening.paused)
+    core.table.drained.update(opening.drained)
     for group, slots in opening.slots.items():
         core.table.give_slots(group, slots)
+    _give_own_slots(core.table, opening.box_slots)
     sharing, lost = core.store.sharing, frozenset[str]()
     if sharing is not None:
         lost = (await sharing.forsaken()).runs
@@ -519,6 +542,31 @@ async def _repair(core: Core, opening: Opening) -> Repaired:
         proven_gone=core.environment.proven_gone,
         by_lease=lost,
     )
+
+
+def _give_own_slots(table: RunTable, given: Mapping[str, int]) -> None:
+    """Slots of the queue that each box of several was given at run time."""
+    table.box_slots.update(given)
+    if table.place.box in given:
+        table.give_slots(None, given[table.place.box])
+
+
+async def _share_groups(core: Core) -> None:
+    """Have the groups of this box's configuration in the log, where it is shared: one number for all boxes.
+
+    Who came first has the say, until `penstock slots`; that a configuration says otherwise is told.
+    """
+    if not core.table.place.shared:
+        return
+    for group, slots in core.config.groups.items():
+        await core.recorder.record(SetSlots(slots.slots, core.now(), group, first=True))
+        held = core.table.group_slots.get(group)
+        if held != slots.slots:
+            log.warning(
+                "the group %s has %s slots for all boxes, and %s by the configuration of this one:"
+                " `penstock slots --group %s N` gives it others",
+                group, held, slots.slots, group,
+            )  # fmt: skip
 
 
 @asynccontextmanager
@@ -544,6 +592,7 @@ async def _open_runs(core: Core, started: DaemonStarted) -> AsyncIterator[None]:
             nursery=runs_nursery,
         )
         await _announce(core, started)
+        await _share_groups(core)
         core.table.begin_claiming(worker.start)
         core.recorder.kick()
         try:

@@ -93,6 +93,8 @@ class QueueStatistics:
     paused: tuple[dict[str, str | None], ...] = ()
     #: What is drained.
     draining: tuple[str | None, ...] = ()
+    #: Boxes that start nothing more.
+    drained_boxes: tuple[str, ...] = ()
     #: By configured group: its slots, how many runs execute in it, how many queue.
     groups: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -119,6 +121,7 @@ def take_statistics(
             {"group": group, "reason": reason} for group, reason in table.paused.items()
         ),
         draining=tuple(draining),
+        drained_boxes=tuple(sorted(table.drained)),
         groups=_count_groups(table),
     )
 

@@ -28,6 +28,11 @@ class Inputs(BaseModel):
         """The inputs as events and surfaces show them; override to leave secrets out."""
         return self.model_dump(mode="json")
 
+    def local(self) -> bool:
+        """Whether a run with these inputs has files on the box where it is submitted; override for others
+        than those of its `cwd`."""
+        return getattr(self, "cwd", None) is not None
+
     def needs_model(self) -> bool:
         """Whether a run with these inputs cannot do without a model; override where it depends."""
         return False
@@ -56,6 +61,8 @@ class Kind:
     of a run that a restart interrupts. While no model is configured, runs of a kind that
     `needs_model` are refused at submit, and runs whose inputs say that they do. What the programs of
     a `guarded` kind ask of the daemon is held to the scope of their run: coding agents are no owners.
+    Of a log that several boxes share, runs of a `portable` kind may execute at another box than the one
+    they were submitted at; those of others stay there.
     """
 
     name: str
@@ -68,6 +75,7 @@ class Kind:
     needs_model: bool = False
     milestones: frozenset[str] = frozenset()
     guarded: bool = False
+    portable: bool = False
 
     def parse(self, data: Mapping[str, Any]) -> Inputs:
         """The inputs, validated. Refused names the first field that does not fit."""

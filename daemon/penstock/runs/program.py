@@ -46,6 +46,8 @@ CLOSING_SECONDS = 1.0
 #: Seconds for which the log may hold back a program whose output somebody gets beside it: where it records
 #: nothing, as on a full disk, what it lacks is counted, and whoever looks and types is answered.
 LIVE_PATIENCE = 2.0
+#: What is said of a program that was ended because others may soon take its run for theirs.
+ENDED_BY_LEASE = "ended by the lease: this daemon had not renewed it in time, so that another box might have taken the run"
 
 
 class StartProcess(Protocol):
@@ -245,6 +247,7 @@ class RunPrograms:
         if listeners.live is not None:
             listeners.live.begin()
         watching = open_progress(self.emit) if watch_progress else nullcontext(None)
+        proofs: list[Proof] = []
         async with (
             open_output(self.output, CLOSING_SECONDS) as record,
             watching as watch,
@@ -252,17 +255,27 @@ class RunPrograms:
             listeners = replace(listeners, watch=watch)
             exited = await self._start(
                 program,
+                proofs,
                 feed=feed,
                 on_output=partial(listeners.pass_on, record),
                 before_read=listeners.before_read,
             )
         await self.emit(exited)
+        if any(proof.by_lease for proof in proofs):
+            # Whatever it made of its TERM: nobody had asked for its end, and it had not come to one.
+            raise ProcessFailed(ENDED_BY_LEASE)
         executed = Executed(exited.exit_code, exited.signal, bytes(captured.data))
         if check:
             check_ended(executed)
         return executed
 
-    async def _start(self, program: Program, **others: Any) -> ProcessExited:
+    async def _start(
+        self, program: Program, proofs: list[Proof], **others: Any
+    ) -> ProcessExited:
+        def prove(proof: Proof) -> None:
+            proofs.append(proof)
+            self.on_proof(proof)
+
         begun: list[ProcessStarted] = []
         with self.open_tree() as tree:
 
@@ -280,7 +293,7 @@ class RunPrograms:
                     program,
                     run_id=self.run_id,
                     on_started=begin,
-                    on_proof=self.on_proof,
+                    on_proof=prove,
                     on_launched=None if tree is None else tree.launched,
                     **others,
                 )

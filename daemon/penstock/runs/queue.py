@@ -15,6 +15,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from penstock.runs.whereabouts import SeenBox
+from penstock.words.placement import (
+    ANY_PLACE,
+    Needs,
+    Place,
+    knows_group,
+    may_execute,
+)
 from penstock.words.priority import may_preempt
 
 
@@ -30,6 +38,9 @@ class ClaimRules:
     group_slots: Mapping[str, int] = field(default_factory=dict)
     paused: Mapping[str | None, str] = field(default_factory=dict)
     aging: float | None = None
+    #: The box that claims, and whether it is drained.
+    place: Place = ANY_PLACE
+    drained: bool = False
     #: Slots that runs of other boxes have, by group: those of a group are everybody's.
     elsewhere: Mapping[str | None, int] = field(default_factory=dict)
 
@@ -50,6 +61,9 @@ class Candidate:
     #: It starts no earlier; it is put aside.
     not_before: datetime | None = None
     stashed: bool = False
+    #: What it asks of its box, and where it was submitted.
+    needs: Needs = field(default_factory=dict)
+    origin: str = ""
 
     def delayed(self, now: datetime) -> bool:
         """Whether its time has not come."""
@@ -68,6 +82,9 @@ def startable(candidate: Candidate, rules: ClaimRules, now: datetime) -> bool:
         and not candidate.prerequisites
         and not candidate.stashed
         and not candidate.delayed(now)
+        and not rules.drained
+        and may_execute(candidate.needs, candidate.origin, rules.place)
+        and knows_group(candidate.group, rules.group_slots, rules.place)
     )
 
 
@@ -140,6 +157,8 @@ class QueueSnapshot:
     claiming: bool
     #: State of every open run.
     states: Mapping[str, str]
+    #: The boxes that share the log, where there are several.
+    boxes: Sequence[SeenBox] = ()
 
     @cached_property
     def ordered(self) -> list[Candidate]:

@@ -244,6 +244,8 @@ def run_summary(row: RunRow, view: RunView | None) -> RunSummary:
         timeout=row.timeout,
         used_seconds=row.used_seconds,
         on_restart=row.on_restart,
+        needs=dict(row.needs),
+        origin=row.origin,
         cancel_requested=row.cancel_requested,
     )
 

@@ -25,7 +25,7 @@ from penstock.log.writes import (
     SetSchedule,
 )
 from penstock.runs.alarm import LOOK_SECONDS, wait_moment
-from penstock.runs.submit import Submitter, placed_inputs
+from penstock.runs.submit import Provenance, Submitter, placed_inputs
 from penstock.runs.timing import check_timing, next_due
 from penstock.words.api import ScheduleRequest, SubmitRequest, refused
 from penstock.words.errors import (
@@ -83,6 +83,8 @@ class Schedules:
         placed = dict(placed_inputs(kind, wanted.inputs, surroundings))
         wanted = wanted.model_copy(update={"inputs": placed})
         spec = self.submitter.check(wanted, surroundings)
+        # Which box submits its runs is nobody's choice: they are pinned where this one would be.
+        wanted = wanted.model_copy(update={"needs": dict(spec.needs)})
         row = ScheduleRow(
             name=request.name,
             timing=request.timing,
@@ -92,6 +94,7 @@ class Schedules:
             made_at=now,
             due=due,
             surroundings=spec.surroundings,
+            origin=spec.origin,
         )
         await self.recorder.record(
             SetSchedule(row, now, spec.kind, MOST_SCHEDULES, request.replace)
@@ -173,7 +176,10 @@ class Schedules:
             # It was accepted by an older daemon, which asked for less.
             raise refused(error, at="run") from None
         request = request.model_copy(update={"run_id": run_id})
-        await self.submitter.submit(request, surroundings=row.surroundings)
+        source = Provenance(row.origin, row.origin) if row.origin else None
+        await self.submitter.submit(
+            request, surroundings=row.surroundings, source=source
+        )
 
 
 def _request_of(request: ScheduleRequest, due: datetime) -> SubmitRequest:

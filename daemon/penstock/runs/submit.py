@@ -32,6 +32,13 @@ from penstock.words.errors import (
     StoreAway,
 )
 from penstock.words.near_words import did_you_mean
+from penstock.words.placement import (
+    ANY_PLACE,
+    Needs,
+    Place,
+    pinned_to,
+    place_run,
+)
 from penstock.words.priority import Priority
 from penstock.words.surroundings import Surroundings, check_environment
 from penstock.words.values import new_event_id
@@ -142,6 +149,8 @@ class Submitter:
     #: Why a new run of this group is refused now, though the daemon works.
     drained: Callable[[str | None], str | None] = lambda _group: None
     has_models: bool = False
+    #: This box.
+    place: Place = ANY_PLACE
 
     async def submit(
         self,
@@ -151,15 +160,22 @@ class Submitter:
         wait: bool = False,
         retry_of: str | None = None,
         parent_id: str | None = None,
+        source: Provenance | None = None,
     ) -> Submitted:
         """Accept a run, or find the one of the same id and inputs, which keeps what it was given.
 
         `surroundings`: those of the caller, for the run's programs; None: the daemon's, or those of
-        the run it retries. `parent_id`: the run that asks for this one as its child. `wait`: wait while
-        the queue is full; else QueueFull. Refused names the field; OtherInputs, UnknownPrerequisite,
+        the run it retries. `parent_id`: the run that asks for this one as its child. `source`: where it
+        comes from, if not from here. `wait`: wait while the queue is full; else QueueFull. Refused names the field; OtherInputs, UnknownPrerequisite,
         TreeTooLarge, NotAvailable, ShuttingDown and StoreUnavailable say why nothing was recorded.
         """
-        spec = self._spec(request, surroundings, retry_of=retry_of, parent_id=parent_id)
+        spec = self._spec(
+            request,
+            surroundings,
+            retry_of=retry_of,
+            parent_id=parent_id,
+            source=source,
+        )
         if request.run_id is not None and await self.reader.known(request.run_id):
             # A known id does not wait: whatever it leads to, it takes no place.
             return await self._enqueue(spec, capacity=0)
@@ -210,6 +226,7 @@ class Submitter:
             raise Refused("run_id", f"the run {run_id!r} has not ended")
         check_whole(row.inputs)
         view = await self.reader.view(run_id)
+        box = pinned_to(row.needs)
         try:
             request = SubmitRequest(
                 kind=row.kind,
@@ -221,12 +238,20 @@ class Submitter:
                 on_restart=row.on_restart,
                 retries=view.retries,
                 backoff=view.backoff,
+                needs=dict(row.needs),
+                # Whoever could execute it before still may. One of a time with one box asked for none.
+                anywhere=self.place.shared
+                and bool(row.origin)
+                and box is None
+                and self.kind(row.kind).portable,
             )
         except ValidationError as error:
             # It was accepted by an older daemon, which asked for less.
             raise refused(error) from None
         traced = request.in_trace(traceparent)
-        return await self.submit(traced, wait=wait, retry_of=run_id)
+        # Its files are where they were.
+        source = Provenance(self.place.box, box or self.place.box)
+        return await self.submit(traced, wait=wait, retry_of=run_id, source=source)
 
     def _spec(
         self,
@@ -235,13 +260,18 @@ class Submitter:
         *,
         retry_of: str | None = None,
         parent_id: str | None = None,
+        source: Provenance | None = None,
     ) -> RunSpec:
         self._check_open(child=parent_id is not None)
+        source = source or Provenance(self.place.box, self.place.box)
         kind = self.kind(request.kind)
         if request.group is not None and request.group not in self.groups:
             raise no_group(request.group, self.groups)
-        inputs = kind.parse(placed_inputs(kind, request.inputs, surroundings))
+        elsewhere = self._check_elsewhere(kind, request, source)
+        caller = None if elsewhere else surroundings
+        inputs = kind.parse(placed_inputs(kind, request.inputs, caller))
         self._check_model(kind, inputs)
+        needs = self._needs(kind, request, inputs, parent_id, source)
         if request.retries and inputs.takes_input():
             why = "a run that takes input is not tried again: what was sent to it is recorded nowhere"
             raise Refused("retries", why)
@@ -266,13 +296,61 @@ class Submitter:
             stashed=request.stashed,
             retries=request.retries,
             backoff=request.backoff,
-            surroundings=self._kept(surroundings),
+            surroundings=self._kept(surroundings, needs, source),
             traceparent=request.traceparent,
             minted=request.run_id is None,
+            needs=needs,
+            origin=self._origin(parent_id, source),
         )
 
-    def _kept(self, given: Surroundings | None) -> Surroundings | None:
-        """What is kept of a caller's surroundings. Refused, TooLarge."""
+    def _check_elsewhere(
+        self, kind: Kind, request: SubmitRequest, source: Provenance
+    ) -> bool:
+        """Whether somebody says that it may execute at another box. Refused for what must stay."""
+        field = "anywhere" if request.anywhere else "needs.box"
+        named = pinned_to(request.needs)
+        elsewhere = request.anywhere or named not in (None, source.home)
+        if elsewhere and not kind.portable:
+            raise Refused(
+                field, f"runs of kind {kind.name} stay at the box they are submitted at"
+            )
+        return elsewhere and self.place.shared
+
+    def _needs(
+        self,
+        kind: Kind,
+        request: SubmitRequest,
+        inputs: Inputs,
+        parent_id: str | None,
+        source: Provenance,
+    ) -> dict[str, str]:
+        parent = None if parent_id is None else self.reader.open_views.get(parent_id)
+        return place_run(
+            request.needs,
+            self.place,
+            home=source.home,
+            parent=None if parent is None else parent.needs,
+            local=parent_id is not None or not kind.portable or inputs.local(),
+            anywhere=request.anywhere,
+        )
+
+    def _origin(self, parent_id: str | None, source: Provenance) -> str:
+        """The box that it counts as submitted at; of a log with one box that is told of none."""
+        if not self.place.shared:
+            return ""
+        parent = None if parent_id is None else self.reader.open_views.get(parent_id)
+        return source.origin if parent is None else parent.origin
+
+    def _kept(
+        self, given: Surroundings | None, needs: Needs, source: Provenance
+    ) -> Surroundings | None:
+        """What is kept of a caller's surroundings. Refused, TooLarge.
+
+        An environment is of its box: nothing of it is kept for a run that another may execute, nor does
+        such a run have that of the one it retries.
+        """
+        if self.place.shared and pinned_to(needs) != source.home:
+            return Surroundings(None, None if given is None else given.umask)
         if given is None or given.environ is None:
             return None
         environ = check_environment(
@@ -338,6 +416,14 @@ class Submitter:
                 max_tree_depth=self.config.max_tree_depth,
             )
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The box that a run counts as submitted at, and the one that its files are on."""
+
+    origin: str
+    home: str
 
 
 def moment_of(request: Timed, now: datetime) -> datetime | None:

@@ -27,6 +27,7 @@ from penstock.log.writes import (
     RequestPreempt,
     Result,
     RunRow,
+    SetBox,
     SetPause,
     Suspend,
     Unpark,
@@ -38,6 +39,7 @@ from penstock.runs.queue import (
     ClaimRules,
     QueueSnapshot,
     SlotHolder,
+    startable,
 )
 from penstock.runs.reader import RunTerms, terms_of
 from penstock.words.errors import LogDamaged, PenstockError
@@ -45,6 +47,8 @@ from penstock.words.events import (
     DAEMON_STREAM,
     TERMINAL_TYPES,
     AnyEvent,
+    BoxDrained,
+    BoxResumed,
     QueuePaused,
     QueueResumed,
     RunCancelRequested,
@@ -53,11 +57,12 @@ from penstock.words.events import (
     SlotsChanged,
 )
 from penstock.words.lifecycle import MOVING_TYPES, PAUSED, QUEUED_STATES, SLOT_STATES
+from penstock.words.placement import ANY_PLACE, Place
 from penstock.words.recorded import Recorded
 
 # Decisions after which a run may want a slot, or a slot may be free.
 # An answer may have a run that a restart interrupted repeated.
-_BRINGS_WORK = (Enqueue, Unpark, Release, Answer, SetPause, Rearrange)
+_BRINGS_WORK = (Enqueue, Unpark, Release, Answer, SetPause, SetBox, Rearrange)
 _FREES_SLOT = (Complete, Release, Park)
 _MOVES = MOVING_TYPES | {"run.cancel_requested", "run.rearranged"}
 
@@ -82,6 +87,11 @@ class RunTable:
     after_commit: Callable[[], None] = lambda: None
     aging: float | None = None
     group_slots: dict[str, int] = field(default_factory=dict)
+    #: This box, and those that start nothing more.
+    place: Place = ANY_PLACE
+    drained: set[str] = field(default_factory=set)
+    #: Slots of the queue that were given to a box at run time, where several share the log.
+    box_slots: dict[str, int] = field(default_factory=dict)
     #: False until `begin_claiming`, and again when the daemon stops: nothing is claimed.
     claiming: bool = False
     #: The daemon stops: executions end as their `on_restart` says, those that begin now too.
@@ -130,6 +140,18 @@ class RunTable:
             self.group_slots[group] = given
         self.moved = True
 
+    def _note_slots(self, event: SlotsChanged) -> None:
+        if event.box and event.slots is not None:
+            self.box_slots[event.box] = event.slots
+        elif event.box:
+            self.box_slots.pop(event.box, None)
+        if event.box in ("", self.place.box):
+            self.give_slots(event.group, event.slots)
+
+    def configured(self, group: str | None) -> int | None:
+        """Its slots as the configuration of this box has them; None: it has no such group."""
+        return self._configured.get(group)
+
     def configures(self, group: str | None) -> bool:
         """Whether the configuration has this group."""
         return group in self._configured
@@ -154,6 +176,8 @@ class RunTable:
             group_slots=self.group_slots,
             paused=self.paused,
             aging=self.aging,
+            place=self.place,
+            drained=self.place.box in self.drained,
             elsewhere=Counter([view.group for view in self._held_elsewhere()]),
         )
 
@@ -215,6 +239,8 @@ class RunTable:
             ),
             not_before=view.not_before,
             stashed=view.stashed,
+            needs=view.needs,
+            origin=view.origin,
         )
 
     def _slot_holder(self, view: RunView, parents: set[str | None]) -> SlotHolder:
@@ -263,6 +289,7 @@ class RunTable:
             host=self.host,
             group_slots=self.group_slots,
             aging=self.aging,
+            place=self.place,
         )
 
     def apply(self, write: Write[Result], result: Result | PenstockError) -> None:
@@ -339,8 +366,23 @@ class RunTable:
             elif fact.type in MOVING_TYPES:
                 # Its seconds are counted where it executes.
                 self.terms.pop(fact.run_id, None)
-        if self.claiming and self.queue.queued and self.running < self.slots:
+        self.look_for_work()
+
+    def look_for_work(self) -> None:
+        """Ask for a claim if there is a slot, and somebody in line."""
+        if self.claiming and self.running < self.slots and self._has_work():
             self.on_work()
+
+    def _has_work(self) -> bool:
+        """Whether a queued run may start here: what others start takes no turn of the log's server."""
+        if not self.queue.queued:
+            return False
+        rules, now = self.rules(), self.now()
+        return any(
+            startable(self._candidate(view), rules, now)
+            for view in self.views.values()
+            if view.state in QUEUED_STATES
+        )
 
     def _heed(self, execution: Execution, fact: Recorded) -> None:
         event = fact.event
@@ -374,8 +416,13 @@ class RunTable:
         elif isinstance(event, QueueResumed):
             self.paused.pop(event.group, None)
             self.moved = True
+        elif isinstance(event, BoxDrained):
+            self.drained.add(event.box)
+        elif isinstance(event, BoxResumed):
+            self.drained.discard(event.box)
+            self.moved = True
         elif isinstance(event, SlotsChanged):
-            self.give_slots(event.group, event.slots)
+            self._note_slots(event)
         for follow in self.own_followers:
             follow(event)
 

@@ -44,6 +44,8 @@ class Neighbours:
     life: str
     max_attempts: int
     now: Callable[[], datetime]
+    #: Called after each look at leases.
+    on_look: Callable[[], None] = lambda: None
 
     async def keep_lease(self) -> None:
         """Have the lease renewed, whether or not there is something to record; until cancelled."""
@@ -54,7 +56,9 @@ class Neighbours:
     async def listen(self) -> None:
         """Have what others wrote folded soon; until cancelled."""
         while True:
-            await self.sharing.wait_written(POLL_SECONDS)
+            if not await self.sharing.wait_written(POLL_SECONDS):
+                # It may be another server by now, where others wait for our word.
+                self.recorder.renew()
             self.recorder.look()
 
     async def watch_leases(self) -> None:
@@ -66,6 +70,8 @@ class Neighbours:
                 await self.take_over()
                 # What others forgot is not here any more either.
                 self.bus.forget_below((await self.store.bounds()).floor)
+                # Claims may have been refused while it was not known who is there.
+                self.on_look()
 
     async def take_over(self) -> None:
         """Note who is lost by now, and give the runs that nobody executes what a crash gets them."""

@@ -21,17 +21,19 @@ from penstock.runs.queue import (
     group_full,
     startable,
 )
+from penstock.runs.whereabouts import why_not_here
 from penstock.words.lifecycle import (
     FIRST_STATE,
     PAUSED,
     SLOT_STATES,
 )
+from penstock.words.placement import knows_group
 from penstock.words.priority import Priority, may_preempt
 from penstock.words.wait_reason import Waiting
 
 Code = Literal[
     "ended", "cancelling", "running", "program_paused", "ask", "child", "model", "quota", "waiting", "preempted", "retry", "stopping",
-    "stashed", "not_before", "paused", "group_paused", "kind", "prerequisites", "next", "group_slots", "slots", "leaving",
+    "stashed", "not_before", "paused", "group_paused", "kind", "box", "needs", "accept", "box_drained", "group_unknown", "prerequisites", "next", "group_slots", "slots", "leaving",
     "ahead", "first", "not_preemptible", "log",
 ]  # fmt: skip
 
@@ -190,6 +192,10 @@ def _hindrances(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
         found.append(Reason("group_paused", why))
     if candidate.kind not in rules.kinds:
         found.append(Reason("kind", f"Its kind {candidate.kind!r} is not installed."))
+    if not knows_group(group, rules.group_slots, rules.place):
+        why = f"This box knows no group {group!r}: `penstock slots --group {group} N` tells all boxes."
+        found.append(Reason("group_unknown", why))
+    found += _misplaced(candidate, queue)
     if candidate.prerequisites:
         named = [
             f"{r} ({queue.states.get(r, 'ended')})" for r in candidate.prerequisites
@@ -197,6 +203,19 @@ def _hindrances(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
         why = f"It comes after {_list(named)}."
         found.append(Reason("prerequisites", why, candidate.prerequisites))
     return found
+
+
+def _misplaced(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
+    """Why this box does not start it, and which one will."""
+    rules = queue.rules
+    found = why_not_here(
+        candidate.needs,
+        candidate.origin,
+        rules.place,
+        queue.boxes,
+        drained=rules.drained,
+    )
+    return [] if found is None else [Reason(*found)]
 
 
 def _taken(

@@ -274,13 +274,13 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/queue/resume", "resume", "Start and take in runs again",
-        reply="QueueReply", without_body="All of the queue", body=wire.GroupRequest,
+        reply="QueueReply", without_body="All of the queue", body=wire.DrainRequest,
         errors=(503,),
     ),
     Route(
         "POST", "/queue/drain", "drain", "Take no new runs in; with wait, until none is left",
         reply="QueueReply", without_body="All of the queue",
-        body=wire.GroupRequest, status=202, errors=(409, 503),
+        body=wire.DrainRequest, status=202, errors=(409, 503),
         queries=(Query("wait", "Wait until none is left", "flag", default=False),),
     ),
     Route(

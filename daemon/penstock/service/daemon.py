@@ -47,6 +47,7 @@ from penstock.service.environment import (
     open_daemon_models,
     real_environment,
 )
+from penstock.service.lease import Lease, open_lease
 from penstock.service.log_writer import LogWriter
 from penstock.service.machine import check_machine, make_state
 from penstock.service.signals import LAST_WORDS_SECONDS, LastResort, Start, heed_signals
@@ -141,7 +142,13 @@ async def serve(
         ) as watchdog:
             vitals = _vitals_of(watchdog, log_writer)
             daemon = open_daemon(
-                config, environ, supervision.sockets, vitals, stop, reporter.starting
+                config,
+                environ,
+                supervision.sockets,
+                vitals,
+                stop,
+                reporter.starting,
+                flush,
             )
             try:
                 await _live(daemon, start, stop, reporter)
@@ -217,11 +224,13 @@ async def open_daemon(
     vitals: Vitals = Vitals(),
     stop: Stop | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    flush: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Daemon]:
     """A daemon with its lock, its store, its port and its Unix socket.
 
     `sockets` are descriptors that are open already; `stop` is what a signal asks, and `tell` is told
-    from a thread what a long start is at.
+    from a thread what a long start is at. `flush` writes what the log of messages still holds, where the
+    process ends at once because its lease is over.
     """
     check_machine(os.uname())
     paths = find_paths(
@@ -242,7 +251,7 @@ async def open_daemon(
             files = _log_files(config, paths)
             stored = open_stored_core(
                 config, environ, paths, files, base, models, token,
-                socket_url=f"unix:{socket}", stop=stop, tell=tell,
+                socket_url=f"unix:{socket}", stop=stop, tell=tell, flush=flush,
             )  # fmt: skip
             async with (
                 stored as core,
@@ -281,12 +290,14 @@ async def open_stored_core(
     socket_url: str | None = None,
     stop: Stop | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    flush: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Core]:
     """A core on a database, in the real world; the token is never recorded.
 
     `url` is where its runs' programs find it, and `socket_url` where those of guarded runs do, if elsewhere.
 
-    StoreBroken out of the block: the database or its lock file was removed or replaced.
+    StoreBroken out of the block: the database or its lock file was removed or replaced, or the lease of a
+    daemon that shares its log is over; `flush` as of `open_daemon`.
     """
     life, secrets = (
         f"{box_of(config)}/{token_hex(8)}",
@@ -301,7 +312,8 @@ async def open_stored_core(
         stopped=lambda: stop is not None and stop.reason is not None,
     )
     async with (
-        _open_store(config, files, life, migration) as store,
+        _open_lease(config, files, paths.lease, flush) as lease,
+        _open_store(config, files, life, migration, lease) as store,
         watching(store, files.mark) as watch,
         open_launcher() as launcher,
         open_tracing(environ, close_seconds=config.shutdown_spans) as tell_span,
@@ -320,6 +332,7 @@ async def open_stored_core(
             secrets=secrets,
             socket_url=socket_url,
             tell_span=tell_span,
+            lease=None if lease is None else lease.for_trees(),
         )
         async with open_core(
             config,
@@ -335,8 +348,26 @@ async def open_stored_core(
 
 
 @asynccontextmanager
+async def _open_lease(
+    config: Config, files: LogFiles, path: Path, flush: Callable[[], None]
+) -> AsyncIterator[Lease | None]:
+    """Around the store, whose end may take longer than the lease; None of a log that is nobody else's."""
+    if files.url is None:
+        yield None
+        return
+    async with open_lease(
+        path, seconds=config.lease_seconds, kill_grace=config.kill_grace, flush=flush
+    ) as lease:
+        yield lease
+
+
+@asynccontextmanager
 async def _open_store(
-    config: Config, files: LogFiles, life: str, migration: MigrationPolicy
+    config: Config,
+    files: LogFiles,
+    life: str,
+    migration: MigrationPolicy,
+    lease: Lease | None,
 ) -> AsyncIterator[SqliteStore | PostgresStore]:
     """The store, with threads of its own: a commit must not wait for one that nobody can have."""
     limits = WindowLimits(config.output_head_bytes, config.output_tail_bytes)
@@ -344,7 +375,7 @@ async def _open_store(
         open_threads(1, "store") as run_blocking,
         open_threads(READERS, "readers of the store") as run_reading,
     ):
-        if files.url is None:
+        if files.url is None or lease is None:
             async with open_sqlite(
                 files.database,
                 life=life,
@@ -364,6 +395,8 @@ async def _open_store(
             folder=str(files.lock.parent),
             lease_seconds=config.lease_seconds,
             slots=config.max_concurrent,
+            labels=config.labels,
+            accept=config.accept,
         )
         async with open_log(
             files.url,
@@ -372,6 +405,9 @@ async def _open_store(
             run_blocking=run_blocking,
             run_reading=run_reading,
             limits=limits,
+            on_renewed=lease.renewed,
+            on_broken=lease.lost,
+            why_over=lease.why_over,
         ) as far_store:
             yield far_store
 

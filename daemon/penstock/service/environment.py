@@ -33,6 +33,7 @@ from penstock.processes.launching import Launcher
 from penstock.processes.orphans import end_orphans
 from penstock.processes.output import HeldBack, nothing_secret
 from penstock.processes.process import Containment, run_process
+from penstock.processes.spec import TreeLease
 from penstock.processes.suspension import go_on, suspend
 from penstock.processes.testimony import name_of, wait_testimonies
 from penstock.runs.core import Environment
@@ -71,11 +72,13 @@ def real_environment(
     secrets: Secrets | None = None,
     socket_url: str | None = None,
     tell_span: Callable[[TraceSpan], None] | None = None,
+    lease: TreeLease | None = None,
 ) -> Environment:
     """The world of a daemon with these folders.
 
     `launcher` starts the supervisors of its runs; `epoch`, the id of its log, marks the log's processes; `url` is what they may talk to,
-    and `socket_url` the same for those of guarded runs. `secrets` are what `redact` takes out.
+    and `socket_url` the same for those of guarded runs. `secrets` are what `redact` takes out. By a `lease`
+    programs end without a word of the daemon.
     """
     start = partial(
         run_process,
@@ -84,6 +87,7 @@ def real_environment(
         grace=config.kill_grace,
         epoch=epoch,
         testimonies=paths.state / TESTIMONIES,
+        lease=lease,
     )
     inherited = {**passed_on(environ), "PENSTOCK_URL": url}
 

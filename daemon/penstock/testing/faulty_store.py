@@ -158,7 +158,9 @@ class FaultyStore:
             await self.bounds(),
             await self.open_runs(),
             await self.paused(),
+            await self.drained(),
             await self.slots(),
+            await self.box_slots(),
         )
 
     async def open_runs(self) -> list[RunRow]:
@@ -176,8 +178,14 @@ class FaultyStore:
     async def paused(self) -> Mapping[str | None, str]:
         return await self._call(self.store.paused)
 
+    async def drained(self) -> frozenset[str]:
+        return await self._call(self.store.drained)
+
     async def slots(self) -> Mapping[str | None, int]:
         return await self._call(self.store.slots)
+
+    async def box_slots(self) -> Mapping[str, int]:
+        return await self._call(self.store.box_slots)
 
     async def schedules(self) -> list[ScheduleRow]:
         return await self._call(self.store.schedules)

@@ -75,6 +75,11 @@ class Paths:
         return self.runtime / "daemon.sock"
 
     @property
+    def lease(self) -> Path:
+        """Until when processes may live without a word of a daemon that shares its log."""
+        return self.runtime / "lease"
+
+    @property
     def runs(self) -> Path:
         """The workspaces, one folder per run."""
         return self.state / "runs"

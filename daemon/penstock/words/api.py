@@ -117,6 +117,9 @@ class RunSummary(Received):
     #: Executing seconds of its executions that are over.
     used_seconds: float = 0.0
     on_restart: str | None = None
+    #: What it asks of the box that executes it, and the box it was submitted at where there may be several.
+    needs: dict[str, str] = {}
+    origin: str = ""
     cancel_requested: str | None = None
 
 
@@ -547,6 +550,10 @@ class SubmitRequest(Timed):
     #: later one waits twice as long as the one before it, up to an hour.
     retries: Annotated[int, Field(ge=0, le=MOST_RETRIES, strict=True)] = 0
     backoff: Delay = 10.0
+    #: Labels that it asks of the box that executes it; `box` is its name.
+    needs: Annotated[dict[str, str], AfterValidator(_labels)] = {}
+    #: Its files are on all boxes, so that it may execute at any that has what it needs.
+    anywhere: bool = False
 
     #: Where this is asked for in a trace, as W3C Trace Context writes it: `00-TRACE-SPAN-01`.
     traceparent: Annotated[str, AfterValidator(_traceparent)] | None = None
@@ -631,6 +638,14 @@ class SlotsRequest(Sent):
 
     group: Name | None = None
     slots: Annotated[int, Field(ge=1, le=MOST_SLOTS, strict=True)] | None = None
+    #: Whose slots those of the queue are, where boxes share it; null: those of the box that is asked.
+    box: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.box is not None and self.group is not None:
+            raise ValueError("name a group or a box")
+        return self
 
 
 def _schedule_name(name: str) -> str:
@@ -662,6 +677,18 @@ class GroupRequest(Sent):
     """Which part of the queue; None: all of it."""
 
     group: Name | None = None
+
+
+class DrainRequest(GroupRequest):
+    """What takes nothing new: the queue, a group of it, or a box, which starts nothing more."""
+
+    box: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.box is not None and self.group is not None:
+            raise ValueError("name a group or a box")
+        return self
 
 
 class PauseRequest(GroupRequest):

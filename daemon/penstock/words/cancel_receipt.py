@@ -8,6 +8,9 @@ from typing import Any
 
 Receipt = Mapping[str, Any]
 
+#: How it is proven that nothing is left of a run whose box was lost: its processes end with its lease.
+BY_LEASE = "lease"
+
 _SLOTS: Mapping[str | None, str] = {
     "free": "; its model's slot is free",
     "busy": "; but its model server still works on it",
@@ -36,6 +39,26 @@ def is_under_way(receipt: Receipt) -> bool:
     return not over and not proves_end(receipt)
 
 
+def proof_of(receipt: Receipt) -> str:
+    """How the end was proven, of which processes and where; "" where there were none to prove it of."""
+    pids, box = " ".join(map(str, receipt["pids"])), receipt.get("box") or ""
+    if receipt["method"] == BY_LEASE:
+        # Nobody looked at them: each ends by itself when the lease of its box is over.
+        said = (
+            f"the lease of the box {box} is over"
+            if box
+            else "the lease of its box is over"
+        )
+        return f"{said}: {pids}" if pids else said
+    if not pids:
+        return ""
+    return (
+        f"{receipt['method']} on {box}: {pids}"
+        if box
+        else f"{receipt['method']}: {pids}"
+    )
+
+
 def receipt_line(receipt: Receipt, *, waited: bool = False) -> str:
     """A receipt in a sentence; `waited`: it was to be given when the run is over."""
     run_id, outcome, left = receipt["run_id"], receipt["outcome"], left_of(receipt)
@@ -51,8 +74,7 @@ def receipt_line(receipt: Receipt, *, waited: bool = False) -> str:
     if is_under_way(receipt):
         late = ", and it is not over yet" if waited else ""
         return f"{run_id}: cancel requested{late}"
-    pids = " ".join(map(str, receipt["pids"]))
-    proof = f" ({receipt['method']}: {pids})" if pids else ""
+    proof = f" ({said})" if (said := proof_of(receipt)) else ""
     slot = _SLOTS.get(receipt.get("model_slot"), "")
     return f"{run_id} cancelled, nothing of it is left{proof}{slot}"
 

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from penstock.words.detach_keys import keys_of
+from penstock.words.placement import BOX_LABEL
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -72,6 +73,14 @@ def _store_url(text: str) -> str:
 def _network(text: str) -> str:
     ip_network(text)
     return text
+
+
+def _box_labels(labels: dict[str, str]) -> dict[str, str]:
+    if BOX_LABEL in labels:
+        raise ValueError(f"{BOX_LABEL!r} is the label of its name, which each box has")
+    if any(not name.strip() for name in labels):
+        raise ValueError("a label has a name")
+    return labels
 
 
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
@@ -330,6 +339,15 @@ class Config(Section):
         120.0,
         "How long a daemon that shares a log is taken to be there without a word; then others speak for"
         " its runs, and its programs have ended. Less than a failover of the database ends all work.",
+    )
+    labels: Annotated[dict[str, str], AfterValidator(_box_labels)] = setting(
+        {},
+        'What this box has, as `gpu = "1"`: runs that ask for it (`--on gpu=1`) execute where it is.',
+    )
+    accept: Literal["self", "team"] = setting(
+        "self",
+        "Whose runs this box executes, of a log that several boxes share: `self`, those that were"
+        " submitted at it; `team`, those of every box.",
     )
     runtime_dir: Path | None = setting(
         None, "Where the Unix socket is; none: as XDG_RUNTIME_DIR says."

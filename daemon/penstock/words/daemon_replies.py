@@ -101,6 +101,8 @@ class QueueReply(Received):
     paused: tuple[PausedReply, ...] = ()
     #: Groups that take no new runs in; null: the queue.
     draining: tuple[str | None, ...] = ()
+    #: Boxes that start nothing more.
+    drained_boxes: tuple[str, ...] = ()
     #: By group: slots, running and queued runs.
     groups: dict[str, dict[str, int]]
 

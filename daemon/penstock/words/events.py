@@ -70,6 +70,9 @@ class RunQueued(Fact):
     #: How often it is executed again after a failure, and the seconds before the first time.
     retries: Annotated[int, Field(ge=0)] = 0
     backoff: Annotated[float, Field(ge=0)] = 0.0
+    #: What it asks of the box that executes it, and the box it was submitted at.
+    needs: dict[str, str] = {}
+    origin: str = ""
 
     @model_serializer(mode="wrap")
     def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -81,7 +84,7 @@ class RunQueued(Fact):
         return data
 
 
-_SELDOM = ("not_before", "stashed", "retries", "backoff")
+_SELDOM = ("not_before", "stashed", "retries", "backoff", "needs", "origin")
 
 
 class RunStarted(Fact):
@@ -618,11 +621,20 @@ class QueueResumed(Fact):
 
 
 class SlotsChanged(Fact):
-    """The queue (null) or a group has other slots; null: those of the configuration again."""
+    """The queue (null) or a group has other slots; null: those of the configuration again.
+
+    Of a log that several boxes share the slots of a group are for all together, and those of the queue
+    the `box`'s.
+    """
 
     type: Literal["slots.changed"] = "slots.changed"
     group: str | None = None
     slots: int | None = None
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
 
 
 class ScheduleSet(Fact):

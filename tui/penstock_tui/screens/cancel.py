@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
-from penstock.words.cancel_receipt import left_of, moments_of
+from penstock.words.cancel_receipt import BY_LEASE, left_of, moments_of
 from penstock.words.errors import PenstockError
 from penstock_tui.screens.dialog import Dialog, label
 from penstock_tui.wording import CROSS, clock_time, plain
@@ -98,7 +98,13 @@ def receipt_lines(receipt: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"gone       {clock_time(gone, millis=True)}  ({after:.2f} s later)"
         )
-    lines.append(f"method     {receipt.get('method', 'none')}")
+    if box := receipt.get("box"):
+        lines.append(f"box        {box}")
+    by_lease = receipt.get("method") == BY_LEASE
+    told = (
+        "  (the box was lost; what ran there ended with its lease)" if by_lease else ""
+    )
+    lines.append(f"method     {receipt.get('method', 'none')}{told}")
     lines.append(f"pids       {_pids(receipt.get('pids'))}")
     lines.append(f"survivors  {_pids(left_of(receipt))}")
     return [plain(line) for line in lines]

@@ -17,6 +17,10 @@ from penstock_tui.wording import (
     priority_word,
 )
 
+#: Lines of the daemon's panel where no box has one, and those of a panel's frame.
+DAEMON_LINES = 5
+BORDERS = 2
+
 _LEVELS = " ▁▂▃▄▅▆▇█"
 
 
@@ -132,7 +136,13 @@ class RatePanel(Panel):
 
 
 class DaemonPanel(Panel):
-    """What the daemon has in hand."""
+    """What the daemon has in hand; it grows with its lines."""
+
+    def show(self, value: object) -> None:
+        before = self.value
+        super().show(value)
+        if isinstance(value, DaemonState) and value != before:
+            self.styles.height = max(DAEMON_LINES, len(value.lines)) + BORDERS
 
     def draw(self, tones: Tones) -> Text:
         state = self.value

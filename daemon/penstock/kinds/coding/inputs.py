@@ -93,6 +93,9 @@ class CodingInputs(Inputs):
         description="Name of a new branch for the result in the repository; null: a patch only",
     )
 
+    def local(self) -> bool:
+        return self.repository is not None or self.out is not None
+
     @property
     def asking(self) -> bool:
         """Whether the plan may have questions: unasked, small models ask for what they were told."""

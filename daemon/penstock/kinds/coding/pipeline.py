@@ -22,6 +22,7 @@ KIND = Kind(
     output=CodingOutput,
     pipeline=write_code,
     on_restart="requeue",
+    portable=True,
     preemptible=True,
     needs_model=True,
 )

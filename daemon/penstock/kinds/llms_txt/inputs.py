@@ -85,6 +85,12 @@ class LlmsTxtInputs(Inputs):
         60, ge=0, le=1000, description="Files that the model describes"
     )
 
+    def local(self) -> bool:
+        return self.out is not None or parse_source(self.source).transport in (
+            None,
+            "file",
+        )
+
     def needs_model(self) -> bool:
         return self.model is True
 

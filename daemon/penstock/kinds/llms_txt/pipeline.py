@@ -22,6 +22,7 @@ KIND = Kind(
     output=LlmsTxtOutput,
     pipeline=describe_source,
     on_restart="requeue",
+    portable=True,
     # It begins anew, which costs seconds and gives the same files.
     preemptible=True,
     milestones=frozenset(

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from math import inf
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -43,18 +42,23 @@ _SIZES = {
 NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 # Taking the turn, with what tells whether the log is still the one that we know. The inner questions are
 # asked as of the statement's beginning, maybe before the turn is had: what they find is true or older.
-_TURN = """
-SELECT head, floor, numbered, epoch, changes, untold,
+_TURN = f"""
+SELECT head, floor, numbered, epoch, changes, timeline, untold,
     (SELECT count(*) FROM boxes WHERE state = 'here'),
+    (SELECT count(*) FROM boxes
+     WHERE state = 'here' AND box <> ? AND until > {NOW} AND era <> log.epoch || ' ' || log.timeline),
     (SELECT commits FROM boxes WHERE box = ? AND life = ?),
     (SELECT event_id FROM events WHERE position = ?)
 FROM log FOR UPDATE
 """
+# The server's own count of the times that another one took its place; a standby has none.
+_TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 # A commit renews the lease of its daemon, and is none without one. Only under the turn: who takes over
 # has that, and wants the row of the box then.
 _SAVE = f"""
 WITH renewed AS (
-    UPDATE boxes SET seen = {NOW}, until = {NOW} + (lease_seconds * 1000000)::bigint, commits = commits + 1
+    UPDATE boxes SET seen = {NOW}, until = {NOW} + (lease_seconds * 1000000)::bigint, commits = commits + 1,
+        era = ?
     WHERE box = ? AND life = ? AND state = 'here' AND until > {NOW} RETURNING 1
 )
 UPDATE log SET %s WHERE EXISTS (SELECT 1 FROM renewed)
@@ -88,9 +92,11 @@ class PostgresDb:
         box: str = "",
         life: str = "",
         on_renewed: Callable[[int], None] = lambda _asked_at: None,
-        lease_seconds: float = inf,
+        lease_seconds: float | None = None,
     ) -> None:
-        idle = min(IDLE_SECONDS, lease_seconds * IDLE_PART)
+        idle = IDLE_SECONDS
+        if lease_seconds is not None:
+            idle = min(idle, lease_seconds * IDLE_PART)
         settings = {
             "search_path": f'"{schema}"',
             "statement_timeout": STATEMENT_SECONDS * 1000,
@@ -116,7 +122,7 @@ class PostgresDb:
         )
         self.schema = schema
         self.box, self.life = box, life
-        self._on_renewed = on_renewed
+        self.on_renewed = on_renewed
         self._connection: psycopg.Connection[Any] | None = None
         #: Since when a call is at work, by the monotonic clock; None: none is.
         self.busy_since: float | None = None
@@ -128,6 +134,10 @@ class PostgresDb:
         self.made = self.commits = 0
         #: What the log was called when it was opened, and the newest fact of it that was seen.
         self.epoch = ""
+        #: Which server answers, as it counts itself; "" where it does not say.
+        self.timeline = ""
+        #: Whether, in this turn, no claim can be lost that another daemon executes.
+        self.may_claim = True
         self.newest: tuple[int, bytes] = (0, b"")
         # The connection of a turn: a statement of it must not go out by another one.
         self._turn: psycopg.Connection[Any] | None = None
@@ -154,8 +164,20 @@ class PostgresDb:
             made.prepared_max = PREPARED
             made.adapters.register_dumper(int, Int8BinaryDumper)
             made.adapters.register_dumper(str, _Text)
+            if self.life:
+                self.timeline = self._ask_timeline(made)
             self._connection = made
         return self._connection
+
+    def _ask_timeline(self, made: psycopg.Connection[Any]) -> str:
+        self.busy_since = time.monotonic()
+        try:
+            found = made.execute(_TIMELINE).fetchone()
+        except psycopg.Error:
+            return ""
+        finally:
+            self.busy_since = None
+        return "" if found is None else str(found[0])
 
     @property
     def connected(self) -> bool:
@@ -189,18 +211,19 @@ class PostgresDb:
         made, later = self._turn or self.connection, self._later
         self.busy_since = time.monotonic()
         try:
-            if not later:
-                return made.execute(translate(sql), values or None, binary=True)
-            self._later = []
-            with made.pipeline():
-                for text, rows in later:
-                    made.cursor(binary=True).executemany(translate(text), rows)
-                return made.execute(translate(sql), values or None, binary=True)
+            if later:
+                self._later = []
+                with made.pipeline():
+                    for text, rows in later:
+                        made.cursor(binary=True).executemany(translate(text), rows)
+            # Not within: a server forgets after a pipeline that a transaction may not stand still for long,
+            # until the next statement.
+            return made.execute(translate(sql), values or None, binary=True)
         finally:
             self.busy_since = None
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
-        """Within a turn it goes out with the next statement, on one way there and back."""
+        """Within a turn it goes out before the next statement, with all that waits, at once."""
         assert self._turn is not None
         self._wrote = True
         self._later.append((sql, list(rows)))
@@ -208,17 +231,8 @@ class PostgresDb:
     def ask_together(
         self, asked: Sequence[tuple[str, Sequence[Any]]]
     ) -> list[list[Any]]:
-        made = self._turn or self.connection
-        self.busy_since = time.monotonic()
-        try:
-            with made.pipeline():
-                found = [
-                    made.execute(translate(sql), values or None, binary=True)
-                    for sql, values in asked
-                ]
-            return [cursor.fetchall() for cursor in found]
-        finally:
-            self.busy_since = None
+        # By no pipeline, for the reason that `_send` has.
+        return [self._send(sql, values).fetchall() for sql, values in asked]
 
     # -- a turn
 
@@ -236,11 +250,12 @@ class PostgresDb:
         """Take the turn. LeaseLost, StoreBroken: this daemon must write nothing more."""
         self.begin()
         newest = self.newest
-        columns = self.execute(_TURN, (self.box, self.life, newest[0])).fetchone()
+        values = (self.box, self.box, self.life, newest[0])
+        columns = self.execute(_TURN, values).fetchone()
         if columns is None:
             raise StoreBroken(f"the log of the schema {self.schema!r} is empty")
-        *meta, self._here, commits, found = columns
-        names = ("head", "floor", "numbered", "epoch", "changes", "untold")
+        *meta, self._here, unsettled, commits, found = columns
+        names = ("head", "floor", "numbered", "epoch", "changes", "timeline", "untold")
         self._row = dict(zip(names, meta, strict=True))
         self._new, self._wrote = {}, False
         if self._row["epoch"] != self.epoch:
@@ -254,7 +269,32 @@ class PostgresDb:
             self._tell_lost(why)
         self.untold = self._row["untold"] > known
         self.changes = self.answered = changes
+        self.may_claim = not unsettled
+        if self._row["timeline"] != self.timeline:
+            self.note_failover()
+            self.may_claim = self._here < 2
         return bool(changes == known)
+
+    @property
+    def era(self) -> str:
+        """What a box has seen that renewed its lease in it: this epoch, on this server."""
+        return f"{self.epoch} {self.timeline}"
+
+    def note_failover(self) -> None:
+        """Another server answers than before, which may lack what the others did last.
+
+        So their leases count anew, and nobody claims until each of them has renewed its own, and so has
+        found that it lacks nothing, or is gone: a run whose claim was lost would be executed twice.
+        """
+        self.execute("UPDATE log SET timeline = ?", (self.timeline,))
+        self._count_leases_anew()
+
+    def _count_leases_anew(self) -> None:
+        self.execute(
+            f"UPDATE boxes SET until = greatest(until, {NOW} + (lease_seconds * 1000000)::bigint)"
+            " WHERE state = 'here' AND box <> ?",
+            (self.box,),
+        )
 
     def _lost(
         self, changes: int, commits: int, newest: tuple[int, bytes], found: bytes | None
@@ -282,6 +322,7 @@ class PostgresDb:
         epoch = str(uuid4())
         sql = "UPDATE log SET past = past || epoch || ' ', epoch = ?"
         self.execute(sql, (epoch,))
+        self._count_leases_anew()
         return epoch
 
     def _lease_lost(self) -> LeaseLost:
@@ -312,7 +353,13 @@ class PostgresDb:
             return
         names = ["changes", *self._new]
         sql = _SAVE % ", ".join(f"{name} = ?" for name in names)
-        values = [self.box, self.life, self.changes + 1, *self._new.values()]
+        values = [
+            self.era,
+            self.box,
+            self.life,
+            self.changes + 1,
+            *self._new.values(),
+        ]
         if self._here > 1 and "head" in self._new:
             # Others are there, and wait for facts.
             sql += " RETURNING pg_notify(?, ?)"
@@ -326,7 +373,7 @@ class PostgresDb:
         self.execute("COMMIT")
         self.answered, self.commits = self.changes, self.made
         self.end_turn()
-        self._on_renewed(asked_at)
+        self.on_renewed(asked_at)
 
     def own_commits(self) -> int:
         """How many commits of this daemon were done; within a turn there is none on its way."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -67,9 +68,10 @@ def open_log(db: PostgresDb, owner: Owner, where: str) -> None:
         _check_server(db, where)
         db.begin()
         prepare(db, db.schema)
-        _take_box(db, owner, where)
+        asked_at = _take_box(db, owner, where)
         db.execute("COMMIT")
         db.end_turn()
+        db.on_renewed(asked_at)
     except psycopg.Error as error:
         db.close()
         raise StartRefused(
@@ -115,12 +117,17 @@ def _check_server(db: PostgresDb, where: str) -> None:
         )
 
 
-def _take_box(db: PostgresDb, owner: Owner, where: str) -> None:
-    """Have the row of the box, under the turn. LogInUse if another daemon may be on it."""
-    log = db.execute("SELECT epoch FROM log FOR UPDATE").fetchone()
+def _take_box(db: PostgresDb, owner: Owner, where: str) -> int:
+    """Have the row of the box, under the turn. LogInUse if another daemon may be on it.
+
+    When its lease was asked for, in nanoseconds of CLOCK_BOOTTIME.
+    """
+    log = db.execute("SELECT epoch, timeline FROM log FOR UPDATE").fetchone()
     if log is None:
         raise StartRefused(f"the log in the {where} is damaged: its one row is missing")
-    (db.epoch,) = log
+    db.epoch, timeline = log
+    if timeline != db.timeline:
+        db.note_failover()
     sql = (
         "SELECT machine, folder, life, (until - "
         f"{NOW}) / 1e6 FROM boxes WHERE box = ? AND state = 'here'"
@@ -146,6 +153,7 @@ def _take_box(db: PostgresDb, owner: Owner, where: str) -> None:
         "labels": json.dumps(dict(owner.labels), sort_keys=True),
         "accept": owner.accept,
         "version": penstock.__version__,
+        "era": db.era,
     }
     names = ", ".join(columns)
     marks = ", ".join("?" * len(columns))
@@ -156,5 +164,7 @@ def _take_box(db: PostgresDb, owner: Owner, where: str) -> None:
         " ON CONFLICT (box) DO UPDATE SET state = 'here', seen = excluded.seen, until = excluded.until,"
         f" commits = 0, {changed}"
     )
+    asked_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     db.execute(sql, (owner.box, owner.lease_seconds, *columns.values()))
     db.execute("UPDATE log SET changes = changes + 1")
+    return asked_at

@@ -20,28 +20,40 @@ VERSION = 2
 #: version → the step that makes the next one of it, in the transaction that notes it.
 MIGRATIONS: Mapping[int, Callable[[Statements], None]] = {1: lambda db: _add_boxes(db)}
 
+# What is open was submitted at the one box that there was, and stays there.
+_PLACEMENT = (
+    'ALTER TABLE runs ADD COLUMN needs TEXT COLLATE "C"',
+    """ALTER TABLE runs ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT ''""",
+    """ALTER TABLE schedules ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT ''""",
+    "UPDATE schedules SET origin = (SELECT box FROM log)",
+    """UPDATE runs SET origin = log.box, needs = json_build_object('box', log.box) FROM log
+    WHERE ended_at IS NULL AND key > 0""",
+)
+
 # `changes` counts commits: who finds another number than its own looks what others did. `untold` is the
-# last commit that did what no fact tells of. `past` has the epochs that the log had before.
+# last commit that did what no fact tells of. `past` has the epochs that the log had before; `timeline`
+# is that of the server that it was on last.
 _LOG = """
 CREATE TABLE log (
     one BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (one), version BIGINT NOT NULL,
     log_id TEXT NOT NULL, epoch TEXT NOT NULL, head BIGINT NOT NULL, floor BIGINT NOT NULL,
     numbered BIGINT NOT NULL, changes BIGINT NOT NULL, past TEXT NOT NULL DEFAULT '',
-    untold BIGINT NOT NULL DEFAULT 0
+    timeline TEXT NOT NULL DEFAULT '', untold BIGINT NOT NULL DEFAULT 0
 );
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
 """
 
 # A row for each box that had a daemon. Times are microseconds by the server's clock: the lease's end, and
 # its last renewal. `state`: here, left (ended in order), lost (its lease is over, and it was told).
-# `machine` and `folder` say for sure whether it is the same box again; `commits` counts those of `life`.
+# `machine` and `folder` say for sure whether it is the same box again; `commits` counts those of `life`; `era`
+# is the epoch and the server of the last of them.
 _BOXES = """
 CREATE TABLE boxes (
     box TEXT PRIMARY KEY, machine TEXT NOT NULL, folder TEXT NOT NULL, life TEXT NOT NULL,
     state TEXT NOT NULL, until BIGINT NOT NULL, seen BIGINT NOT NULL,
     lease_seconds DOUBLE PRECISION NOT NULL, slots BIGINT NOT NULL, labels TEXT NOT NULL,
     accept TEXT NOT NULL, version TEXT NOT NULL, draining BIGINT NOT NULL DEFAULT 0,
-    commits BIGINT NOT NULL DEFAULT 0
+    commits BIGINT NOT NULL DEFAULT 0, era TEXT NOT NULL DEFAULT ''
 );
 """
 
@@ -88,7 +100,7 @@ def _add_boxes(db: Statements) -> None:
             f"the schema {schema!r} is that of an older penstock, whose daemon on the box {box} still has"
             " it; stop that one first"
         )
-    for statement in make_boxes():
+    for statement in (*_PLACEMENT, *make_boxes()):
         db.execute(statement)
     # Who executed what is open by the older release's word: its box must be met by name. A daemon of it that
     # did not end in order may still be somewhere, so its box has a lease as if it had said so just now.
@@ -101,7 +113,8 @@ def _add_boxes(db: Statements) -> None:
     )
     for column in ("owner", "box", "machine"):
         db.execute(f"ALTER TABLE log DROP COLUMN {column}")
-    db.execute("ALTER TABLE log ADD COLUMN past TEXT NOT NULL DEFAULT ''")
+    for column in ("past", "timeline"):
+        db.execute(f"ALTER TABLE log ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
     db.execute("ALTER TABLE log ADD COLUMN untold BIGINT NOT NULL DEFAULT 0")
 
 

@@ -26,7 +26,13 @@ from penstock.log.postgresql.ownership import Owner, open_log, place_of, tell
 from penstock.log.postgresql.sharing import PostgresSharing, find_boxes
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
-from penstock.log.tables.queries import READERS, Readings, open_rows, paused_in
+from penstock.log.tables.queries import (
+    READERS,
+    Readings,
+    drained_in,
+    open_rows,
+    paused_in,
+)
 from penstock.log.tables.rows import (
     command_line,
     find_columns,
@@ -36,7 +42,7 @@ from penstock.log.tables.rows import (
     to_json,
 )
 from penstock.log.tables.run_head import damaged_row, load_open
-from penstock.log.tables.schedules import find_slots
+from penstock.log.tables.schedules import find_box_slots, find_slots
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Bounds, BoxRow, Opening, Result, RunRow, Write
 from penstock.words.errors import (
@@ -78,11 +84,15 @@ async def open_postgresql(
     new_id: Callable[[], UUID] = new_event_id,
     limits: WindowLimits = LIMITS,
     on_renewed: Callable[[int], None] = lambda _asked_at: None,
+    on_broken: Callable[[str], None] = lambda _why: None,
+    why_over: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[PostgresStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
 
     `run_blocking` runs one function at a time; `run_reading` at most READERS. `on_renewed` is told, in a
-    thread, of each renewal of the lease: when it was asked, in nanoseconds of CLOCK_BOOTTIME.
+    thread, of each renewal of the lease: when it was asked, in nanoseconds of CLOCK_BOOTTIME; `on_broken`
+    of the reason for which nothing more will be written. `why_over` says why the daemon's own count of its
+    lease is over, None while it is not: its processes are being ended by then, and nothing is recorded of it.
     """
     writer = PostgresDb(
         url, schema, owner.box, owner.life, on_renewed, owner.lease_seconds
@@ -94,7 +104,7 @@ async def open_postgresql(
         await run_blocking(open_log, writer, owner, place_of(url, schema))
         store = PostgresStore(
             writer, readers, listener, owner=owner, run_blocking=run_blocking,
-            run_reading=run_reading, new_id=new_id, limits=limits,
+            run_reading=run_reading, new_id=new_id, limits=limits, on_broken=on_broken, why_over=why_over,
         )  # fmt: skip
         try:
             await run_blocking(store.load_names)
@@ -148,8 +158,11 @@ class PostgresStore(Readings):
         run_reading: RunBlocking,
         new_id: Callable[[], UUID],
         limits: WindowLimits = LIMITS,
+        on_broken: Callable[[str], None] = lambda _why: None,
+        why_over: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._db = writer
+        self._on_broken, self._why_over = on_broken, why_over
         self._all = (writer, listener, *readers)
         #: What is known of the other daemons that write this log.
         self.sharing = PostgresSharing(
@@ -191,6 +204,7 @@ class PostgresStore(Readings):
                 # Only what writes finds out whether the store takes writes.
                 transaction.set_meta("head", transaction.next_position - 1)
             transaction.finish()
+            self._check()
             tried = True
             transaction.save()
         except psycopg.Error as error:
@@ -202,7 +216,7 @@ class PostgresStore(Readings):
         except BaseException as error:
             self._undo()
             if isinstance(error, StoreBroken):
-                self._broken = str(error)
+                self._break(str(error))
             raise
         if lost := transaction.lost:
             self.damage = self.damage or str(damaged_row(min(lost)))
@@ -232,7 +246,7 @@ class PostgresStore(Readings):
         except psycopg.Error as error:
             raise self._translate(error) from error
         except StoreBroken as error:
-            self._broken = str(error)
+            self._break(str(error))
             raise
         finally:
             self._db.rollback()
@@ -243,8 +257,14 @@ class PostgresStore(Readings):
         return results
 
     def _check(self) -> None:
-        if self._broken is not None:
-            raise StoreBroken(self._broken)
+        if why := self._broken or self._why_over():
+            raise self._break(why)
+
+    def _break(self, why: str) -> StoreBroken:
+        """From now on nothing is written, for the first reason that there was."""
+        self._broken = self._broken or why
+        self._on_broken(self._broken)
+        return StoreBroken(self._broken)
 
     def _undo(self) -> None:
         self._transaction.forget()
@@ -254,11 +274,9 @@ class PostgresStore(Readings):
         """What the port says of an error; `tried`: a commit had begun, and may be done."""
         state, why = error.sqlstate, tell(error)
         if state is not None and state.startswith("XX00"):
-            self._broken = f"the database is damaged: {why}"
-            return StoreBroken(self._broken)
+            return self._break(f"the database is damaged: {why}")
         if state in _GONE:
-            self._broken = f"the log is no longer what it was: {why}"
-            return StoreBroken(self._broken)
+            return self._break(f"the log is no longer what it was: {why}")
         if isinstance(error, psycopg.DataError) and not tried:
             return Refused("text", f"holds what PostgreSQL takes in no text: {why}")
         connection = (psycopg.OperationalError, psycopg.InterfaceError)
@@ -275,7 +293,8 @@ class PostgresStore(Readings):
             why = await self._read(self.sharing.why_not_ours, self.epoch)
         except StoreUnavailable:
             return
-        self._broken = self._broken or why
+        if why is not None:
+            self._break(why)
         self._check()
 
     async def renew_epoch(self) -> None:
@@ -372,7 +391,12 @@ class PostgresStore(Readings):
         try:
             db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return Opening(
-                _bounds(db), self._open_runs(db), paused_in(db), find_slots(db)
+                _bounds(db),
+                self._open_runs(db),
+                paused_in(db),
+                drained_in(db),
+                find_slots(db),
+                find_box_slots(db),
             )
         finally:
             db.rollback()

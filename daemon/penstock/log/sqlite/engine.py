@@ -14,6 +14,8 @@ from penstock.log.sqlite.schema import used_bytes
 class SqliteDb:
     """The `Db` of a file of SQLite. Nobody else writes into it, so nothing is ever to be forgotten."""
 
+    may_claim = True
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         # Called a million times a day; a method around them would cost as much as they do.

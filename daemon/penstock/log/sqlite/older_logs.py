@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from penstock.log.sqlite.schema import tables_of
+from penstock.log.sqlite.schema import newer_columns, tables_of
 from penstock.log.tables.output_window import Window
 from penstock.log.tables.rows import FOLDER_OF, SELECT_EVENTS
 from penstock.words.errors import LogDamaged
@@ -14,6 +14,21 @@ _WINDOWS = (
     "SELECT run_id, head, head_end, tail, edge FROM windows"
     " CROSS JOIN runs ON runs.key = windows.run"
 )
+
+
+def show_as_todays(db: sqlite3.Connection) -> None:
+    """Have this connection, which only reads, see in an older file the columns that rows have today."""
+    for table in tables_of(db):
+        there = {column[1] for column in db.execute(f"PRAGMA table_info({table})")}
+        newer = [
+            f"{'NULL' if usual is None else repr(usual)} AS {name}"
+            for name, usual in newer_columns(table).items()
+            if name not in there
+        ]
+        if newer:
+            # What is temporary goes before what is in the file, and is nowhere in it.
+            seen = f"SELECT *, {', '.join(newer)} FROM main.{table}"
+            db.execute(f"CREATE TEMP VIEW {table} AS {seen}")
 
 
 def select_events(db: sqlite3.Connection) -> str:

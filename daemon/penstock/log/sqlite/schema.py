@@ -41,7 +41,8 @@ class Batches:
 Step: TypeAlias = Callable[[sqlite3.Connection], None] | Batches
 Migrations: TypeAlias = Mapping[int, Step]
 
-# The comma before `checksum` stands where SQLite puts it when it adds the column to an older file.
+# The commas before `checksum`, `needs` and `origin` stand where SQLite puts them when it adds the
+# columns to an older file.
 #
 # Large and constant columns stand in `specs`: a fact rewrites its row of `runs`, and must not
 # rewrite megabytes of inputs with it. Every index costs each commit of a new run a page, so those
@@ -60,7 +61,7 @@ CREATE TABLE runs (
     clock TEXT NOT NULL DEFAULT '{}', host TEXT NOT NULL DEFAULT '', on_restart TEXT NOT NULL,
     preemptible INTEGER NOT NULL, created_at INTEGER NOT NULL, started_at INTEGER,
     ended_at INTEGER, outcome TEXT
-);
+, needs TEXT, origin TEXT NOT NULL DEFAULT '');
 CREATE INDEX runs_in_line ON runs(priority, place) WHERE state IN ('queued', 'preempted');
 CREATE INDEX runs_state ON runs(state) WHERE ended_at IS NULL;
 CREATE INDEX runs_ended ON runs(ended_at) WHERE ended_at IS NOT NULL;
@@ -126,7 +127,14 @@ CREATE TABLE schedules (
     skipped INTEGER NOT NULL DEFAULT 0, umask INTEGER, environ BLOB
 );
 """
-TABLES += _NEW_IN_4 + _LABELS + _NEW_IN_7
+# What a run asks of its box, and where it was submitted: of runs and of schedules.
+_ADDED_IN_8: tuple[tuple[str, str, str | None], ...] = (
+    ("runs", "needs TEXT", None),
+    ("runs", "origin TEXT NOT NULL DEFAULT ''", ""),
+    ("schedules", "origin TEXT NOT NULL DEFAULT ''", ""),
+)
+_ORIGIN = "environ BLOB\n, origin TEXT NOT NULL DEFAULT '');"
+TABLES += _NEW_IN_4 + _LABELS + _NEW_IN_7.replace("environ BLOB\n);", _ORIGIN)
 
 _TABLE_NAMES = tuple(re.findall(r"CREATE TABLE (\w+)", TABLES))
 #: What files of older versions, which only readers leave as they are, do not have yet.
@@ -181,6 +189,12 @@ def _add_plans(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _add_placement(db: sqlite3.Connection) -> None:
+    """Version 8: what runs ask of a box; older ones asked for nothing."""
+    for table, column, _ in _ADDED_IN_8:
+        db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+
+
 #: version → the step that makes the next one of it.
 MIGRATIONS: Migrations = {
     1: _index_fewer,
@@ -189,14 +203,25 @@ MIGRATIONS: Migrations = {
     4: _index_labels,
     5: _number_runs,
     6: _add_plans,
+    7: _add_placement,
 }
 
 #: The version of the tables above; PRAGMA user_version of the file.
 VERSION = max(MIGRATIONS) + 1
 
 #: Versions whose rows are those of this one, to whoever only reads: between them only indexes have
-#: changed, checksums, which older facts have none of, and tables that older logs have nothing for.
+#: changed, checksums, which older facts have none of, and tables and columns that older logs have
+#: nothing for.
 READABLE_VERSIONS = frozenset(range(1, VERSION + 1))
+
+
+def newer_columns(table: str) -> dict[str, str | None]:
+    """Columns that rows of older versions have not, and what stands in them then."""
+    return {
+        column.partition(" ")[0]: usual
+        for of, column, usual in _ADDED_IN_8
+        if of == table
+    }
 
 
 def create(db: sqlite3.Connection) -> None:

@@ -379,7 +379,9 @@ class SqliteStore(Readings):
             await self.bounds(),
             await self.open_runs(),
             await self.paused(),
+            await self.drained(),
             await self.slots(),
+            await self.box_slots(),
         )
 
     async def open_runs(self) -> list[RunRow]:

@@ -8,12 +8,13 @@ from operator import attrgetter
 from typing import Any
 
 from penstock.log.tables.plans import WaitPlan
-from penstock.log.tables.rows import group_key, to_micros
+from penstock.log.tables.rows import BOX_OF, group_key, to_micros
 from penstock.log.tables.run_head import RunHead, check_move
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Claim, Claimed, RunRow
 from penstock.words.events import RunResumed, RunStarted
 from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES, SLOT_STATES
+from penstock.words.placement import knows_group, may_execute
 from penstock.words.recorded import Recorded
 
 # Importance after aging (lower goes first), parked runs before queued ones, then place.
@@ -22,6 +23,8 @@ _Candidate = tuple[int, int, int, RunHead]
 
 def claim(transaction: Transaction, d: Claim) -> Claimed:
     """Start, resume and unpark as many runs as there are free slots."""
+    if not transaction.db.may_claim:
+        return Claimed()
     while True:
         chosen = _choose(transaction, d)
         columns = transaction.columns(chosen)
@@ -80,7 +83,7 @@ def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
         if head.wants_slot and head.life == d.life:
             yield rank(head), 0, head.place, head
     paused = transaction.paused
-    if "" in paused:
+    if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
         return
     now = to_micros(d.at)
     for head in transaction.open.within(QUEUED_STATES):
@@ -88,8 +91,10 @@ def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
             (head.plan is None or head.plan.allows_start(now))
             and head.open_prerequisites == 0
             and head.kind in d.kinds
+            and may_execute(head.needs, head.origin, d.place)
             # A group may be called "None": a run without one is asked for first.
             and (head.group is None or group_key(head.group) not in paused)
+            and knows_group(head.group, d.group_slots, d.place)
         ):
             yield rank(head), 1, head.place, head
 

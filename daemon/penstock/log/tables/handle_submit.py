@@ -181,7 +181,7 @@ def _queued(write: Enqueue) -> NewEvent:
         after=s.after, group=s.group, timeout=s.timeout, parent_id=s.parent_id, retry_of=s.retry_of,
         not_before=s.not_before, stashed=s.stashed, retries=s.retries,
         backoff=s.backoff if s.retries else 0.0,
-        traceparent=s.traceparent,
+        traceparent=s.traceparent, needs=dict(s.needs), origin=s.origin,
     )  # fmt: skip
     body = encode_within(event, "inputs")
     return NewEvent(s.run_id, event.type, body, write.at, write.event_id, event=event)
@@ -208,7 +208,7 @@ def _insert(
         "place": head.place, "state": head.state, "group_name": s.group, "parent_id": s.parent_id,
         "root_id": root_id, "depth": depth, "retry_of": s.retry_of, "open_prerequisites": len(unmet),
         "timeout": s.timeout, "on_restart": s.on_restart, "preemptible": int(s.preemptible),
-        "created_at": created_at,
+        "created_at": created_at, "needs": to_json(dict(s.needs)) if s.needs else None, "origin": s.origin,
     }  # fmt: skip
     texts = (shown_beside(s.inputs, s.shown), to_json(dict(s.labels)), to_json(s.after))
     transaction.insert(head, NewRun(row, (key, s.digest, s.inputs, *texts)))

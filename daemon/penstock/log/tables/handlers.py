@@ -28,7 +28,7 @@ from penstock.log.tables.handle_prune import prune
 from penstock.log.tables.handle_submit import enqueue
 from penstock.log.tables.output_window import PIECE
 from penstock.log.tables.plans import WaitPlan
-from penstock.log.tables.rows import group_key, shown_beside, to_micros
+from penstock.log.tables.rows import BOX_OF, group_key, shown_beside, to_micros
 from penstock.log.tables.run_head import RunHead, check_clock_size, check_move
 from penstock.log.tables.schedules import (
     advance_schedule,
@@ -57,6 +57,7 @@ from penstock.log.writes import (
     RequestCancel,
     RequestPreempt,
     Result,
+    SetBox,
     SetPause,
     SetSchedule,
     SetSlots,
@@ -74,6 +75,8 @@ from penstock.words.errors import (
 )
 from penstock.words.events import (
     AskAnswered,
+    BoxDrained,
+    BoxResumed,
     QueuePaused,
     QueueResumed,
     RunContinued,
@@ -308,6 +311,25 @@ def set_pause(transaction: Transaction, write: SetPause) -> Appended:
     return Appended((transaction.make(transaction.daemon(), event, write.at),))
 
 
+def set_box(transaction: Transaction, write: SetBox) -> Appended:
+    """Drain or resume a box; what is so already is no new fact."""
+    name = f"{BOX_OF}{write.box}"
+    if (name in transaction.paused) == write.draining:
+        return Appended()
+    transaction.writes += 1
+    event: BoxDrained | BoxResumed
+    if write.draining:
+        sql = "INSERT INTO pauses (name, reason, at) VALUES (?, '', ?)"
+        transaction.db.execute(sql, (name, to_micros(write.at)))
+        transaction.paused.add(name)
+        event = BoxDrained(box=write.box)
+    else:
+        transaction.db.execute("DELETE FROM pauses WHERE name = ?", (name,))
+        transaction.paused.discard(name)
+        event = BoxResumed(box=write.box)
+    return Appended((transaction.make(transaction.daemon(), event, write.at),))
+
+
 def rearrange(transaction: Transaction, write: Rearrange) -> Appended:
     """Change how a run waits in line."""
     head = _in_line(transaction, write.run_id)
@@ -409,6 +431,7 @@ HANDLERS: Mapping[type[Write[Result]], Callable[[Transaction, Any], Any]] = dict
         Suspend.handled_by(suspend),
         Continue.handled_by(suspend),
         SetPause.handled_by(set_pause),
+        SetBox.handled_by(set_box),
         SetSlots.handled_by(set_slots),
         SetSchedule.handled_by(set_schedule),
         RemoveSchedule.handled_by(remove_schedule),

@@ -10,6 +10,7 @@ NEW_RUN = (
     "depth", "retry_of", "open_prerequisites", "timeout", "on_restart", "preemptible", "created_at",
     "reason", "life", "token", "attempt", "used_seconds", "code_version", "cancel_requested",
     "wants_slot", "sequence", "last_position", "clock", "host", "started_at", "ended_at", "outcome",
+    "needs", "origin",
 )  # fmt: skip
 INSERT_RUN = (
     f"INSERT INTO runs ({', '.join(NEW_RUN)}) VALUES ({', '.join('?' * len(NEW_RUN))})"

@@ -11,6 +11,7 @@ from penstock.log.filters import RunFilter
 from penstock.log.tables.callers import find_surroundings
 from penstock.log.tables.db import Statements
 from penstock.log.tables.rows import (
+    BOX_OF,
     SELECT_EVENTS,
     SELECT_OPEN_KEYS,
     SELECT_RUNS,
@@ -22,7 +23,7 @@ from penstock.log.tables.rows import (
     run_row,
     to_json,
 )
-from penstock.log.tables.schedules import find_schedules, find_slots
+from penstock.log.tables.schedules import find_box_slots, find_schedules, find_slots
 from penstock.log.writes import AskRow, BoxRow, RunRow, ScheduleRow, TreeRun
 from penstock.words.errors import LogDamaged
 from penstock.words.events import LARGEST_EVENT_BYTES
@@ -102,8 +103,14 @@ class Readings(ABC):
     async def paused(self) -> Mapping[str | None, str]:
         return await self._read(paused_in)
 
+    async def drained(self) -> frozenset[str]:
+        return await self._read(drained_in)
+
     async def slots(self) -> Mapping[str | None, int]:
         return await self._read(find_slots)
+
+    async def box_slots(self) -> Mapping[str, int]:
+        return await self._read(find_box_slots)
 
     async def schedules(self) -> list[ScheduleRow]:
         return await self._read(find_schedules)
@@ -149,4 +156,14 @@ def _rows(db: Statements, sql: str, values: tuple[Any, ...]) -> list[RunRow]:
 def paused_in(db: Statements) -> Mapping[str | None, str]:
     """Paused groups and why; the key None is the whole queue."""
     rows = db.execute("SELECT name, reason FROM pauses").fetchall()
-    return {group_of_key(name): reason for name, reason in rows}
+    return {
+        group_of_key(name): reason
+        for name, reason in rows
+        if not name.startswith(BOX_OF)
+    }
+
+
+def drained_in(db: Statements) -> frozenset[str]:
+    """Boxes that start nothing more."""
+    names = [name for (name,) in db.execute("SELECT name FROM pauses").fetchall()]
+    return frozenset(n.removeprefix(BOX_OF) for n in names if n.startswith(BOX_OF))

@@ -49,8 +49,8 @@ _RUN_COLUMNS = (
     "runs.key", "run_id", "kind", "inputs", "digest", "shown", "priority", "place", "state",
     "reason", "life", "token", "attempt", "group_name", "parent_id", "root_id", "retry_of", "after",
     "open_prerequisites", "timeout", "used_seconds", "code_version", "cancel_requested", "sequence",
-    "last_position", "host", "labels", "on_restart", "preemptible", "created_at", "started_at",
-    "ended_at", "outcome",
+    "last_position", "host", "labels", "on_restart", "preemptible", "needs", "origin", "created_at",
+    "started_at", "ended_at", "outcome",
 )  # fmt: skip
 SELECT_RUNS = f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs CROSS JOIN specs ON specs.key = runs.key"
 
@@ -126,6 +126,10 @@ def group_of_key(key: str) -> str | None:
     return key.removeprefix("group:") if key else None
 
 
+#: Begins the names of boxes in the table of pauses: one that is drained starts nothing.
+BOX_OF = "box:"
+
+
 def find_columns(db: Statements, keys: Sequence[int]) -> list[tuple[Any, ...]]:
     """Rows of SELECT_RUNS of these runs."""
     sql = f"{SELECT_RUNS} WHERE runs.key IN {NUMBERS}"
@@ -159,6 +163,9 @@ def _decoded(columns: Mapping[str, Any]) -> RunRow:
     # No text of its own: the inputs are shown whole.
     values["shown"] = from_json(values["shown"] or values["inputs"])
     values["labels"] = from_json(values["labels"])
+    values["needs"] = (
+        {} if values["needs"] is None else dict(from_json(values["needs"]))
+    )
     values["after"] = tuple(from_json(values["after"]))
     values["outcome"] = (
         from_json(values["outcome"]) if values["outcome"] is not None else None

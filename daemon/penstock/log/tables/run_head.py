@@ -24,6 +24,7 @@ from penstock.words.lifecycle import (
     State,
     next_state,
 )
+from penstock.words.placement import NOTHING, Needs
 
 #: Processes a run's clock may name once clients add to it: each fact carries the clock.
 LARGEST_CLOCK = 256
@@ -39,14 +40,14 @@ KEPT = frozenset(
 _SELECT = (
     "SELECT key, run_id, state, life, token, attempt, cancel_requested, sequence, last_position,"
     " code_version, kind, priority, place, group_name, parent_id, created_at, wants_slot,"
-    " open_prerequisites, used_seconds, clock FROM runs"
+    " open_prerequisites, used_seconds, origin, needs, clock FROM runs"
 )
 _ONE = f"{_SELECT} WHERE run_id = ?"
-# What these columns hold, but for the clock: with and without each of those that may be NULL.
+# What these columns hold, but for the two that are JSON: with and without each that may be NULL.
 _TYPES = frozenset(
     (
         int, str, str, life, int, int, cancel, int, int, int, str, int, int, group, parent, int, int,
-        int, seconds,
+        int, seconds, str,
     )
     for life, cancel, group, parent in itertools.product((str, type(None)), repeat=4)
     for seconds in (float, int)
@@ -86,6 +87,9 @@ class RunHead:
     wants_slot: int
     open_prerequisites: int
     used_seconds: float
+    #: The box that it was submitted at, and what it asks of the one that executes it.
+    origin: str
+    needs: Needs
     clock: dict[str, int]
     #: What is kept of the run's output; None until a piece of it is recorded in this life.
     window: Window | None = None
@@ -124,7 +128,8 @@ def new_head(
     """A run that is put into the tables."""
     return RunHead(
         key, spec.run_id, FIRST_STATE, None, 0, 0, None, 0, 0, -1, spec.kind, spec.priority, place,
-        spec.group, spec.parent_id, created_at, 0, open_prerequisites, 0.0, {},
+        spec.group, spec.parent_id, created_at, 0, open_prerequisites, 0.0, spec.origin,
+        spec.needs or NOTHING, {},
     )  # fmt: skip
 
 
@@ -161,12 +166,14 @@ def heads_of(
 
 
 def _head(columns: tuple[Any, ...]) -> RunHead:
+    *plain, needs, clock = columns
     try:
-        values = [*columns[:-1], dict(from_json(columns[-1]))]
+        asked = NOTHING if needs is None else dict(from_json(needs))
+        values = [*plain, asked, dict(from_json(clock))]
     except (ValueError, TypeError):
         raise damaged_row(str(columns[1])) from None
     # A column takes any value; one of another type would fail whoever sorts all runs by it.
-    if tuple(map(type, columns[:-1])) not in _TYPES:
+    if tuple(map(type, plain)) not in _TYPES:
         raise damaged_row(str(columns[1]))
     return RunHead(*values)
 

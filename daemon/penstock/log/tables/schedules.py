@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from penstock.log.tables.db import Statements
-from penstock.log.tables.rows import group_key, group_of_key, to_json, to_micros
+from penstock.log.tables.rows import BOX_OF, group_key, group_of_key, to_json, to_micros
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import (
     AdvanceSchedule,
@@ -28,7 +28,7 @@ from penstock.words.events import (
 from penstock.words.surroundings import Surroundings
 from penstock.words.values import to_moment
 
-_COLUMNS = "name, timing, zone, request, shown, made_at, due, last_run, skipped, umask, environ"
+_COLUMNS = "name, timing, zone, request, shown, made_at, due, last_run, skipped, umask, environ, origin"
 _ANEW = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[1:])
 _GIVE = (
     "INSERT INTO slots (name, slots) VALUES (?, ?)"
@@ -51,15 +51,28 @@ def find_schedules(db: Statements) -> list[ScheduleRow]:
             last_run,
             skipped,
             None if environ is None else Surroundings(environ, umask),
+            origin,
         )
-        for name, timing, zone, request, shown, made_at, due, last_run, skipped, umask, environ in rows
+        for name, timing, zone, request, shown, made_at, due, last_run, skipped, umask, environ, origin in rows
     ]
 
 
 def find_slots(db: Statements) -> Mapping[str | None, int]:
     """The slots that were given, by group; None is the whole queue."""
     rows = db.execute("SELECT name, slots FROM slots").fetchall()
-    return {group_of_key(name): slots for name, slots in rows}
+    return {
+        group_of_key(name): slots for name, slots in rows if not name.startswith(BOX_OF)
+    }
+
+
+def find_box_slots(db: Statements) -> Mapping[str, int]:
+    """Those of the queue that were given to a box."""
+    rows = db.execute("SELECT name, slots FROM slots").fetchall()
+    return {
+        name.removeprefix(BOX_OF): slots
+        for name, slots in rows
+        if name.startswith(BOX_OF)
+    }
 
 
 def set_schedule(transaction: Transaction, write: SetSchedule) -> Appended:
@@ -82,12 +95,13 @@ def set_schedule(transaction: Transaction, write: SetSchedule) -> Appended:
     encode_within(event, "run.inputs")
     transaction.writes += 1
     transaction.db.execute(
-        f"INSERT INTO schedules ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        f"INSERT INTO schedules ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         f" ON CONFLICT (name) DO UPDATE SET {_ANEW}",
         (
             row.name, row.timing, row.zone, row.request, to_json(dict(row.shown)),
             to_micros(row.made_at), to_micros(row.due), row.last_run, row.skipped,
             None if given is None else given.umask, None if given is None else given.environ,
+            row.origin,
         ),
     )  # fmt: skip
     return _told(transaction, event, write)
@@ -123,10 +137,12 @@ def advance_schedule(transaction: Transaction, write: AdvanceSchedule) -> Append
 
 def set_slots(transaction: Transaction, write: SetSlots) -> Appended:
     """Give other slots to the queue or to a group; what is so already is no new fact."""
-    name = group_key(write.group)
+    name = f"{BOX_OF}{write.box}" if write.box else group_key(write.group)
     sql = "SELECT slots FROM slots WHERE name = ?"
     found = transaction.db.execute(sql, (name,)).fetchone()
     if (None if found is None else found[0]) == write.slots:
+        return Appended()
+    if write.first and found is not None:
         return Appended()
     transaction.writes += 1
     if write.slots is None:
@@ -134,7 +150,8 @@ def set_slots(transaction: Transaction, write: SetSlots) -> Appended:
     else:
         values = (name, write.slots)
         transaction.db.execute(_GIVE, values)
-    return _told(transaction, SlotsChanged(group=write.group, slots=write.slots), write)
+    event = SlotsChanged(group=write.group, slots=write.slots, box=write.box)
+    return _told(transaction, event, write)
 
 
 def _told(

@@ -38,7 +38,7 @@ FIELDS: Mapping[str, str] = {
 }
 
 #: What `start_run` takes as `POST /runs` does, and no model is told: each costs it room.
-UNTOLD = ("not_before", "stashed", "backoff")
+UNTOLD = ("not_before", "stashed", "backoff", "needs", "anywhere")
 
 
 def start_run_schema(kinds: Iterable[Kind], by_kind: Iterable[KindTool] = ()) -> Schema:

@@ -23,7 +23,7 @@ from penstock.server.openapi import describe
 from penstock.server.routes import Call, Handler
 from penstock.words.api import (
     DismissalsRequest,
-    GroupRequest,
+    DrainRequest,
     PauseRequest,
     ScheduleRequest,
     SlotsRequest,
@@ -45,14 +45,21 @@ def queue_handlers(core: Core) -> dict[str, Handler]:
         return queue(call)
 
     async def resume(call: Call) -> HttpAnswer:
-        request = read_json(GroupRequest, call.body, empty=b"{}")
-        await core.queue.resume(request.group)
+        request = read_json(DrainRequest, call.body, empty=b"{}")
+        if request.box is not None:
+            await core.queue.resume_box(request.box)
+        else:
+            await core.queue.resume(request.group)
         return queue(call)
 
     async def drain(call: Call) -> HttpAnswer:
-        request = read_json(GroupRequest, call.body, empty=b"{}")
+        request = read_json(DrainRequest, call.body, empty=b"{}")
         wait = call.query["wait"]
-        if wait:
+        if request.box is not None:
+            await core.queue.drain_box(request.box)
+            if wait:
+                await core.queue.wait_box_idle(request.box)
+        elif wait:
             await core.queue.drain(request.group)
         else:
             core.queue.start_drain(request.group)
@@ -60,7 +67,7 @@ def queue_handlers(core: Core) -> dict[str, Handler]:
 
     async def slots(call: Call) -> HttpAnswer:
         request = read_json(SlotsRequest, call.body)
-        await core.queue.set_slots(request.group, request.slots)
+        await core.queue.set_slots(request.group, request.slots, box=request.box)
         return queue(call)
 
     return {

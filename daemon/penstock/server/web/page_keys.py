@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 #: What a page asks for, by method: rows and states, what was printed, questions, and streams of events.
 _ALLOWED = {
-    "GET": re.compile(r"/runs|/runs/[^/]+(/output|/why|/events)?|/asks|/dismissals|/queue|/ws(/[^/]+)?"),
+    "GET": re.compile(r"/runs|/runs/[^/]+(/output|/why|/events)?|/asks|/dismissals|/boxes|/queue|/ws(/[^/]+)?"),
     "POST": re.compile(r"/runs/[^/]+/(cancel|asks/[^/]+)"),
 }  # fmt: skip
 #: The last second that a key can name, some thirty thousand years from now.

@@ -1,7 +1,7 @@
 // The list: who needs somebody, what runs, what stands in line, and what ended last.
 
 import { ask, Stream } from "./daemon.js";
-import { about, ago, element, glyph, hasEnded, nameOf, standing, took } from "./words.js";
+import { about, ago, element, glyph, harmless, hasEnded, nameOf, standing, took } from "./words.js";
 
 // Milliseconds between two looks at the list while something happens.
 const LOOK_PAUSE = 700;
@@ -12,6 +12,8 @@ const MOST_ENDED = 100;
 // What is open and not among the newest: what has begun, and what stands in line.
 const BEGUN = "state:running state:waiting state:paused";
 const IN_LINE = "state:queued state:preempted";
+// Seconds for which the loss of a box is told above all else.
+const LOSS_TOLD = 86400;
 const FAILED_LATELY = 15 * 60 * 1000;
 
 export function showList(main, tellLink) {
@@ -34,12 +36,12 @@ class List {
     this.looking = true;
     try {
       const runs = (limit, q = "") => ask(`runs?limit=${limit}&q=${encodeURIComponent(q)}`);
-      const [newest, begun, queued, questions, queue, dismissed] = await Promise.all([
-        runs(MOST_ENDED), runs(200, BEGUN), runs(200, IN_LINE), ask("asks"), ask("queue"), ask("dismissals"),
+      const [newest, begun, queued, questions, queue, dismissed, { boxes }] = await Promise.all([
+        runs(MOST_ENDED), runs(200, BEGUN), runs(200, IN_LINE), ask("asks"), ask("queue"), ask("dismissals"), ask("boxes"),
       ]);
       if (this.over) return;
       const rows = new Map([...newest.runs, ...begun.runs, ...queued.runs].map((run) => [run.run_id, run]));
-      this.draw([...rows.values()], questions.asks, queue, new Set(dismissed.runs));
+      this.draw([...rows.values()], questions.asks, queue, new Set(dismissed.runs), boxes);
       const last = Math.max(0, ...[...rows.values()].map((run) => run.position));
       this.stream ??= new Stream(null, last, (facts, gap) => this.heed(facts, gap), this.tellLink);
     } catch (error) {
@@ -65,7 +67,7 @@ class List {
     }, pause);
   }
 
-  draw(rows, questions, queue, dismissed) {
+  draw(rows, questions, queue, dismissed, boxes) {
     const asking = new Map(questions.map((question) => [question.run_id, question]));
     const lately = Date.now() - FAILED_LATELY;
     const sections = [["NEEDS YOU", []], ["RUNNING", []], ["QUEUED", []], ["ENDED", []]];
@@ -79,14 +81,16 @@ class List {
     sections[3][1].sort((one, other) => other.ended_at.localeCompare(one.ended_at));
     const shown = sections.filter(([, runs]) => runs.length).flatMap(([title, runs]) => [
       element("h2", { text: title }),
-      element("ul", { class: "rows" }, ...runs.map((run) => rowOf(run, asking.get(run.run_id)))),
+      element("ul", { class: "rows" }, ...runs.map((run) => rowOf(run, asking.get(run.run_id), boxes.length > 1))),
     ]);
     const none = element("p", { class: "note", text: "No runs yet. `penstock run make test` starts one." });
     const focused = document.activeElement?.getAttribute("href");
-    this.main.replaceChildren(...(shown.length ? shown : [none]));
+    const lost = boxes.filter((box) => box.standing === "lost" && box.silent_seconds < LOSS_TOLD)
+      .map((box) => element("p", { class: "card bad", text: `The box ${harmless(box.box)} is lost: silent for ${Math.round(box.silent_seconds)} s.` }));
+    this.main.replaceChildren(...lost, ...(shown.length ? shown : [none]));
     if (focused) this.main.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
     const figures = [
-      `${sections[1][1].length} running`, `${sections[2][1].length} queued`,
+      `${sections[1][1].length} running`, `${sections[2][1].length} queued`, boxesSaid(boxes),
       asking.size ? `${asking.size} ask${asking.size === 1 ? "s" : ""}` : "", ...queue.paused.map(({ group, reason }) => `${group ?? "the queue"} is paused${reason ? ` (${reason})` : ""}`),
     ];
     document.getElementById("figures").textContent = figures.filter(Boolean).join(" · ");
@@ -100,7 +104,14 @@ class List {
   }
 }
 
-function rowOf(run, question) {
+// How many boxes there are, and which of them are not well; nothing of one alone.
+function boxesSaid(boxes) {
+  const here = boxes.filter((box) => box.standing !== "left");
+  const ill = here.filter((box) => box.standing !== "ok").map((box) => `${harmless(box.box)} ${box.standing}`);
+  return boxes.length > 1 ? `${here.length} boxes${ill.length ? ` (${ill.join(", ")})` : ""}` : "";
+}
+
+function rowOf(run, question, several) {
   const state = question ? "asks" : run.state;
   const when = hasEnded(run) ? `${took(run)}  ${ago(run.ended_at)}` : took(run);
   const said = question ? question.question : standing(run);
@@ -108,7 +119,7 @@ function rowOf(run, question) {
     element("span", { class: `state-${state}`, text: glyph(state), title: state }),
     element("span", {}, element("b", { text: nameOf(run) }), element("span", { class: `state-${state}`, text: `  ${said}` })),
     element("span", { class: "when", text: when }),
-    element("span", { class: "about", text: about(run) }));
+    element("span", { class: "about", text: several && run.box ? `${harmless(run.box)}: ${about(run)}` : about(run) }));
   link.insertBefore(link.lastChild, link.children[2]);
   return element("li", {}, link);
 }

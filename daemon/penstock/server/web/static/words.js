@@ -78,10 +78,11 @@ export function receiptSaid(receipt) {
   const left = receipt.survivors;
   if (left === "unknown") return { good: false, text: "Cancelled; whether something of it is left is not known." };
   if (left.length) return { good: false, text: `Cancelled, but processes are left: ${left.join(", ")}.` };
+  if (receipt.method === "lease") return { good: true, text: `Cancelled: its box ${receipt.box} was lost, and what ran there ended with its lease.` };
   if (receipt.method === "none") return { good: true, text: "Cancelled. It had no processes." };
   const seconds = (Date.parse(receipt.gone_at) - Date.parse(receipt.requested_at)) / 1000;
   const count = receipt.pids.length;
   const ended = count === 1 ? "its process is gone" : `its ${count} processes are gone`;
   const when = Number.isFinite(seconds) ? `, ${seconds.toFixed(1)} s after the order` : "";
-  return { good: true, text: `Cancelled: ${ended}${when} (proved by ${receipt.method}).` };
+  return { good: true, text: `Cancelled: ${ended}${when} (proved by ${receipt.method}${receipt.box ? ` on ${receipt.box}` : ""}).` };
 }
