@@ -2435,13 +2435,9 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a server that took another's place is believed to lack no claim",
-        "PostgresDb.lock",
-        """
-            if self._row['timeline'] != self.timeline:
-                self.note_failover()
-                self.may_claim = self._here < 2
-        """,
-        "",
+        "PostgresDb._settle",
+        "self.may_claim = not others",
+        "pass",
         "log/test_postgresql.py::"
         "test_on_another_server_nobody_claims_until_all_have_said_that_they_lack_nothing",
     ),

@@ -11,8 +11,11 @@ import trio.testing
 
 from fakes.cores import Nothing, Seconds, kind, request, wait_ended, whole_log
 from fakes.shared_log import LEASE, BoxStore, SharedLog, open_box, open_shared_log
+from penstock.log.spans import TraceSpan
 from penstock.pipeline import Run
 from penstock.runs.core import Core
+from penstock.runs.tracing import attach_spans
+from penstock.server.meter import attach_meter
 from penstock.testing import FakeProcesses, FakeProgram
 from penstock.words.errors import (
     PenstockError,
@@ -345,3 +348,29 @@ async def _submit_surely(core: Core, run_id: str) -> None:
             await trio.sleep(0.05)
         else:
             return
+
+
+async def test_a_run_is_counted_and_traced_by_the_box_that_executes_it(
+    autojump_clock: Clock,
+) -> None:
+    """TR-06: all boxes see it; sums over them must be true."""
+    async with (
+        open_shared_log() as log,
+        open_box(log, "a", max_concurrent=1) as (a, _),
+        open_box(log, "b", max_concurrent=1) as (b, _),
+    ):
+        meters = {"a": attach_meter(a), "b": attach_meter(b)}
+        spans: dict[str, list[TraceSpan]] = {"a": [], "b": []}
+        attach_spans(a.table, spans["a"].append)
+        attach_spans(b.table, spans["b"].append)
+        for run_id in ("r1", "r2"):
+            await submit(a, run_id, seconds=5)
+        for core in (a, b):
+            await wait_ended(core, "r1")
+            await wait_ended(core, "r2")
+        views = [await a.reader.view(run_id) for run_id in ("r1", "r2")]
+        assert {view.box for view in views} == {"a", "b"}
+        for name in ("a", "b"):
+            assert sum(meters[name].ended.values()) == 1
+            runs = [span for span in spans[name] if span.name.startswith("run")]
+            assert len(runs) == 1

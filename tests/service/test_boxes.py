@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+from trio.to_thread import run_sync as in_thread
 
 from fakes.postgres import PostgresServer
 from fakes.real_daemon import RealDaemon
+from penstock_drills.relay import open_relay
 
 #: The command line, in a process of its own.
 PENSTOCK = [sys.executable, "-m", "penstock.cli.main"]
 #: Seconds that anything may take here but a lease.
 PATIENCE = 60.0
+#: A lease that a test can wait for, and a loaded box still renews in time.
+SHORT_LEASE = {"PENSTOCK_LEASE_SECONDS": "10"}
 
 pytestmark = [pytest.mark.processes, pytest.mark.sockets]
 
@@ -57,7 +64,7 @@ def start_box(
             "PENSTOCK_STORE": postgres.url,
             "PENSTOCK_STORE_SCHEMA": schema,
             "PENSTOCK_BOX": box,
-            "PENSTOCK_LEASE_SECONDS": "6",
+            "PENSTOCK_LEASE_SECONDS": "60",
             "PENSTOCK_ACCEPT": "team",
             "PENSTOCK_STATE_DIR": str(place / "state"),
             "PENSTOCK_RUNTIME_DIR": str(place / "run"),
@@ -119,8 +126,8 @@ def test_what_a_killed_box_executed_is_taken_over_once_its_lease_is_over(
     start_box: Callable[..., RealDaemon], postgres: PostgresServer
 ) -> None:
     """MB-01 MB-03: and not before; the receipt says that the lease is the proof."""
-    first = start_box("first", PENSTOCK_MAX_CONCURRENT="1")
-    second = start_box("second", PENSTOCK_MAX_CONCURRENT="2")
+    first = start_box("first", PENSTOCK_MAX_CONCURRENT="1", **SHORT_LEASE)
+    second = start_box("second", PENSTOCK_MAX_CONCURRENT="2", **SHORT_LEASE)
     assert penstock(first, "pause").returncode == 0
     for name, on_restart in (("again", "requeue"), ("fails", "fail")):
         penstock(
@@ -151,8 +158,8 @@ def test_a_box_that_is_started_again_repairs_its_own_runs_without_waiting(
     start_box: Callable[..., RealDaemon], postgres: PostgresServer
 ) -> None:
     """MB-02: the folder's lock proves that the daemon before it is gone; nobody else takes its runs."""
-    first = start_box("first", PENSTOCK_LEASE_SECONDS="60")
-    second = start_box("second", PENSTOCK_LEASE_SECONDS="60")
+    first = start_box("first")
+    second = start_box("second")
     penstock(
         first,
         "submit",
@@ -167,7 +174,7 @@ def test_a_box_that_is_started_again_repairs_its_own_runs_without_waiting(
     )
     until(lambda: state_of(second, "cut") == ("running", "first"))
     first.stop(signal.SIGKILL)
-    again = start_box("first", PENSTOCK_LEASE_SECONDS="60")
+    again = start_box("first")
     until(lambda: state_of(second, "cut")[0] == "running")
     assert len(facts_of(postgres, second, "run.requeued")) == 1
     assert facts_of(postgres, second, "box.lost") == []
@@ -178,7 +185,7 @@ def test_a_second_daemon_of_a_box_is_refused_until_the_lease_is_over(
     start_box: Callable[..., RealDaemon],
 ) -> None:
     """MB-12"""
-    first = start_box("first", PENSTOCK_LEASE_SECONDS="60")
+    first = start_box("first")
     with pytest.raises(AssertionError, match="has a box first already, whose daemon"):
         start_box("first", folder="elsewhere")
     assert penstock(first, "run", "true").returncode == 0
@@ -209,3 +216,40 @@ def test_a_box_that_stops_in_order_gives_its_runs_to_the_others_at_once(
     sql = f"SELECT box, state FROM {schema}.boxes ORDER BY box"
     assert postgres.ask(sql) == [("first", "left"), ("second", "here")]
     assert facts_of(postgres, second, "box.lost") == []
+
+
+async def test_a_box_that_is_cut_off_has_ended_all_before_others_take_over(
+    start_box: Callable[..., RealDaemon], postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """MB-05: its processes first, then itself; a cut that is shorter than the lease ends nothing (MB-06)."""
+    pids = tmp_path / "pids"
+    script = f"echo $$ >> {pids}; exec sleep 600"
+
+    def run() -> None:
+        submitted = penstock(
+            first, "submit", "--anywhere", "--id", "r1", "--on-restart", "requeue", "--shell", script
+        )  # fmt: skip
+        assert submitted.returncode == 0, submitted.stderr
+        until(lambda: pids.exists() and bool(pids.read_text()))
+
+    async with open_relay(postgres.folder / ".s.PGSQL.5432") as relay:
+        url = f"postgresql://penstock@127.0.0.1:{relay.port}/penstock"
+        first = await in_thread(
+            partial(start_box, "first", PENSTOCK_STORE=url, **SHORT_LEASE)
+        )
+        await in_thread(run)
+        second = await in_thread(partial(start_box, "second", **SHORT_LEASE))
+        relay.mode = "hole"
+        await trio.sleep(2)
+        relay.mode = "up"
+        await in_thread(until, lambda: state_of(second, "r1") == ("running", "first"))
+        assert (await in_thread(penstock, first, "list")).returncode == 0
+        relay.mode = "hole"
+        await in_thread(until, lambda: len(pids.read_text().split()) == 2)
+        before = int(pids.read_text().split()[0])
+        with pytest.raises(ProcessLookupError):
+            os.kill(before, 0)
+        assert await in_thread(first.process.wait, 30) != 0
+        assert "lease" in first.log.read_text()
+        first.stopped.append(first.process.returncode)
+        assert await in_thread(state_of, second, "r1") == ("running", "second")

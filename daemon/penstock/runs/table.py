@@ -193,6 +193,10 @@ class RunTable:
         """Whether an open run that executes does so in this daemon."""
         return not self.shared or run_id in self.executions
 
+    def is_ours(self, view: RunView) -> bool:
+        """Whether it is this daemon that counts and traces a run: all that share the log see it."""
+        return not self.shared or (view.box or view.origin) in {"", self.host}
+
     def _held_elsewhere(self) -> list[RunView]:
         if not self.shared:
             return []

@@ -20,7 +20,8 @@ def attach_spans(table: RunTable, tell: Callable[[TraceSpan], None]) -> None:
     def follow(fact: Recorded, view: RunView) -> None:
         try:
             for span in maker.take(fact, view):
-                tell(span)
+                if table.is_ours(view):
+                    tell(span)
         # Somebody else's library, in the step in which facts become true: it must not break that.
         except Exception:
             log.exception("a span was not told", extra={"run_id": fact.run_id})

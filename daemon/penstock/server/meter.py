@@ -194,5 +194,10 @@ def attach_meter(core: Core) -> Meter:
     """A meter that counts what this core does from now on."""
     meter = Meter()
     core.recorder.on_commit = meter.committed
-    core.table.followers.append(meter.noted)
+
+    def note(fact: Recorded, view: RunView) -> None:
+        if core.table.is_ours(view):
+            meter.noted(fact, view)
+
+    core.table.followers.append(note)
     return meter

@@ -42,14 +42,16 @@ _SIZES = {
 NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 # Taking the turn, with what tells whether the log is still the one that we know. The inner questions are
 # asked as of the statement's beginning, maybe before the turn is had: what they find is true or older.
-_TURN = f"""
-SELECT head, floor, numbered, epoch, changes, timeline, untold,
+_TURN = """
+SELECT head, floor, numbered, epoch, changes, timeline, settling, untold,
     (SELECT count(*) FROM boxes WHERE state = 'here'),
-    (SELECT count(*) FROM boxes
-     WHERE state = 'here' AND box <> ? AND until > {NOW} AND era <> log.epoch || ' ' || log.timeline),
     (SELECT commits FROM boxes WHERE box = ? AND life = ?),
     (SELECT event_id FROM events WHERE position = ?)
 FROM log FOR UPDATE
+"""
+# Boxes that may execute what this server knows nothing of: they have not said anything in this era.
+_UNSETTLED = f"""
+SELECT count(*) FROM boxes WHERE state = 'here' AND box <> ? AND until > {NOW} AND era <> ?
 """
 # The server's own count of the times that another one took its place; a standby has none.
 _TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
@@ -250,12 +252,14 @@ class PostgresDb:
         """Take the turn. LeaseLost, StoreBroken: this daemon must write nothing more."""
         self.begin()
         newest = self.newest
-        values = (self.box, self.box, self.life, newest[0])
+        values = (self.box, self.life, newest[0])
         columns = self.execute(_TURN, values).fetchone()
         if columns is None:
             raise StoreBroken(f"the log of the schema {self.schema!r} is empty")
-        *meta, self._here, unsettled, commits, found = columns
-        names = ("head", "floor", "numbered", "epoch", "changes", "timeline", "untold")
+        *meta, self._here, commits, found = columns
+        names = (
+            "head", "floor", "numbered", "epoch", "changes", "timeline", "settling", "untold",
+        )  # fmt: skip
         self._row = dict(zip(names, meta, strict=True))
         self._new, self._wrote = {}, False
         if self._row["epoch"] != self.epoch:
@@ -269,11 +273,21 @@ class PostgresDb:
             self._tell_lost(why)
         self.untold = self._row["untold"] > known
         self.changes = self.answered = changes
-        self.may_claim = not unsettled
+        self._settle()
+        return bool(changes == known)
+
+    def _settle(self) -> None:
+        """Whether claims must wait, asked under the turn: who had it before may have noted a failover."""
+        settling = bool(self._row["settling"])
         if self._row["timeline"] != self.timeline:
             self.note_failover()
-            self.may_claim = self._here < 2
-        return bool(changes == known)
+            settling = True
+        self.may_claim = True
+        if settling:
+            (others,) = self.execute(_UNSETTLED, (self.box, self.era)).fetchone()
+            self.may_claim = not others
+            if self.may_claim:
+                self._new["settling"] = 0
 
     @property
     def era(self) -> str:
@@ -290,6 +304,7 @@ class PostgresDb:
         self._count_leases_anew()
 
     def _count_leases_anew(self) -> None:
+        self.execute("UPDATE log SET settling = 1")
         self.execute(
             f"UPDATE boxes SET until = greatest(until, {NOW} + (lease_seconds * 1000000)::bigint)"
             " WHERE state = 'here' AND box <> ?",

@@ -32,13 +32,14 @@ _PLACEMENT = (
 
 # `changes` counts commits: who finds another number than its own looks what others did. `untold` is the
 # last commit that did what no fact tells of. `past` has the epochs that the log had before; `timeline`
-# is that of the server that it was on last.
+# is that of the server that it was on last, and `settling` 1 while claims wait for what boxes say there.
 _LOG = """
 CREATE TABLE log (
     one BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (one), version BIGINT NOT NULL,
     log_id TEXT NOT NULL, epoch TEXT NOT NULL, head BIGINT NOT NULL, floor BIGINT NOT NULL,
     numbered BIGINT NOT NULL, changes BIGINT NOT NULL, past TEXT NOT NULL DEFAULT '',
-    timeline TEXT NOT NULL DEFAULT '', untold BIGINT NOT NULL DEFAULT 0
+    timeline TEXT NOT NULL DEFAULT '', settling BIGINT NOT NULL DEFAULT 0,
+    untold BIGINT NOT NULL DEFAULT 0
 );
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
 """
@@ -115,7 +116,8 @@ def _add_boxes(db: Statements) -> None:
         db.execute(f"ALTER TABLE log DROP COLUMN {column}")
     for column in ("past", "timeline"):
         db.execute(f"ALTER TABLE log ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
-    db.execute("ALTER TABLE log ADD COLUMN untold BIGINT NOT NULL DEFAULT 0")
+    for column in ("settling", "untold"):
+        db.execute(f"ALTER TABLE log ADD COLUMN {column} BIGINT NOT NULL DEFAULT 0")
 
 
 def prepare(db: Statements, schema: str) -> None:
