@@ -839,6 +839,20 @@ async def test_a_server_that_cannot_be_had_is_told_in_a_sentence(
         assert "\n" not in str(error.value)
 
 
+async def test_what_the_address_says_to_libpq_is_passed_on(
+    postgres: PostgresServer,
+) -> None:
+    """Its own bounds and settings too; those that the log rests on are the log's."""
+    options = "options=-c%20work_mem%3D5MB%20-c%20statement_timeout%3D0"
+    url = f"{postgres.url}&application_name=mine&connect_timeout=3&{options}"
+    async with postgres_store(postgres, url=url) as store:
+        shown = [
+            store._db.execute("SELECT current_setting(?)", (name,)).fetchone()[0]
+            for name in ("application_name", "work_mem", "statement_timeout")
+        ]
+        assert shown == ["mine", "5MB", "10s"]
+
+
 async def test_a_table_that_is_gone_ends_the_daemon(postgres: PostgresServer) -> None:
     async with postgres_store(postgres) as store:
         await start(store)
