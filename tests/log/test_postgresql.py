@@ -75,7 +75,7 @@ def test_no_table_has_a_type_that_the_server_has_not() -> None:
 async def test_a_commit_of_many_runs_has_the_statements_of_one(
     postgres: PostgresServer,
 ) -> None:
-    """MB-15: what changes rows goes with the log's row; begin, turn and commit have a way of their own."""
+    """MB-15: what changes rows goes out at once, before the row of the log."""
     async with postgres_store(postgres) as store:
         asked: list[str] = []
         ways: list[str] = []
