@@ -46,9 +46,9 @@ from penstock.runs.boxes import Boxes
 from penstock.runs.control import Control, LineControl, QueueControl
 from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
-from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
+from penstock.runs.gauges import Gauges, Note, QueueStatistics, take_statistics
 from penstock.runs.guarded_trees import GuardedTrees, is_guarded
-from penstock.runs.hooks import Hooks, caller
+from penstock.runs.hooks import Hooks, box_of_fact, caller
 from penstock.runs.kind import Kind
 from penstock.runs.live_output import LiveOutputs
 from penstock.runs.preemptor import Preemptor
@@ -76,6 +76,8 @@ from penstock.words.errors import LogDamaged, RunNotFound, StoreBroken
 from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
+    BackpressureCleared,
+    BackpressureRaised,
     DaemonStarted,
     DaemonStopping,
     ProcessStarted,
@@ -108,6 +110,8 @@ class Environment:
     #: Seconds that never go back and go on while the machine sleeps, whatever the time of day does.
     steady: Callable[[], float] = trio.current_time
     host: str = ""
+    #: Seconds for which this box is taken to be there without a word; None: no other would ask.
+    lease_left: Callable[[], float] | None = None
     models: ModelAccess | None = None
     #: Takes secrets out of what is to be recorded.
     redact: Redact = lambda write: write
@@ -153,6 +157,11 @@ class Core:
     def epoch(self) -> str:
         """Id of the log."""
         return self.store.epoch
+
+    @property
+    def shared_box(self) -> str:
+        """What this daemon's box is called where others share the log; else nobody needs its name."""
+        return "" if self.store.sharing is None else self.environment.host
 
     @property
     def bus(self) -> Bus:
@@ -257,7 +266,13 @@ async def open_core(
     core.table.own_followers += [core.queue.follow, core.schedules.follow]
     gauges = _make_gauges(core)
     # It has seen what there is before repair: what that ends is worth a call too.
-    hooks = Hooks(config, core.bus, caller(environment.executor))
+    hooks = Hooks(
+        config,
+        core.bus,
+        caller(environment.executor),
+        box=environment.host,
+        box_of=None if store.sharing is None else box_of_fact(store),
+    )
     watchers = {
         "watching the gauges": gauges.watch,
         "watching the disk": core.retention.watch_disk,
@@ -484,7 +499,9 @@ def _make_gauges(core: Core) -> Gauges:
             "recorder": lambda: Level(recorder.pending, config.recorder_capacity),
             "submits": lambda: Level(admission.waiting, config.max_waiting_submits),
         },
-        recorder.coalesce,
+        _note_of_box(recorder, core.shared_box)
+        if core.shared_box
+        else recorder.coalesce,
     )
     preemptor = Preemptor(table, recorder)
 
@@ -495,6 +512,15 @@ def _make_gauges(core: Core) -> Gauges:
 
     table.after_commit = after_commit
     return gauges
+
+
+def _note_of_box(recorder: Recorder, box: str) -> Note:
+    """Notes a gauge as this box's: those of others say what they have in hand."""
+
+    def note(name: str, edge: BackpressureRaised | BackpressureCleared) -> None:
+        recorder.coalesce(name, edge.model_copy(update={"box": box}))
+
+    return note
 
 
 async def _linger(core: Core, rows: Sequence[RunRow]) -> None:
@@ -648,7 +674,7 @@ async def _stop(core: Core) -> None:
 async def _announce_stop(core: Core, reason: str) -> None:
     """Record that the daemon stops; a broken log takes no word, and the runs end all the same."""
     with suppress(StoreBroken):
-        await _announce(core, DaemonStopping(reason=reason))
+        await _announce(core, DaemonStopping(reason=reason, box=core.shared_box))
 
 
 async def _announce(core: Core, event: AnyEvent) -> None:
@@ -667,4 +693,5 @@ def _started(core: Core, repaired: Repaired, put_back: str) -> DaemonStarted:
         asked=tuple(repaired.asked),
         ended_pids=tuple(repaired.ended_pids),
         put_back=put_back,
+        box=core.shared_box,
     )
