@@ -29,10 +29,11 @@ async def test_a_daemon_past_its_own_count_writes_nothing(
     """MB-04: though the server would take it: what was ended by the lease is not recorded as a failure."""
     over: list[str] = []
     broken: list[str] = []
+    schema = postgres.new_schema()
     with trio.fail_after(60):
         async with open_postgresql(
             postgres.url,
-            schema=postgres.new_schema(),
+            schema=schema,
             owner=Owner(LIFE, BOX, BOX),
             on_broken=broken.append,
             why_over=lambda: over[0] if over else None,
@@ -47,6 +48,8 @@ async def test_a_daemon_past_its_own_count_writes_nothing(
                     await store.commit([enqueue("after")])
             assert set(broken) == {"too late"}
             assert [row.run_id for row in await store.runs(RunFilter())] == ["before"]
+    # It did not end in order, so that nobody takes its runs before its lease is over.
+    assert postgres.ask(f"SELECT state FROM {schema}.boxes") == [("here",)]
 
 
 async def test_a_lease_that_is_lost_is_told_to_who_ends_the_daemon(
