@@ -189,9 +189,11 @@ class Submitter:
                         spec, capacity=self.config.queue_capacity
                     )
                 except QueueFull:
-                    # The run of a submitter that was cancelled in the last moment took the place.
+                    # The run of a submitter that was cancelled in the last moment took the place, or that
+                    # of another daemon, of which we know too little yet.
                     if not wait:
                         raise
+                    self.recorder.look()
 
     def check(
         self, request: SubmitRequest, surroundings: Surroundings | None
