@@ -2874,4 +2874,73 @@ TESTED_MUTANTS = (
         "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=queue.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(draining), drained_boxes=tuple(sorted(table.drained)), groups=_count_groups(table))",
         "runs/test_boxes_together.py::test_how_full_a_box_is_counts_its_own_slots",
     ),
+    TestedMutant(
+        "a run whose needs cannot be read asks for nothing",
+        "log/tables/run_head:head_of",
+        """
+            try:
+                asked = NOTHING if needs is None else dict(from_json(needs))
+                values = [*plain, asked, dict(from_json(clock))]
+            except (ValueError, TypeError):
+                raise damaged_row(str(columns[1])) from None
+        """,
+        """
+            try:
+                asked = dict(from_json(needs))
+            except (ValueError, TypeError):
+                asked = NOTHING
+            values = [*plain, asked, dict(from_json(clock))]
+        """,
+        "log/test_store_places.py::test_a_run_whose_needs_are_damaged_is_lost_alone",
+    ),
+    TestedMutant(
+        "a log that was moved is opened as if it were here",
+        "log/sqlite/database:_open_into",
+        """
+            if migration is not None:
+                check_not_moved(writing, path)
+        """,
+        "",
+        "cli/test_migrate.py::test_a_log_moves_whole_and_goes_on_there",
+    ),
+    TestedMutant(
+        "an environment of a log that was moved gets a key that is had",
+        "WholeSchema.insert",
+        """
+            if table == 'environments':
+                self.execute(_NEXT_KEY)
+        """,
+        "",
+        "cli/test_migrate.py::test_a_log_moves_whole_and_goes_on_there",
+    ),
+    TestedMutant(
+        "a log that was moved is nobody's to run",
+        "cli/migrate:_move",
+        "settle(target, box_of(config))",
+        "pass",
+        "cli/test_migrate.py::test_a_log_moves_whole_and_goes_on_there",
+    ),
+    TestedMutant(
+        "a copy is taken that is not what was copied",
+        "copy_whole",
+        "if digest_of(source, table, order) != digest_of(target, table, order): raise StartRefused(f'the rows of"
+        " {table} are not what they were once they are read back; nothing was moved')",
+        "digest_of(source, table, order), digest_of(target, table, order)",
+        "cli/test_migrate.py::test_a_copy_that_differs_is_not_taken",
+    ),
+    TestedMutant(
+        "a log is filled that boxes have",
+        "fill_whole_schema",
+        "refuse_others(db, where)",
+        "pass",
+        "log/test_whole_schema.py::"
+        "test_only_an_empty_log_that_no_daemon_has_takes_an_import",
+    ),
+    TestedMutant(
+        "what a pooler passed over is not missed",
+        "log/postgresql/ownership:check_server",
+        "lost = db.lost_settings()",
+        "lost = []",
+        "log/test_faulty_servers.py::test_a_pooler_before_the_server_is_found_out",
+    ),
 )
