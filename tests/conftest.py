@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import pytest
 import trio
 from _pytest.faulthandler import fault_handler_stderr_fd_key
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from fakes.free_ports import free_ports as ports_of
 from fakes.model_server import ModelServer, start_model_server
@@ -46,8 +46,13 @@ for size in ("LINES", "COLUMNS"):
     os.environ.pop(size, None)
     os.unsetenv(size)
 
+# Hypothesis has opinions on how long things take, and a loaded box is no fault of what is tested.
+settings.register_profile(
+    "timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("timeless")
 # What is made by chance is tried a few times by `make fast`, and as often as always by `make test`.
-settings.register_profile("fast", max_examples=20)
+settings.register_profile("fast", settings.get_profile("timeless"), max_examples=20)
 
 
 def pytest_report_header() -> str:

@@ -260,7 +260,7 @@ _pieces = st.text(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(head=_pieces, piece=_pieces, tail=_pieces)
 def test_no_repetition_is_read_in_more_than_linear_time(
     head: str, piece: str, tail: str

@@ -421,7 +421,7 @@ class ModelServer:
     def __init__(self, port: int) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self._client = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
+        self._client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
     def script(self, *rules: dict[str, Any]) -> None:
         self._client.post("/__script", json=rules).raise_for_status()

@@ -46,6 +46,7 @@ class RealBoxes:
             "PENSTOCK_STORE": self.server.url,
             "PENSTOCK_STORE_SCHEMA": self.schema,
             "PENSTOCK_BOX": box,
+            "PENSTOCK_ACCEPT": "team",
             "PENSTOCK_LEASE_SECONDS": str(LEASE),
             "PENSTOCK_STATE_DIR": str(self.folder / box / "state"),
             "PENSTOCK_RUNTIME_DIR": str(self.folder / box / "run"),

@@ -681,7 +681,7 @@ MUTANTS = (
         "a paused queue starts runs",
         "log/tables/handle_claim:_candidates",
         """
-            if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
+            if "" in paused:
                 return
         """,
         "",
@@ -2740,14 +2740,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a drained box starts runs",
         "log/tables/handle_claim:_candidates",
-        """
-            if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
-                return
-        """,
-        """
-            if "" in paused:
-                return
-        """,
+        """drained = f"{BOX_OF}{d.place.box}" in paused""",
+        "drained = False",
         "log/test_store_places.py::test_a_drained_box_starts_nothing_and_others_do",
     ),
     TestedMutant(
@@ -2761,7 +2755,7 @@ TESTED_MUTANTS = (
                 and not candidate.prerequisites
                 and not candidate.stashed
                 and not candidate.delayed(now)
-                and not rules.drained
+                and (not rules.drained or candidate.child)
                 and may_execute(candidate.needs, candidate.origin, rules.place)
                 and knows_group(candidate.group, rules.group_slots, rules.place)
             )
@@ -2774,7 +2768,7 @@ TESTED_MUTANTS = (
                 and not candidate.prerequisites
                 and not candidate.stashed
                 and not candidate.delayed(now)
-                and not rules.drained
+                and (not rules.drained or candidate.child)
             )
         """,
         "runs/test_placement.py::test_nobody_is_interrupted_for_a_run_that_cannot_execute_here",
@@ -2807,6 +2801,28 @@ TESTED_MUTANTS = (
         "runs/test_placement.py::test_a_group_has_one_number_for_all_boxes",
     ),
     TestedMutant(
+        "a drained box leaves a parent waiting for its child",
+        "log/tables/handle_claim:_candidates",
+        """
+            for head in transaction.open.within(QUEUED_STATES):
+                if (head.plan is None or head.plan.allows_start(now)) and head.open_prerequisites == 0 and (head.kind in d.kinds) and (not drained or head.parent_id is not None) and may_execute(head.needs, head.origin, d.place) and (head.group is None or group_key(head.group) not in paused) and knows_group(head.group, d.group_slots, d.place):
+                    yield (rank(head), 1, head.place, head)
+        """,
+        """
+            for head in transaction.open.within(QUEUED_STATES):
+                if (head.plan is None or head.plan.allows_start(now)) and head.open_prerequisites == 0 and (head.kind in d.kinds) and not drained and may_execute(head.needs, head.origin, d.place) and (head.group is None or group_key(head.group) not in paused) and knows_group(head.group, d.group_slots, d.place):
+                    yield (rank(head), 1, head.place, head)
+        """,
+        "runs/test_placement.py::test_what_executes_at_a_drained_box_has_its_children",
+    ),
+    TestedMutant(
+        "a box takes a turn for what others start",
+        "RunTable.look_for_work",
+        "if self.claiming and self.running < self.slots and self._has_work(): self.on_work()",
+        "if self.claiming and self.running < self.slots: self.on_work()",
+        "runs/test_placement.py::test_no_turn_is_taken_for_what_others_start",
+    ),
+    TestedMutant(
         "a run leaves the box that its files are on",
         "place_run",
         """
@@ -2835,7 +2851,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a run whose needs cannot be read asks for nothing",
-        "log/tables/run_head:_head",
+        "log/tables/run_head:head_of",
         """
             try:
                 asked = NOTHING if needs is None else dict(from_json(needs))
@@ -2851,5 +2867,55 @@ TESTED_MUTANTS = (
             values = [*plain, asked, dict(from_json(clock))]
         """,
         "log/test_store_places.py::test_a_run_whose_needs_are_damaged_is_lost_alone",
+    ),
+    TestedMutant(
+        "a log that was moved is opened as if it were here",
+        "log/sqlite/database:_open_into",
+        """
+            if migration is not None:
+                check_not_moved(writing, path)
+        """,
+        "",
+        "cli/test_migrate.py::test_a_log_moves_whole_and_goes_on_there",
+    ),
+    TestedMutant(
+        "an environment of a log that was moved gets a key that is had",
+        "WholeSchema.insert",
+        """
+            if table == 'environments':
+                self.execute(_NEXT_KEY)
+        """,
+        "",
+        "cli/test_migrate.py::test_a_log_moves_whole_and_goes_on_there",
+    ),
+    TestedMutant(
+        "a log that was moved is nobody's to run",
+        "cli/migrate:_move",
+        "settle(target, box_of(config))",
+        "pass",
+        "cli/test_migrate.py::test_a_log_moves_whole_and_goes_on_there",
+    ),
+    TestedMutant(
+        "a copy is taken that is not what was copied",
+        "copy_whole",
+        "if digest_of(source, table, order) != digest_of(target, table, order): raise StartRefused(f'the rows of"
+        " {table} are not what they were once they are read back; nothing was moved')",
+        "digest_of(source, table, order), digest_of(target, table, order)",
+        "cli/test_migrate.py::test_a_copy_that_differs_is_not_taken",
+    ),
+    TestedMutant(
+        "a log is filled that boxes have",
+        "fill_whole_schema",
+        "refuse_others(db, where)",
+        "pass",
+        "log/test_whole_schema.py::"
+        "test_only_an_empty_log_that_no_daemon_has_takes_an_import",
+    ),
+    TestedMutant(
+        "what a pooler passed over is not missed",
+        "log/postgresql/ownership:check_server",
+        "lost = db.lost_settings()",
+        "lost = []",
+        "log/test_faulty_servers.py::test_a_pooler_before_the_server_is_found_out",
     ),
 )

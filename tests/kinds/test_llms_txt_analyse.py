@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.kinds.llms_txt.classify import Placed, find_readme, place
@@ -196,7 +196,6 @@ def test_other_languages_tell_their_first_comment_or_names() -> None:
 
 
 @given(st.text(alphabet="#<!->`~=*_[]():\n ax|.\\\"'{}", max_size=400), st.sampled_from(["a.md", "a.rst", "a.py", "a.go", "a.txt"]))  # fmt: skip
-@settings(deadline=None)
 def test_any_text_can_be_described(text: str, path: str) -> None:
     """ML-04 Strangers' text never raises."""
     _describe(path, text)

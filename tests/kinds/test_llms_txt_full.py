@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.kinds.llms_txt.formats import quote_element, quote_file
@@ -62,7 +62,6 @@ def _outside_fences(text: str) -> list[str]:
 
 
 @given(files)
-@settings(deadline=None)
 def test_headings_of_quoted_files_are_never_ours(
     given_files: list[tuple[str, str | None]],
 ) -> None:
@@ -76,7 +75,6 @@ def test_headings_of_quoted_files_are_never_ours(
 
 
 @given(files, st.integers(0, 600))
-@settings(deadline=None)
 def test_the_cap_holds_and_files_are_whole(
     given_files: list[tuple[str, str | None]], cap: int
 ) -> None:
@@ -118,7 +116,6 @@ def test_a_fence_is_longer_than_any_inside() -> None:
 
 
 @given(files, st.integers(0, 400))
-@settings(deadline=None)
 def test_the_text_has_about_as_many_tokens_as_it_may(
     given_files: list[tuple[str, str | None]], most: int
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from llms_txt import miniparse, parse_llms_file  # type: ignore[import-untyped]
 
@@ -66,7 +66,6 @@ def _read(outline: Outline, base_url: str = "") -> tuple[str, Any]:
 
 @pytest.mark.slow
 @given(outlines, st.sampled_from(["", "https://example.org/tree/"]))
-@settings(deadline=None)
 @example(Outline("", "", (), {}), "")
 @example(Outline("]", "\n> x", ("## Fake",), {"Docs": (Link("]", "]", "]"),)}), "")
 def test_the_outside_parser_reads_the_same_links(
@@ -90,7 +89,6 @@ def test_the_outside_parser_reads_the_same_links(
 
 
 @given(outlines)
-@settings(deadline=None)
 def test_the_file_has_one_title_and_no_character_a_terminal_obeys(
     outline: Outline,
 ) -> None:

@@ -207,6 +207,51 @@ async def test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not(
         await check_log(store)
 
 
+@pytest.mark.parametrize("lost", ["request", "answer"])
+async def test_a_connection_that_is_lost_at_any_statement_of_a_commit_leaves_no_doubt(
+    postgres: PostgresServer, lost: Literal["request", "answer"]
+) -> None:
+    """MB-09: what is told as done is in the log, and what is not is not."""
+    async with postgres_store(postgres) as store:
+        for place in range(1, 30):
+            run_id = f"r{place}"
+            try:
+                with lost_statement(store._db, lost, place):
+                    await store.commit([enqueue(run_id)])
+            except StoreUnavailable:
+                told = await store.recall(0)
+                assert (told is not None) == (await store.run(run_id) is not None)
+            else:
+                break
+        else:
+            raise AssertionError("a commit has no end")
+        assert place > 4
+        await check_log(store)
+
+
+@contextmanager
+def lost_statement(
+    db: engine.PostgresDb, lost: Literal["request", "answer"], place: int
+) -> Iterator[None]:
+    """The connection breaks at one statement: before the server hears of it, or after it did it."""
+    send, seen = db._send, [0]
+
+    def broken(sql: str, values: Sequence[Any]) -> Any:
+        seen[0] += 1
+        if seen[0] != place:
+            return send(sql, values)
+        if lost == "answer":
+            send(sql, values)
+        db.connection.close()
+        raise psycopg.OperationalError("the connection was reset")
+
+    db._send = broken  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        db._send = send  # type: ignore[method-assign]
+
+
 @pytest.mark.parametrize("lost", ["statement", "request", "answer"])
 async def test_every_decision_is_made_once_however_many_answers_are_lost(
     postgres: PostgresServer, lost: Literal["statement", "request", "answer"]
@@ -278,6 +323,28 @@ async def test_a_box_with_a_name_that_another_has_is_refused_and_touches_nothing
                 await store.commit([append("r1", Log(text="late"))])
             assert (await second.sharing.forsaken()).boxes == ()
             await check_log(second)
+
+
+async def test_a_daemon_that_ends_with_runs_of_its_own_has_not_left(
+    postgres: PostgresServer,
+) -> None:
+    """MB-05: its lease is over by its own count, and its processes may still be ending: others wait."""
+    schema = postgres.new_schema()
+    async with postgres_store(
+        postgres, schema=schema, life="life-2", box="there"
+    ) as second:
+        async with postgres_store(postgres, schema=schema) as store:
+            await start(store)
+            postgres.ask(f"UPDATE {schema}.runs SET host = 'here' WHERE run_id = 'r1'")
+        assert (await second.sharing.forsaken()).runs == frozenset()
+        sql = f"UPDATE {schema}.runs SET life = NULL, state = 'queued'"
+        postgres.ask(f"{sql} WHERE run_id = 'r1'")
+        async with postgres_store(postgres, schema=schema, life="life-3"):
+            pass
+        [(state,)] = postgres.ask(
+            f"SELECT state FROM {schema}.boxes WHERE box <> 'there'"
+        )
+        assert state == "left"
 
 
 async def test_the_next_life_on_a_box_has_it_at_once(
@@ -837,6 +904,20 @@ async def test_a_server_that_cannot_be_had_is_told_in_a_sentence(
                 pass
         assert "cannot be opened" in str(error.value)
         assert "\n" not in str(error.value)
+
+
+async def test_what_the_address_says_to_libpq_is_passed_on(
+    postgres: PostgresServer,
+) -> None:
+    """Its own bounds and settings too; those that the log rests on are the log's."""
+    options = "options=-c%20work_mem%3D5MB%20-c%20statement_timeout%3D0"
+    url = f"{postgres.url}&application_name=mine&connect_timeout=3&{options}"
+    async with postgres_store(postgres, url=url) as store:
+        shown = [
+            store._db.execute("SELECT current_setting(?)", (name,)).fetchone()[0]
+            for name in ("application_name", "work_mem", "statement_timeout")
+        ]
+        assert shown == ["mine", "5MB", "10s"]
 
 
 async def test_a_table_that_is_gone_ends_the_daemon(postgres: PostgresServer) -> None:

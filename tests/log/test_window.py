@@ -94,7 +94,7 @@ async def test_the_beginning_stays_and_the_rest_rolls(tmp_path: Path) -> None:
         assert findings(store) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.lists(st.tuples(st.booleans(), st.integers(1, 90)), min_size=1, max_size=4),

@@ -34,9 +34,12 @@ from penstock.testing import START
 from penstock.words.api import ScheduleRequest
 from penstock.words.config import Config, Group
 from penstock.words.errors import Refused
+from penstock.words.events import AnyEvent, Log, RunQueued, encode_event
 from penstock.words.placement import place_of
 from penstock.words.priority import Priority
+from penstock.words.recorded import Recorded
 from penstock.words.surroundings import Surroundings
+from penstock.words.values import new_event_id
 
 Clock = trio.testing.MockClock
 PORTABLE = kind("portable", sleep, portable=True)
@@ -266,6 +269,56 @@ async def test_who_waits_for_a_drain_hears_that_it_was_ended(
             await core.queue.drain_box("b")
         await core.control.cancel("long", "enough")
     assert trio.current_time() < 1000
+
+
+async def test_what_executes_at_a_drained_box_has_its_children(
+    autojump_clock: Clock,
+) -> None:
+    """MB-16: or it would wait for them for ever, and who waits for the drain with it."""
+
+    async def spawn(run: Run, _inputs: Seconds) -> Nothing:
+        await trio.sleep(10)
+        await run.spawn_run("c", "portable", {"seconds": 1.0})
+        return Nothing()
+
+    async with open_box("a", None, kind("spawn", spawn), shared=True) as core:
+        await submit(core, "p", kind="spawn")
+        await trio.sleep(1)
+        await core.queue.drain_box("a")
+        with trio.fail_after(100):
+            await core.queue.wait_box_idle("a")
+        assert (await core.reader.view("p")).state == "completed"
+
+
+async def test_no_turn_is_taken_for_what_others_start(autojump_clock: Clock) -> None:
+    """MB-16: or as many boxes as there are would ask the log's server in vain."""
+    asked: list[str] = []
+    async with open_box("a", shared=True) as core:
+        core.table.on_work = lambda: asked.append("turn")
+        for run_id, needs, output in (
+            ("far", {"box": "b"}, False),
+            ("near", {}, False),
+            ("near", {}, True),
+        ):
+            asked.clear()
+            events: list[AnyEvent] = [
+                RunQueued(kind="portable", priority=20, needs=needs, origin="a")
+            ]
+            if output:
+                events = [Log(text="x")]
+            view = core.table.views.get(run_id)
+            sequence = 1 if view is None else view.sequence + 1
+            core.table.follow(
+                [
+                    Recorded(
+                        core.table.head + 1, run_id, sequence, new_event_id(), START, {}, None, 0,
+                        event.type, encode_event(event), event,
+                    )
+                    for event in events
+                ]
+            )  # fmt: skip
+            assert asked == (["turn"] if (run_id, output) == ("near", False) else [])
+        await core.queue.pause()
 
 
 async def test_a_schedule_is_of_the_box_it_was_made_at(autojump_clock: Clock) -> None:

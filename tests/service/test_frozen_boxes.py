@@ -45,7 +45,15 @@ def submit_stubborn(boxes: RealBoxes, daemon: RealDaemon) -> dict[int, int]:
     """Have `moved` run on the one box there is; the start times of its processes."""
     line = boxes.stubborn("moved")
     done = boxes.penstock(
-        daemon, "submit", "--id", "moved", "--on-restart", "requeue", "--shell", line
+        daemon,
+        "submit",
+        "--id",
+        "moved",
+        "--anywhere",
+        "--on-restart",
+        "requeue",
+        "--shell",
+        line,
     )
     assert done.returncode == 0, done.stderr
     until(lambda: len(boxes.began("moved")) == 2)
@@ -61,7 +69,8 @@ def check_moved(boxes: RealBoxes, second: RealDaemon, before: dict[int, int]) ->
     """The run is the second's alone, executed twice, and cancelled with proof."""
     until(lambda: boxes.state(second, "moved") == ("running", "second"))
     assert left_of(before, boxes) == []
-    assert [fact["box"] for fact in boxes.facts("run.started")] == ["first", "second"]
+    begun = [*boxes.facts("run.started"), *boxes.facts("run.resumed")]
+    assert [fact["box"] for fact in begun if "box" in fact] == ["first", "second"]
     assert len(boxes.facts("run.requeued")) == len(boxes.facts("box.lost")) == 1
     [receipt] = boxes.told(second, "cancel", "moved", "--wait")
     assert (receipt["box"], receipt["survivors"]) == ("second", [])

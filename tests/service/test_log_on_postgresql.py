@@ -13,6 +13,7 @@ import pytest
 
 from fakes.postgres import PostgresServer
 from fakes.real_daemon import RealDaemon
+from penstock.words.address import find_paths
 
 #: The command line, in a process of its own.
 PENSTOCK = [sys.executable, "-m", "penstock.cli.main"]
@@ -58,19 +59,23 @@ def test_a_daemon_that_is_killed_goes_on_with_its_log(
     assert postgres.ask(sql) == [("before", "completed", 1), ("cut", "completed", 2)]
 
 
-def test_verbs_that_read_a_file_say_that_there_is_none(
+def test_verbs_for_a_whole_log_read_the_one_that_a_daemon_writes(
     postgres: PostgresServer, start_daemon: Callable[..., RealDaemon]
 ) -> None:
+    """ST-12: while it runs they read; what would write waits until it is gone."""
     daemon = start_daemon(
         PENSTOCK_STORE=postgres.url, PENSTOCK_STORE_SCHEMA=postgres.new_schema()
     )
-    for verb in ("export", "audit"):
-        done = penstock(daemon, verb)
-        assert done.returncode != 0
-        assert "of a PostgreSQL, and this reads a file" in done.stderr
-    pruned = penstock(daemon, "prune")
-    assert pruned.returncode == 0
-    assert "in a PostgreSQL, where the daemon itself forgets old runs" in pruned.stderr
+    assert penstock(daemon, "run", "--id", "a", "true").returncode == 0
+    exported = penstock(daemon, "export")
+    assert '"type":"run.completed"' in exported.stdout, exported.stderr
+    assert penstock(daemon, "audit").returncode == 0
+    pruned = penstock(daemon, "prune", "--keep", "0")
+    assert pruned.returncode != 0
+    assert "it forgets old runs by itself" in pruned.stderr
+    assert daemon.stop() == 0
+    pruned = penstock(daemon, "prune", "--keep", "0", "--json")
+    assert '"runs": ["a"]' in pruned.stdout, pruned.stderr
     assert "PostgreSQL" in daemon.log.read_text()
 
 
@@ -90,3 +95,54 @@ def test_a_second_daemon_is_refused_wherever_its_state_folder_is(
             PENSTOCK_RUNTIME_DIR=str(tmp_path / "run"),
         )
     assert penstock(first, "run", "true").returncode == 0
+
+
+def test_a_server_that_holds_another_log_than_it_did_is_refused(
+    postgres: PostgresServer, start_daemon: Callable[..., RealDaemon]
+) -> None:
+    """ST-12: an address that leads elsewhere by now must not begin an empty log, nor go on with another's."""
+    schema = postgres.new_schema()
+    settings = {"PENSTOCK_STORE": postgres.url, "PENSTOCK_STORE_SCHEMA": schema}
+    daemon = start_daemon(**settings)
+    assert penstock(daemon, "run", "--id", "a", "true").returncode == 0
+    state = find_paths(daemon.environ).mark
+    mark = state.with_name(f"{state.name}-{schema}")
+    while not mark.exists():
+        assert daemon.process.poll() is None
+        time.sleep(0.02)
+    assert daemon.stop() == 0
+    postgres.ask(f"ALTER SCHEMA {schema} RENAME TO {schema}_away")
+    with pytest.raises(AssertionError, match=f"If it does, remove {mark}"):
+        start_daemon(**settings)
+    postgres.ask(f"DROP SCHEMA {schema} CASCADE")
+    postgres.ask(f"ALTER SCHEMA {schema}_away RENAME TO {schema}")
+    again = start_daemon(**settings)
+    assert penstock(again, "wait", "a").returncode == 0
+
+
+def test_a_log_that_was_moved_goes_on_with_its_runs(
+    postgres: PostgresServer, start_daemon: Callable[..., RealDaemon], home: Path
+) -> None:
+    """ST-12: from a file by `penstock migrate`: what waits runs, and a start on the file says where it is."""
+    first = start_daemon()
+    assert penstock(first, "run", "--id", "before", "true").returncode == 0
+    assert penstock(first, "pause").returncode == 0
+    waits = penstock(first, "submit", "--id", "waits", "--", "sh", "-c", "echo $HELLO")
+    assert waits.returncode == 0, waits.stderr
+    to = ["--to", postgres.url, "--schema", postgres.new_schema()]
+    refused = penstock(first, "migrate", *to)
+    assert refused.returncode == 1
+    assert "holds the lock" in refused.stderr
+    assert first.stop() == 0
+    moved = penstock(first, "migrate", *to)
+    assert moved.returncode == 0, moved.stderr
+    assert "is kept, and marked as moved" in moved.stderr
+    with pytest.raises(AssertionError, match="was moved to the schema"):
+        start_daemon()
+    settings = {"PENSTOCK_STORE": postgres.url, "PENSTOCK_STORE_SCHEMA": to[-1]}
+    second = start_daemon(**settings)
+    assert penstock(second, "show", "before").returncode == 0
+    assert penstock(second, "resume").returncode == 0
+    done = penstock(second, "wait", "waits")
+    assert done.returncode == 0, done.stderr
+    assert penstock(second, "audit").returncode == 0

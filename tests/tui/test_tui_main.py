@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -16,20 +17,23 @@ from rich.style import Style
 from textual.color import Color as ThemeColour
 
 from fakes.aio import aio
+from fakes.ended_logs import fill_log
+from fakes.postgres import PostgresServer
 from fakes.real_daemon import RealDaemon
 from fakes.tui_pilot import dashboard, shows, text_of, until
 from fakes.tui_scene import World, busy_afternoon
-from penstock.log.export import export_file
+from penstock.log.export import export_file, import_lines
+from penstock.log.postgresql.whole_schema import fill_whole_schema
 from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.address import find_address, find_paths
 from penstock.words.errors import Refused, StartRefused
 from penstock.words.recorded import Recorded
 from penstock_tui.app import Dashboard
-from penstock_tui.main import main
+from penstock_tui.main import main, parser, run
 from penstock_tui.palette import PALETTE_256, in_256, nearest
 from penstock_tui.picture import take_picture
-from penstock_tui.replay import CHECKPOINT, Replay, open_replay
+from penstock_tui.replay import CHECKPOINT, Replay, open_far_replay, open_replay
 from penstock_tui.screens.overview import Overview
 from penstock_tui.settings import DEFAULT_THEME, Settings, load_settings
 from penstock_tui.state import DashboardState
@@ -315,6 +319,28 @@ def test_a_copy_of_a_real_database_is_replayed(
     with exported.open("wb") as out:
         export_file(copy, out)
     assert open_replay(exported).model.runs["r"].view.state == "completed"
+
+
+def test_a_log_on_a_server_is_replayed(
+    postgres: PostgresServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ST-12: as it is now, daemon or not; what it names wrongly is a sentence."""
+    out, schema = io.BytesIO(), postgres.new_schema()
+    export_file(fill_log(tmp_path / "x.db", "r"), out)
+    out.seek(0)
+    with fill_whole_schema(postgres.url, schema) as log:
+        import_lines(log, out)
+    replay = open_far_replay(postgres.url, schema)
+    assert replay.model.runs["r"].view.state == "completed"
+    assert len(replay.facts("r")) == 33
+    for log_option in (postgres.url, "mysql://host/db"):
+        asked = parser().parse_args(
+            ["--log", log_option, "--screenshot", str(tmp_path / "x.svg")]
+        )
+        assert run(asked) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert "there is no log in the schema penstock" in first
+    assert "must be postgresql://" in second
 
 
 @pytest.mark.processes

@@ -118,7 +118,7 @@ def test_no_shape_costs_more_than_a_moment(shape: str, size: int) -> None:
     assert cpu(SHAPES[shape](size)) < ALLOWED
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     piece=st.lists(st.sampled_from([b"9", b"/", b"%", b" ", b".", b"\x1b[", b"1;", b"m", b"x"]), min_size=1, max_size=12),
     tail=st.sampled_from([b"", b"%", b"/9 ", b"m"]),

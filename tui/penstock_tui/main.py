@@ -16,6 +16,7 @@ from penstock.words.text import neutralise
 
 if TYPE_CHECKING:
     from penstock.words.address import Address
+    from penstock_tui.replay import Replay
     from penstock_tui.settings import Settings
 
 #: Exit codes of the command line, as `penstock` has them.
@@ -56,9 +57,8 @@ def parser() -> argparse.ArgumentParser:
     )
     take.add_argument(
         "--log",
-        type=Path,
         metavar="COPY",
-        help="replay a copied log (database or NDJSON)",
+        help="replay a copied log (database or NDJSON), or one at postgresql://USER@HOST/DATABASE",
     )
     take.add_argument(
         "--theme", help="penstock-dark, penstock-light, or one of Textual's"
@@ -112,6 +112,19 @@ def _fail(error: Exception | str, code: int) -> int:
     return code
 
 
+def _replay_of(log: str) -> Replay:
+    """The replay of a file, or of a server's schema that the settings name."""
+    from penstock_tui.replay import open_far_replay, open_replay
+
+    if "://" not in log:
+        return open_replay(Path(log))
+    from penstock.words.config_sources import load_config
+
+    config, _ = load_config(os.environ, {"store": log})
+    assert config.store is not None
+    return open_far_replay(config.store, config.store_schema)
+
+
 def show(
     asked: argparse.Namespace, settings: Settings, find: Callable[[], Address]
 ) -> int:
@@ -121,7 +134,6 @@ def show(
     with in_haste():
         from penstock_tui.app import Dashboard
         from penstock_tui.picture import size_of, take_picture
-        from penstock_tui.replay import open_replay
         from penstock_tui.theme import THEMES
 
     if asked.theme:
@@ -130,7 +142,7 @@ def show(
         settings = replace(settings, theme=asked.theme)
     app = Dashboard(
         find=None if asked.log else find,
-        replay=open_replay(asked.log) if asked.log else None,
+        replay=_replay_of(asked.log) if asked.log else None,
         settings=settings,
         read_only=asked.read_only,
         opens=None if asked.screenshot else asked.run,

@@ -91,6 +91,22 @@ def open_replay(path: Path) -> Replay:
     return Replay(facts, path.name)
 
 
+def open_far_replay(url: str, schema: str) -> Replay:
+    """The replay of a log in a PostgreSQL, as it is now. StartRefused, NotFound."""
+    from penstock.log.tables.rows import SELECT_EVENTS, unchecked
+
+    try:
+        from penstock.log.postgresql.whole_schema import read_whole_schema
+    except ImportError as error:
+        raise StartRefused(
+            f"psycopg cannot be used ({error}); install `penstock[postgresql]`"
+        ) from None
+    with read_whole_schema(url, schema) as log:
+        sql = f"{SELECT_EVENTS} ORDER BY position DESC LIMIT ?"
+        rows = log.execute(sql, (MOST_FACTS,)).fetchall()
+    return Replay([unchecked(row) for row in reversed(rows)], schema)
+
+
 def _read(path: Path) -> list[Recorded]:
     with path.open("rb") as file:
         if file.read(16).startswith(b"SQLite format 3"):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from penstock import __version__
 from penstock.cli.checks import Box, CheckResult, Findings
+from penstock.cli.server_checks import check_server
 from penstock.cli.service import units_of
 from penstock.cli.systemctl import lingers, require_manager, show_unit
 from penstock.cli.units import (
@@ -17,6 +18,7 @@ from penstock.cli.units import (
     unit_difference,
     unit_folder,
 )
+from penstock.log.sqlite.elsewhere import moved_to
 from penstock.log.sqlite.migrations import log_version
 from penstock.log.sqlite.schema import VERSION
 from penstock.processes.detection import DAEMON_LEAF
@@ -126,10 +128,11 @@ def check_log(box: Box) -> Findings:
     """The version of the log, and what is kept of before it was migrated."""
     path, config = box.paths.database, box.config
     if config.store is not None:
-        # Whether it answers is told by the daemon's own health: a check must not be a second daemon.
-        yield CheckResult(
-            "log", "ok", f"in the schema {config.store_schema} of PostgreSQL"
-        )
+        yield from check_server(box)
+        if path.is_file() and moved_to(path) is None:
+            found = f"{path} is a log too, and not the one on the server"
+            fix = "`penstock migrate` moves it there, if that is empty; else remove the file"
+            yield CheckResult("log file", "warning", found, fix)
         return
     yield CheckResult("log", *_judge_log(path))
     for copy in sorted(path.parent.glob(f"{path.name}.v*")):
@@ -142,6 +145,9 @@ def _judge_log(path: Path) -> tuple[Literal["ok", "failure"], str, str]:
     if not path.exists():
         return "ok", f"{path} will be made", ""
     version = log_version(path) if path.is_file() else None
+    if version is not None and (where := moved_to(path)) is not None:
+        fix = "set `store` to it, or `penstock migrate --undo` for the file as it was then"
+        return "failure", f"{path} was moved to {where}", fix
     if version is None:
         return "failure", f"{path} cannot be read", "`penstock audit` tells what is amiss"  # fmt: skip
     if version > VERSION:

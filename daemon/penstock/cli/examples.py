@@ -29,6 +29,7 @@ EXAMPLES: Mapping[str, str] = {
     "audit": "penstock audit",
     "prune": "penstock prune",
     "import": "penstock import log.ndjson",
+    "migrate": "penstock migrate --to 'postgresql://penstock@db.example/penstock?sslmode=verify-full'",
     "models": "penstock models",
     "context": "penstock context 12",
     "serve": "penstock serve",

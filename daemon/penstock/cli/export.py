@@ -8,14 +8,14 @@ from typing import BinaryIO, cast
 
 import click
 
-from penstock.cli.log_file import database_option, readable, say_if_older
+from penstock.cli.chosen_log import FileLog, ServerLog, choose_log, log_options
 from penstock.cli.output import json_lines, say
 from penstock.cli.session import Session, pass_session
 
 
 @click.command()
 @click.argument("out", type=click.File("wb", lazy=True), default="-")
-@database_option
+@log_options
 @click.option(
     "--with-secrets", is_flag=True, help="With the values of --env, as runs got them."
 )
@@ -32,6 +32,8 @@ def export(
     session: Session,
     out: BinaryIO,
     database: Path | None,
+    store: str | None,
+    schema: str | None,
     with_secrets: bool,
     examples: bool,
 ) -> None:
@@ -39,31 +41,31 @@ def export(
 
     Values of inputs that are shown nowhere, such as those of --env, are left out.
     """
+    chosen = choose_log(session, database, store, schema)
     if examples:
-        _export_examples(session.log_file(database), out)
+        _export_examples(chosen, out)
         return
-    from penstock.log.export import export_file
+    from penstock.log.export import export_log
 
-    path = session.log_file(database)
     if with_secrets:
         # The file is made at the first write.
         os.umask(0o077)
-    with readable(path):
-        count = export_file(path, json_lines(out), with_secrets=with_secrets)
-    say_if_older(path)
+    with chosen.reading() as log:
+        count = export_log(log, json_lines(out), with_secrets=with_secrets)
+    chosen.say_if_older()
     without = "" if with_secrets else ", without the values of --env (--with-secrets)"
     say(f"{count} facts exported{without}")
 
 
-def _export_examples(path: Path, out: BinaryIO) -> None:
+def _export_examples(chosen: FileLog | ServerLog, out: BinaryIO) -> None:
     """A line for each question and the answer that was used."""
     from penstock.llm.examples import ExampleLines
-    from penstock.log.export import export_file
+    from penstock.log.export import export_log
 
     lines = ExampleLines(json_lines(out).write)
-    with readable(path):
+    with chosen.reading() as log:
         # Whole lines are written to it, and nothing else is asked.
-        export_file(path, cast("BinaryIO", lines))
+        export_log(log, cast("BinaryIO", lines))
         lines.close()
-    say_if_older(path)
+    chosen.say_if_older()
     say(f"{lines.count} examples exported")

@@ -9,40 +9,40 @@ from typing import BinaryIO
 
 import click
 
-from penstock.cli.log_file import database_option, readable
+from penstock.cli.chosen_log import ServerLog, choose_log, log_options
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session
-from penstock.words.errors import Refused, StartRefused
+from penstock.words.errors import Refused
 from penstock.words.plain_files import open_source, reason_of
 
 
 @click.command("import")
 @click.argument("source", type=click.Path(allow_dash=True), default="-")
-@database_option
+@log_options
 @json_option
 @pass_session
 def import_(
-    session: Session, source: str, database: Path | None, as_json: bool
+    session: Session,
+    source: str,
+    database: Path | None,
+    store: str | None,
+    schema: str | None,
+    as_json: bool,
 ) -> None:
     """Read an export into an empty log, of a daemon that is not running."""
-    from penstock.log.export import import_file
-    from penstock.log.sqlite.database import hold_lock
+    from penstock.log.export import import_lines
+    from penstock.log.whole_copy import settle
+    from penstock.service.environment import box_of
 
-    paths = session.paths()
-    path = session.log_file(database)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        why = f"the folder {path.parent} cannot be made: {error.strerror}"
-        raise StartRefused(why) from None
-    # Another file than the daemon's own is nobody's but ours.
-    lock = paths.lock if database is None else path.with_name(f"{path.name}.lock")
-    with _opened(source) as file, hold_lock(lock), readable(path):
-        count = import_file(path, file)
+    chosen = choose_log(session, database, store, schema)
+    with _opened(source) as file, chosen.filling() as log:
+        count = import_lines(log, file)
+        if isinstance(chosen, ServerLog):
+            settle(log, box_of(session.config()[0]))
     if as_json:
-        emit({"database": str(path), "events": count})
+        emit({"database": chosen.tell(), "events": count})
     else:
-        say(f"{count} facts imported into {path}")
+        say(f"{count} facts imported into {chosen.tell()}")
 
 
 def _opened(source: str) -> AbstractContextManager[BinaryIO]:

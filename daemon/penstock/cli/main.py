@@ -72,6 +72,7 @@ VERBS: dict[str, dict[str, str]] = {
         "audit": "Check that the log keeps every law.",
         "prune": "Forget old ended runs.",
         "import": "Read such an export into an empty log.",
+        "migrate": "Move the log from its file to a PostgreSQL.",
     },
     "Models": {
         "agents": "The coding agents there are, and what each lacks.",

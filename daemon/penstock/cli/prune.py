@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from glob import escape
@@ -13,9 +18,11 @@ from urllib.parse import unquote
 
 import click
 
+from penstock.cli.chosen_log import require_psycopg, server_options
 from penstock.cli.options import Finite
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
+from penstock.service.machine import make_state
 from penstock.words.address import Paths
 from penstock.words.errors import LogInUse, PenstockError, StartRefused
 from penstock.words.exit_codes import Exit
@@ -44,10 +51,16 @@ MOST_DAYS = 36_500
     metavar="N",
     help="Forget younger ones too, but for the newest N; 0 keeps no ended run.  Default: retention_runs.",
 )
+@server_options
 @json_option
 @pass_session
 def prune(
-    session: Session, older_than: float | None, keep: int | None, as_json: bool
+    session: Session,
+    older_than: float | None,
+    keep: int | None,
+    store: str | None,
+    schema: str | None,
+    as_json: bool,
 ) -> None:
     """Forget old ended runs, while no daemon is running; a running one does so by itself.
 
@@ -57,31 +70,20 @@ def prune(
     Exits with 1 if a folder had to be left, or a run whose log is damaged; the next prune, of the
     daemon too, tries them again.
     """
-    import secrets
-
-    from penstock.cli.history import open_file
-
-    config, _ = session.config()
+    config, _ = session.config({"store": store, "store_schema": schema})
     paths = session.paths(config)
     seconds = config.retention_seconds if older_than is None else older_than * 86400
     logs = [_EmbeddedLog(file, newest_moment(file)) for file in _embedded(paths)]
 
     async def work() -> _Done:
-        async with open_file(
-            paths.database,
-            life=secrets.token_hex(8),
-            alone=True,
-            migration_copy=config.migration_copy,
-        ) as store:
-            return await _prune(store, config, paths, seconds, keep)
+        async with _open_store(config, paths) as opened:
+            return await _prune(opened, config, paths, seconds, keep)
 
     done = _Done()
     if config.store is not None:
-        say(
-            "the daemon's log is in a PostgreSQL, where the daemon itself forgets old runs;"
-            " those of logs without a daemon are seen to here"
-        )
-    elif paths.database.exists():
+        # Of a log on a server there may be no folder yet.
+        make_state(paths)
+    if config.store is not None or paths.database.exists():
         with _no_daemon(paths.lock):
             done = run_async(work)
     # A clock that is ahead must not make everything old.
@@ -111,20 +113,57 @@ class _Done:
     newest: list[datetime] = field(default_factory=list)
 
 
+@asynccontextmanager
+async def _open_store(config: Config, paths: Paths) -> AsyncIterator[Store]:
+    """The log of the daemon that is not there, to write into it."""
+    import secrets
+
+    from penstock.cli.history import open_file
+
+    life = secrets.token_hex(8)
+    if config.store is None:
+        async with open_file(
+            paths.database, life, alone=True, migration_copy=config.migration_copy
+        ) as store:
+            yield store
+        return
+    require_psycopg()
+    from penstock.log.postgresql.ownership import Owner, this_machine
+    from penstock.log.postgresql.store import open_postgresql
+    from penstock.log.sqlite.store import threads
+    from penstock.log.tables.queries import READERS
+    from penstock.service.environment import box_of
+
+    async with open_postgresql(
+        config.store,
+        schema=config.store_schema,
+        # The box whose lock we hold, as its next daemon.
+        owner=Owner(
+            life,
+            box_of(config),
+            this_machine(),
+            str(paths.lock.parent),
+            alone=True,
+        ),
+        run_blocking=threads(1),
+        run_reading=threads(READERS),
+    ) as far_store:
+        yield far_store
+
+
 @contextmanager
 def _no_daemon(lock: Path) -> Iterator[None]:
-    """Keep daemons away. LogInUse says what to do about the one there is."""
+    """Keep daemons of this box away. LogInUse says what to do about any that there is."""
     from penstock.log.sqlite.database import hold_lock
 
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(hold_lock(lock))
-        except LogInUse as error:
-            raise LogInUse(
-                f"{error}; it forgets old runs by itself, as retention_seconds and retention_runs"
-                " say, and `penstock shutdown` makes way for a prune by hand"
-            ) from None
-        yield
+    try:
+        with hold_lock(lock):
+            yield
+    except LogInUse as error:
+        raise LogInUse(
+            f"{error}; it forgets old runs by itself, as retention_seconds and retention_runs"
+            " say, and `penstock shutdown` makes way for a prune by hand"
+        ) from None
 
 
 async def _prune(

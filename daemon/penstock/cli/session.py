@@ -12,7 +12,7 @@ import click
 
 from penstock import __version__
 from penstock.words.address import Address, Paths, find_address, find_paths
-from penstock.words.errors import DaemonUnreachable, NotAvailable
+from penstock.words.errors import DaemonUnreachable
 from penstock.words.holder import read_holder
 
 if TYPE_CHECKING:
@@ -87,21 +87,6 @@ class Session:
         else:
             state_dir, runtime_dir = config.state_dir, config.runtime_dir
         return find_paths(self.environ, state_dir=state_dir, runtime_dir=runtime_dir)
-
-    def log_file(self, given: Path | None = None) -> Path:
-        """The file of the log: the one that is given, or the daemon's own.
-
-        NotAvailable if the daemon's own log is in no file.
-        """
-        if given is not None:
-            return given
-        config, _ = self.config()
-        if config.store is not None:
-            raise NotAvailable(
-                f"the log is in the schema {config.store_schema} of a PostgreSQL, and this reads a file:"
-                " it takes --database FILE"
-            )
-        return self.paths(config).database
 
     def address(self) -> Address:
         """The running daemon. DaemonUnreachable says how to start one."""

@@ -9,33 +9,24 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from penstock.log.sqlite.damage import tells_of_damage
-from penstock.log.sqlite.migrations import readable_version
-from penstock.log.sqlite.older_logs import (
-    find_meta,
-    find_windows,
-    select_events,
-    show_as_todays,
-)
-from penstock.log.sqlite.schema import check_tables, tables_of
+from penstock.log.sqlite.whole_file import WholeFile, read_whole_file
 from penstock.log.tables.callers import COUNT_UNUSED, LOST_ENVIRONMENTS
+from penstock.log.tables.db import Statements
 from penstock.log.tables.output_window import PIECE, Window, kept_size
 from penstock.log.tables.rows import (
-    SELECT_RUNS,
     damage_of,
     run_columns,
     run_row,
     unchecked,
 )
-from penstock.log.tables.run_head import load_head
+from penstock.log.tables.run_head import head_of
+from penstock.log.tables.whole_log import WholeLog
 from penstock.log.writes import Bounds, RunRow
-from penstock.words.errors import LogDamaged, NotFound
+from penstock.words.errors import LogDamaged
 from penstock.words.events import (
     DAEMON_STREAM,
     ArtifactCompleted,
@@ -51,9 +42,6 @@ from penstock.words.lifecycle import (
     next_state,
 )
 from penstock.words.recorded import Recorded
-
-# Lines of the engine's own check that are reported; a torn file gives thousands.
-_MOST_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +207,9 @@ class Audit:
             self._finding("rolling windows", row, what)
         ended = row.state in TERMINAL_STATES
         whole = (row.ended_at is not None) == ended == _tells_end(row.outcome)
-        asked = story is not None and story.cancel_requested != row.cancel_requested
+        asked = story is not None and _in_a_column(
+            story.cancel_requested
+        ) != _in_a_column(row.cancel_requested)
         if story is None or kept != expected or not whole or asked:
             what = (
                 f"the row says {kept or row.state}, its facts {expected or 'nothing'}"
@@ -282,35 +272,39 @@ def audit_log(
 
 
 def audit_connection(db: sqlite3.Connection) -> Audit:
-    """The audit of what this connection sees; give it a transaction of its own on a live log.
+    """The audit of what this connection sees; give it a transaction of its own on a live log."""
+    return audit_whole(WholeFile(db))
+
+
+def audit_whole(log: WholeLog) -> Audit:
+    """The audit of a whole log, as its engine has it.
 
     What cannot be read is a finding too. After a page that cannot, only the engine's own check goes
     on: laws about what nobody can see would be found broken by the hundred. LogDamaged without a
     head.
     """
-    meta = find_meta(db)
-    check_tables(db)
-    audit = Audit(Bounds(meta["floor"], meta["head"]), find_windows(db))
-    _check_file(db, audit)
+    meta = log.meta()
+    reported = log.own_check()
+    audit = Audit(Bounds(meta["floor"], meta["head"]), log.windows())
+    audit.findings += [Finding("whole file", "", 0, text) for text in reported]
     try:
-        for columns in db.execute(f"{select_events(db)} ORDER BY position"):
+        for columns in log.events():
             _take_row(audit, columns)
-        for columns in db.execute(
-            f"{SELECT_RUNS} WHERE runs.key > 0 ORDER BY runs.key"
-        ):
-            _compare_row(db, audit, columns)
-    except sqlite3.Error as error:
-        if not tells_of_damage(error):
+        malformed = _malformed_heads(log)
+        for columns in log.runs():
+            _compare_row(audit, columns, malformed)
+    except Exception as error:
+        if (why := log.damage_of(error)) is None:
             raise
-        audit.stop(str(error))
+        audit.stop(why)
         return audit
-    if "callers" in tables_of(db):
-        _check_environments(db, audit)
+    if "callers" in log.tables():
+        _check_environments(log, audit)
     audit.finish()
     return audit
 
 
-def _check_environments(db: sqlite3.Connection, audit: Audit) -> None:
+def _check_environments(db: Statements, audit: Audit) -> None:
     """Every run has the environment it was given, and none is kept that no run has any more."""
     for run_id, number in db.execute(LOST_ENVIRONMENTS):
         what = "the environment it was given is not there"
@@ -319,19 +313,6 @@ def _check_environments(db: sqlite3.Connection, audit: Audit) -> None:
     if unused:
         what = f"{unused} environments are kept that no run has"
         audit.findings.append(Finding("environments of runs", "", 0, what))
-
-
-def _check_file(db: sqlite3.Connection, audit: Audit) -> None:
-    """The engine's own check: pages, order of rows, and every index against its table."""
-    try:
-        rows = db.execute(f"PRAGMA integrity_check({_MOST_TOLD})").fetchall()
-        # One row may hold several lines, under a heading that names the file.
-        lines = [line for (text,) in rows for line in text.splitlines()]
-        reported = [line for line in lines if not line.startswith("***")]
-    except sqlite3.Error as error:
-        reported = [str(error)]
-    if reported != ["ok"]:
-        audit.findings += [Finding("whole file", "", 0, text) for text in reported]
 
 
 def _take_row(audit: Audit, columns: tuple[Any, ...]) -> None:
@@ -346,14 +327,28 @@ def _take_row(audit: Audit, columns: tuple[Any, ...]) -> None:
             audit.unreadable(columns, "is malformed")
 
 
+def _malformed_heads(log: WholeLog) -> dict[str, str]:
+    """The runs whose rows no daemon takes, and why; all in one go, since a server is a way away."""
+    malformed: dict[str, str] = {}
+    for columns in log.heads():
+        try:
+            head_of(columns)
+        except LogDamaged as error:
+            malformed[str(error.facts["run_id"])] = str(error)
+    return malformed
+
+
 def _compare_row(
-    db: sqlite3.Connection, audit: Audit, columns: tuple[Any, ...]
+    audit: Audit, columns: tuple[Any, ...], malformed: Mapping[str, str]
 ) -> None:
+    named = run_columns(columns)
     try:
         row = run_row(columns)
-        load_head(db, row.run_id)
     except LogDamaged as error:
-        audit.malformed_row(run_columns(columns), str(error))
+        audit.malformed_row(named, str(error))
+        return
+    if (why := malformed.get(row.run_id)) is not None:
+        audit.malformed_row(named, why)
     else:
         audit.compare(row)
 
@@ -364,18 +359,8 @@ def audit_file(path: Path) -> Audit:
     NotFound without a file; sqlite3.Error or LogDamaged when nothing of it can be read;
     StartRefused if it is of a version whose rows are not those of this one.
     """
-    with closing(_open_read_only(path)) as db:
-        db.execute("BEGIN")
-        readable_version(db, path)
-        show_as_todays(db)
-        return audit_connection(db)
-
-
-def _open_read_only(path: Path) -> sqlite3.Connection:
-    if not path.is_file():
-        raise NotFound(f"there is no database {path}")
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-    return sqlite3.connect(uri, uri=True, isolation_level=None)
+    with read_whole_file(path) as log:
+        return audit_whole(log)
 
 
 @dataclass(slots=True)
@@ -394,6 +379,11 @@ class JoinedText:
     def agrees(self, size: int, sha256: str) -> bool:
         """Whether this is the text that was said to be whole."""
         return self.size == size and self._digest.hexdigest() == sha256
+
+
+def _in_a_column(text: str | None) -> str | None:
+    """A text as every engine keeps it: one of them takes no NUL, which the fact may have."""
+    return text and text.replace("\0", "\ufffd")
 
 
 def _tells_end(outcome: Mapping[str, Any] | None) -> bool:

@@ -30,7 +30,7 @@ import trio
 from penstock.concurrency.threads import run_in_thread
 from penstock.log.bus import Bus
 from penstock.log.writes import Bounds
-from penstock.words.errors import StoreBroken
+from penstock.words.errors import StartRefused, StoreBroken
 from penstock.words.plain_files import open_plain
 from penstock.words.recorded import Recorded
 
@@ -179,6 +179,19 @@ def read_mark(path: Path) -> Mark | None:
         log.warning("the mark %s cannot be read and is left out: %s", path, error)
         return None
     return mark
+
+
+def check_same_log(path: Path, log_id: str, where: str) -> None:
+    """StartRefused if the mark is of another log: what `where` names leads to another server than it did.
+
+    To begin a log of its own there, or to go on with another's, is what nobody does by mistake.
+    """
+    mark = read_mark(path)
+    if mark is not None and mark.log != log_id:
+        raise StartRefused(
+            f"{where} is another log ({log_id}) than the one that this daemon wrote there ({mark.log}): see"
+            f" that `store` names the right server. If it does, remove {path}, and start again"
+        )
 
 
 def write_mark(path: Path, mark: Mark) -> None:

@@ -645,7 +645,7 @@ class SetPause(Write[Appended]):
 
 @dataclass(frozen=True, slots=True)
 class SetBox(Write[Appended]):
-    """Have a box start nothing more, or start runs again: Appended (`box.drained`, `box.resumed`)."""
+    """Have a box start nothing more but children, or start runs again: Appended (`box.drained`, `box.resumed`)."""
 
     box: str
     draining: bool
@@ -659,6 +659,8 @@ class LoseBox(Write[Appended]):
     box: str
     life: str
     at: datetime
+    #: The box that says so.
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

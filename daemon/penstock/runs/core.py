@@ -46,9 +46,9 @@ from penstock.runs.boxes import Boxes
 from penstock.runs.control import Control, LineControl, QueueControl
 from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
-from penstock.runs.gauges import Gauges, QueueStatistics, take_statistics
+from penstock.runs.gauges import Gauges, Note, QueueStatistics, take_statistics
 from penstock.runs.guarded_trees import GuardedTrees, is_guarded
-from penstock.runs.hooks import Hooks, caller
+from penstock.runs.hooks import Hooks, box_of_fact, caller
 from penstock.runs.kind import Kind
 from penstock.runs.live_output import LiveOutputs
 from penstock.runs.preemptor import Preemptor
@@ -76,6 +76,8 @@ from penstock.words.errors import LogDamaged, RunNotFound, StoreBroken
 from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
+    BackpressureCleared,
+    BackpressureRaised,
     DaemonStarted,
     DaemonStopping,
     ProcessStarted,
@@ -108,6 +110,8 @@ class Environment:
     #: Seconds that never go back and go on while the machine sleeps, whatever the time of day does.
     steady: Callable[[], float] = trio.current_time
     host: str = ""
+    #: Seconds for which this box is taken to be there without a word; None: no other would ask.
+    lease_left: Callable[[], float] | None = None
     models: ModelAccess | None = None
     #: Takes secrets out of what is to be recorded.
     redact: Redact = lambda write: write
@@ -257,7 +261,13 @@ async def open_core(
     core.table.own_followers += [core.queue.follow, core.schedules.follow]
     gauges = _make_gauges(core)
     # It has seen what there is before repair: what that ends is worth a call too.
-    hooks = Hooks(config, core.bus, caller(environment.executor))
+    hooks = Hooks(
+        config,
+        core.bus,
+        caller(environment.executor),
+        box=environment.host,
+        box_of=None if store.sharing is None else box_of_fact(store),
+    )
     watchers = {
         "watching the gauges": gauges.watch,
         "watching the disk": core.retention.watch_disk,
@@ -484,7 +494,9 @@ def _make_gauges(core: Core) -> Gauges:
             "recorder": lambda: Level(recorder.pending, config.recorder_capacity),
             "submits": lambda: Level(admission.waiting, config.max_waiting_submits),
         },
-        recorder.coalesce,
+        _note_of_box(recorder, core.environment.host)
+        if core.store.sharing is not None
+        else recorder.coalesce,
     )
     preemptor = Preemptor(table, recorder)
 
@@ -495,6 +507,15 @@ def _make_gauges(core: Core) -> Gauges:
 
     table.after_commit = after_commit
     return gauges
+
+
+def _note_of_box(recorder: Recorder, box: str) -> Note:
+    """Notes a gauge as this box's: those of others say what they have in hand."""
+
+    def note(name: str, edge: BackpressureRaised | BackpressureCleared) -> None:
+        recorder.coalesce(name, edge.model_copy(update={"box": box}))
+
+    return note
 
 
 async def _linger(core: Core, rows: Sequence[RunRow]) -> None:

@@ -111,7 +111,8 @@ def take_statistics(
         queued=queue.queued,
         capacity=admission.capacity,
         queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority},
-        running=queue.running,
+        # Those of this box, as its slots are; what others execute is told with them.
+        running=table.running,
         slots=table.slots,
         parked=queue.waiting,
         waiting_submits=admission.waiting,

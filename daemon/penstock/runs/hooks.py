@@ -15,12 +15,19 @@ from urllib.parse import urlsplit
 import trio
 
 from penstock.log.bus import Bus
+from penstock.log.store import Store
 from penstock.processes.feeding import sends
 from penstock.processes.process import Proof
 from penstock.processes.spec import Program
 from penstock.runs.program import Executor
 from penstock.words.config import Config, Hook
-from penstock.words.events import ProcessStarted
+from penstock.words.events import (
+    DAEMON_STREAM,
+    BackpressureCleared,
+    BackpressureRaised,
+    BoxLost,
+    ProcessStarted,
+)
 from penstock.words.lifecycle import ENDS
 from penstock.words.recorded import Recorded
 
@@ -40,6 +47,8 @@ QUOTED_BYTES = 1000
 ANSWER_BYTES = 64 * 1024
 
 Call = Callable[[Hook, Recorded], Awaitable[None]]
+#: The box whose hooks are called for a fact; "" for any.
+BoxOf = Callable[[Recorded], Awaitable[str]]
 Due = tuple[Hook, Recorded]
 
 
@@ -50,7 +59,17 @@ class HookFailed(Exception):
 class Hooks:
     """Calls what the configuration wants called. `after` is the position it has seen already."""
 
-    def __init__(self, config: Config, bus: Bus, call: Call) -> None:
+    def __init__(
+        self,
+        config: Config,
+        bus: Bus,
+        call: Call,
+        *,
+        box: str = "",
+        box_of: BoxOf | None = None,
+    ) -> None:
+        """`box_of` is given where other daemons write the log too; each calls the hooks of its own `box`."""
+        self._box, self._box_of = box, box_of
         self._config = config
         self._bus = bus
         self._call = call
@@ -74,11 +93,16 @@ class Hooks:
         ) as subscription:
             async for batch in subscription:
                 for fact in batch.facts:
-                    for hook in self._config.hooks:
-                        if WORDS.get(fact.type) in hook.on:
+                    word = WORDS.get(fact.type)
+                    wanted = [hook for hook in self._config.hooks if word in hook.on]
+                    if wanted and await self._is_ours(fact):
+                        for hook in wanted:
                             self._offer(send, (hook, fact))
                     # Where to go on if the log cannot be read for a while; none is called twice.
                     self._after = fact.position
+
+    async def _is_ours(self, fact: Recorded) -> bool:
+        return self._box_of is None or await self._box_of(fact) in ("", self._box)
 
     def _offer(self, send: trio.MemorySendChannel[Due], due: Due) -> None:
         try:
@@ -117,6 +141,27 @@ class Hooks:
         except Exception as error:  # noqa: BLE001
             return str(error) or type(error).__name__
         return f"it took longer than {self._config.hook_seconds:g} s"
+
+
+def box_of_fact(store: Store) -> BoxOf:
+    """Whose hooks are called, on a log that several daemons write: all of them read every fact.
+
+    Of a run, those of the box that it was submitted at, or of one that knows none, where it executes;
+    while that box has no daemon, none are. Of the daemon's own facts, those of the box that says so.
+    """
+
+    async def box_of(fact: Recorded) -> str:
+        if fact.run_id != DAEMON_STREAM:
+            row = await store.run(fact.run_id)
+            return "" if row is None else row.origin or row.host
+        event = fact.event
+        if isinstance(event, BoxLost):
+            return event.by
+        if isinstance(event, BackpressureRaised | BackpressureCleared):
+            return event.box
+        return ""
+
+    return box_of
 
 
 def caller(executor: Executor) -> Call:

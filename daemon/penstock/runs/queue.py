@@ -64,6 +64,8 @@ class Candidate:
     #: What it asks of its box, and where it was submitted.
     needs: Needs = field(default_factory=dict)
     origin: str = ""
+    #: Another run waits for it.
+    child: bool = False
 
     def delayed(self, now: datetime) -> bool:
         """Whether its time has not come."""
@@ -82,7 +84,7 @@ def startable(candidate: Candidate, rules: ClaimRules, now: datetime) -> bool:
         and not candidate.prerequisites
         and not candidate.stashed
         and not candidate.delayed(now)
-        and not rules.drained
+        and (not rules.drained or candidate.child)
         and may_execute(candidate.needs, candidate.origin, rules.place)
         and knows_group(candidate.group, rules.group_slots, rules.place)
     )

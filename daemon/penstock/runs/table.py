@@ -245,6 +245,7 @@ class RunTable:
             stashed=view.stashed,
             needs=view.needs,
             origin=view.origin,
+            child=view.parent_id is not None,
         )
 
     def _slot_holder(self, view: RunView, parents: set[str | None]) -> SlotHolder:
@@ -370,10 +371,11 @@ class RunTable:
             elif fact.type in MOVING_TYPES:
                 # Its seconds are counted where it executes.
                 self.terms.pop(fact.run_id, None)
-        self.look_for_work()
+        if any(f.type in _MOVES or f.run_id == DAEMON_STREAM for f in facts):
+            self.look_for_work()
 
     def look_for_work(self) -> None:
-        """Ask for a claim if there is a slot, and somebody in line."""
+        """Ask for a claim if there is a slot, and somebody in line who may start here."""
         if self.claiming and self.running < self.slots and self._has_work():
             self.on_work()
 

@@ -77,7 +77,9 @@ class Neighbours:
         """Note who is lost by now, and give the runs that nobody executes what a crash gets them."""
         found = await self.sharing.forsaken()
         for box, life in found.boxes:
-            lost = await self.recorder.record(LoseBox(box, life, self.now()))
+            lost = await self.recorder.record(
+                LoseBox(box, life, self.now(), self.sharing.box)
+            )
             if lost.recorded:
                 log.warning("the box %s is lost: %s", box, life)
         rows: list[RunRow] = []

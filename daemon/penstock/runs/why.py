@@ -213,7 +213,7 @@ def _misplaced(candidate: Candidate, queue: QueueSnapshot) -> list[Reason]:
         candidate.origin,
         rules.place,
         queue.boxes,
-        drained=rules.drained,
+        drained=rules.drained and not candidate.child,
     )
     return [] if found is None else [Reason(*found)]
 

@@ -34,7 +34,6 @@ def make_health(
         reasons = _known_reasons(core, complain)
         models: Mapping[str, Any] = {}
         size = None
-        boxes: Sequence[KnownBox] = ()
         if core.recorder.unavailable is not None:
             reasons.append("the store takes no writes")
         elif (found := await _look_at_store(core)) is None:
@@ -56,7 +55,7 @@ def make_health(
             queue={name: statistics[name] for name in _COUNTS},
             models=dict(models),
             store={} if size is None else {"size": size},
-            lease=_lease_of(boxes),
+            lease=_lease_of(core),
         )
 
     return health_of
@@ -80,12 +79,11 @@ async def _look_at_store(core: Core) -> tuple[int, Sequence[KnownBox]] | None:
         return None
 
 
-def _lease_of(boxes: Sequence[KnownBox]) -> dict[str, float]:
-    """How long this box is taken to be there; nothing where no other box would ask."""
-    for box in boxes:
-        if box.own and box.lease_seconds is not None and box.lease_left is not None:
-            return {"seconds": box.lease_seconds, "left": box.lease_left}
-    return {}
+def _lease_of(core: Core) -> dict[str, float]:
+    """How long this box is taken to be there without a word, by its own count: a store that is away adds nothing."""
+    if (left := core.environment.lease_left) is None:
+        return {}
+    return {"seconds": core.config.lease_seconds, "left": round(left(), 1)}
 
 
 async def _ask(

@@ -124,6 +124,12 @@ class DaemonCollector(Collector):
 
     def _boxes(self) -> Iterator[Metric]:
         """As they were told last. Nothing where one daemon alone writes the log."""
+        if (left := self.core.environment.lease_left) is not None:
+            yield gauge(
+                "lease_left_seconds",
+                "How long this box is taken to be there without a word.",
+                left(),
+            )
         boxes = [box for box in self.core.boxes.last if box.lease_seconds is not None]
         if not boxes:
             return
@@ -142,13 +148,6 @@ class DaemonCollector(Collector):
             yield gauges(f"box_{name}", about, "box", values)
         lost = {box.box: float(box.standing == "lost") for box in shown}
         yield gauges("box_lost", "Whether the lease of a box is over.", "box", lost)
-        for box in boxes:
-            if box.own and box.lease_left is not None:
-                yield gauge(
-                    "lease_left_seconds",
-                    "How long this box is taken to be there without a word.",
-                    box.lease_left,
-                )
 
     def _runs(self) -> Iterator[Metric]:
         meter = self.meter

@@ -22,7 +22,7 @@ import trio
 from penstock.carried import keep_late_code
 from penstock.concurrency.threads import open_threads, run_in_thread
 from penstock.kinds.registry import load_kinds
-from penstock.log.put_back import one_broken_store, watching
+from penstock.log.put_back import Watch, check_same_log, one_broken_store, watching
 from penstock.log.redaction import Secrets, make_held_back, make_redaction
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.migrations import MigrationPolicy
@@ -45,6 +45,7 @@ from penstock.server.shutdown import Shutdown
 from penstock.service.environment import (
     box_of,
     open_daemon_models,
+    queue_settings,
     real_environment,
 )
 from penstock.service.lease import Lease, open_lease
@@ -314,7 +315,7 @@ async def open_stored_core(
     async with (
         _open_lease(config, files, paths.lease, flush) as lease,
         _open_store(config, files, life, migration, lease) as store,
-        watching(store, files.mark) as watch,
+        _watching(store, files) as watch,
         open_launcher() as launcher,
         open_tracing(environ, close_seconds=config.shutdown_spans) as tell_span,
     ):
@@ -333,6 +334,7 @@ async def open_stored_core(
             socket_url=socket_url,
             tell_span=tell_span,
             lease=None if lease is None else lease.for_trees(),
+            lease_left=None if lease is None else lease.left,
         )
         async with open_core(
             config,
@@ -359,6 +361,19 @@ async def _open_lease(
         path, seconds=config.lease_seconds, kill_grace=config.kill_grace, flush=flush
     ) as lease:
         yield lease
+
+
+@asynccontextmanager
+async def _watching(
+    store: SqliteStore | PostgresStore, files: LogFiles
+) -> AsyncIterator[Watch]:
+    """See `watching`; a log elsewhere must be the one that was there."""
+    if files.url is not None and files.mark is not None:
+        await run_in_thread(
+            check_same_log, files.mark, store.log_id, f"what is in {files.tell()}"
+        )
+    async with watching(store, files.mark) as watch:
+        yield watch
 
 
 @asynccontextmanager
@@ -397,6 +412,7 @@ async def _open_store(
             slots=config.max_concurrent,
             labels=config.labels,
             accept=config.accept,
+            settings=queue_settings(config),
         )
         async with open_log(
             files.url,

@@ -23,7 +23,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.concurrency.threads import run_in_thread
 from penstock.log.redaction import Redact, Secrets
@@ -73,6 +73,7 @@ def real_environment(
     socket_url: str | None = None,
     tell_span: Callable[[TraceSpan], None] | None = None,
     lease: TreeLease | None = None,
+    lease_left: Callable[[], float] | None = None,
 ) -> Environment:
     """The world of a daemon with these folders.
 
@@ -104,6 +105,7 @@ def real_environment(
         suspend=suspend_program,
         proven_gone=partial(proven_gone, paths.state / TESTIMONIES),
         host=box_of(config),
+        lease_left=lease_left,
         models=models,
         redact=redact,
         held_back=held_back,
@@ -115,6 +117,18 @@ def real_environment(
 def box_of(config: Config) -> str:
     """What this machine is called among those that share a log."""
     return config.box or os.uname().nodename
+
+
+#: Settings that say of the one queue what each box must say alike.
+OF_THE_QUEUE = frozenset({
+    "aging_seconds", "groups", "lease_seconds", "max_attempts", "max_tree_depth", "max_tree_runs",
+    "queue_capacity", "retention_runs", "retention_seconds",
+})  # fmt: skip
+
+
+def queue_settings(config: Config) -> dict[str, Any]:
+    """The settings by which boxes that share a log may differ by mistake, as JSON has them."""
+    return config.model_dump(mode="json", include=set(OF_THE_QUEUE))
 
 
 def own_argv() -> tuple[str, ...]:

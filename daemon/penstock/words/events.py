@@ -594,6 +594,12 @@ class BackpressureRaised(Fact):
     level: Literal["warning", "critical"]
     used: int
     capacity: int
+    #: The box whose gauge it is, of a log that several share.
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
 
 
 class BackpressureCleared(Fact):
@@ -601,6 +607,12 @@ class BackpressureCleared(Fact):
     gauge: str
     used: int
     capacity: int
+    #: The box whose gauge it is, of a log that several share.
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
 
 
 class SubscriberLagged(Fact):
@@ -630,6 +642,7 @@ class SlotsChanged(Fact):
     type: Literal["slots.changed"] = "slots.changed"
     group: str | None = None
     slots: int | None = None
+    #: Of a log that several boxes share, the one whose slots these are: each has its own.
     box: str = ""
 
     @model_serializer(mode="wrap")
@@ -672,6 +685,8 @@ class BoxLost(Fact):
     life: str
     #: Since it last renewed its lease, by the clock of the log's server.
     silent_seconds: Annotated[float, Field(ge=0)]
+    #: The box that found it lost.
+    by: str = ""
 
 
 class BoxDrained(Fact):

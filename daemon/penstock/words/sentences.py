@@ -263,9 +263,9 @@ def _clock(moment: Any) -> str:
 
 
 def _slots(event: e.SlotsChanged) -> str:
-    whose = f" of the box {event.box}" if event.box else ""
-    if event.group is not None:
-        whose = f" of the group {event.group}"
+    whose = "" if event.group is None else f" of the group {event.group}"
+    if box := getattr(event, "box", ""):
+        whose = f" of the box {box}"
     count = "as configured" if event.slots is None else str(event.slots)
     return f"slots{whose}: {count}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.kinds.agent.messages import (
@@ -139,7 +139,6 @@ _updates = st.dictionaries(_keys, _words | _values | _parts | st.lists(_parts, m
 
 
 # How long the making of such data takes is the machine's affair.
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(updates=st.lists(_updates, max_size=5))
 def test_whatever_an_agent_tells_makes_facts_or_none(
     updates: list[dict[str, Any]],
@@ -161,7 +160,6 @@ def test_whatever_an_agent_tells_makes_facts_or_none(
         assert fact.model_dump_json().encode()
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(lines=st.lists(st.binary(max_size=60) | _values.map(lambda v: json.dumps(v).encode()), max_size=9))  # fmt: skip
 def test_whatever_an_agent_writes_is_taken(lines: list[bytes]) -> None:
     protocol = AgentProtocol()
@@ -170,7 +168,6 @@ def test_whatever_an_agent_writes_is_taken(lines: list[bytes]) -> None:
         list(protocol.receive(line + b"\n"))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     ids=st.lists(_values, max_size=5),
     methods=st.lists(st.sampled_from(["session/request_permission", "session/update", "$/cancel_request", "fs/x"]), max_size=5),

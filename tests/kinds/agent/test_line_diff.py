@@ -6,7 +6,7 @@ import random
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.kinds.agent import line_diff
@@ -41,7 +41,6 @@ def applied(old: str, diff: str) -> str:
     return "".join(after + before[at:])
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(old=_texts, new=_texts)
 def test_a_diff_makes_the_one_text_of_the_other(old: str, new: str) -> None:
     diff = unified_diff(old, new, "f")

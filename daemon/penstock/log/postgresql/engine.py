@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -101,8 +102,8 @@ class PostgresDb:
             idle = min(idle, lease_seconds * IDLE_PART)
         settings = {
             "search_path": f'"{schema}"',
-            "statement_timeout": STATEMENT_SECONDS * 1000,
-            "lock_timeout": TURN_SECONDS * 1000,
+            "statement_timeout": int(STATEMENT_SECONDS * 1000),
+            "lock_timeout": int(TURN_SECONDS * 1000),
             "idle_in_transaction_session_timeout": int(idle * 1000),
             # Asked by the server, which would else keep the session, and its lock, of a box that lost its
             # power until the system's own two hours are over; a quarter, if it has yet to be answered.
@@ -114,15 +115,18 @@ class PostgresDb:
         if "," in str(given.get("host", "")):
             # Of several servers the one that writes; what another one reads may be old.
             given.setdefault("target_session_attrs", "read-write")
-        self._conninfo = make_conninfo(
-            **given,  # type: ignore[arg-type]
-            options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
-            application_name=f"penstock {life}".strip(),
-            connect_timeout=CONNECT_SECONDS,
-            keepalives_idle=KEEPALIVE_SECONDS,
-            tcp_user_timeout=int(CALL_SECONDS * 1000),
-        )
+        ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        bounds: dict[str, Any] = {
+            "application_name": f"penstock {life}".strip(),
+            "connect_timeout": CONNECT_SECONDS,
+            "keepalives_idle": KEEPALIVE_SECONDS,
+            "tcp_user_timeout": int(CALL_SECONDS * 1000),
+        }
+        # Whoever names one of these in the address means it; settings of the session come last.
+        options = f"{given.pop('options', '')} {ours}".strip()
+        self._conninfo = make_conninfo("", **{**bounds, **given, "options": options})
         self.schema = schema
+        self._settings = settings
         self.box, self.life = box, life
         self.on_renewed = on_renewed
         self._connection: psycopg.Connection[Any] | None = None
@@ -200,6 +204,22 @@ class PostgresDb:
         made, self._connection = self._connection, None
         if made is not None:
             made.close()
+
+    def lost_settings(self) -> list[str]:
+        """What the session was told at its beginning and has not: somebody stands between."""
+        sql = (
+            "SELECT name FROM json_each_text(?::json) AS told(name, value)"
+            # A span of time is shown in another unit than it was told in.
+            " WHERE value <> (SELECT CASE WHEN unit = 'ms' THEN setting ELSE current_setting(told.name) END"
+            " FROM pg_settings WHERE pg_settings.name = told.name)"
+        )
+        told = {
+            name: str(value)
+            for name, value in self._settings.items()
+            # Over a Unix socket those of TCP mean nothing.
+            if not name.startswith("tcp_")
+        }
+        return [name for (name,) in self.execute(sql, (json.dumps(told),))]
 
     # -- statements
 
@@ -408,9 +428,15 @@ class PostgresDb:
         return self.commits
 
     def leave(self) -> None:
-        """The daemon ends in order: what it executed was let go, and its box may be another's at once."""
+        """The daemon ends; if what it executed was let go, its box may be another's at once.
+
+        Else its runs are its own until the lease is over: their processes may still be ending.
+        """
         with suppress(psycopg.Error):
-            sql = "UPDATE boxes SET state = 'left' WHERE box = ? AND life = ? AND state = 'here'"
+            sql = (
+                "UPDATE boxes SET state = 'left' WHERE box = ? AND life = ? AND state = 'here' AND NOT"
+                " EXISTS (SELECT 1 FROM runs WHERE ended_at IS NULL AND key > 0 AND runs.life = boxes.life)"
+            )
             self.execute(sql, (self.box, self.life))
 
     def rollback(self) -> None:

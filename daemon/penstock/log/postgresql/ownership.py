@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
@@ -20,6 +21,7 @@ import psycopg
 import penstock
 from penstock.log.postgresql.engine import NOW, PostgresDb
 from penstock.log.postgresql.schema import prepare
+from penstock.log.postgresql.server_words import tell
 from penstock.words.errors import LogInUse, PenstockError, StartRefused
 
 #: The oldest server that is taken, as it tells its version.
@@ -43,6 +45,10 @@ class Owner:
     slots: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     accept: str = "self"
+    #: Settings that boxes of one log should agree on, as JSON takes them: who differs is told by `doctor`.
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether it is refused while another box has the log: for who is no daemon.
+    alone: bool = False
 
 
 def this_machine() -> str:
@@ -65,10 +71,12 @@ def place_of(url: str, schema: str) -> str:
 def open_log(db: PostgresDb, owner: Owner, where: str) -> None:
     """Make the tables, or migrate them, and take the log. StartRefused, LogInUse."""
     try:
-        _check_server(db, where)
+        check_server(db, where)
         db.begin()
         prepare(db, db.schema)
         asked_at = _take_box(db, owner, where)
+        if owner.alone:
+            refuse_others(db, where, but=owner)
         db.execute("COMMIT")
         db.end_turn()
         db.on_renewed(asked_at)
@@ -82,15 +90,8 @@ def open_log(db: PostgresDb, owner: Owner, where: str) -> None:
         raise
 
 
-def tell(error: psycopg.Error) -> str:
-    """A server's words in one line."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    if "unsupported startup parameter" in said:
-        said += " (if that is pgbouncer: name the server itself, since a log needs sessions of its own)"
-    return said
-
-
-def _check_server(db: PostgresDb, where: str) -> None:
+def check_server(db: PostgresDb, where: str) -> None:
+    """StartRefused unless this is a server that keeps what it acknowledges."""
     version = db.connection.info.server_version
     if version < OLDEST_SERVER:
         raise StartRefused(
@@ -100,6 +101,12 @@ def _check_server(db: PostgresDb, where: str) -> None:
     def shown(name: str) -> str:
         return str(db.execute("SELECT current_setting(?)", (name,)).fetchone()[0])
 
+    lost = db.lost_settings()
+    if lost:
+        raise StartRefused(
+            f"the sessions of the {where} are not this daemon's own: {', '.join(lost)} did not come through"
+            " (pgbouncer, or another pooler?); name the server itself"
+        )
     if shown("transaction_read_only") == "on":
         raise StartRefused(
             f"the server of the {where} takes no writes (a standby, or read-only); name the primary, or"
@@ -115,6 +122,17 @@ def _check_server(db: PostgresDb, where: str) -> None:
             f"the server of the {where} has `synchronous_commit = off`, so that a crash takes what was"
             " acknowledged; set it to on for this user or database"
         )
+
+
+def refuse_others(db: PostgresDb, where: str, *, but: Owner | None = None) -> None:
+    """LogInUse while a box has a valid lease; `but`: one whose daemon is proven to be gone may have."""
+    sql = f"SELECT box, machine, folder, (until - {NOW}) / 1e6 FROM boxes WHERE state = 'here' AND until > {NOW}"
+    for box, machine, folder, left in db.execute(sql).fetchall():
+        if but is None or (machine, folder) != (but.machine, but.folder):
+            raise LogInUse(
+                f"the daemon of the box {box} has the log in the {where}; `penstock shutdown` there makes"
+                f" way, and if it is gone, its lease is over in {left:.0f} s"
+            )
 
 
 def _take_box(db: PostgresDb, owner: Owner, where: str) -> int:
@@ -152,6 +170,7 @@ def _take_box(db: PostgresDb, owner: Owner, where: str) -> int:
         "slots": owner.slots,
         "labels": json.dumps(dict(owner.labels), sort_keys=True),
         "accept": owner.accept,
+        "settings": json.dumps(dict(owner.settings), sort_keys=True),
         "version": penstock.__version__,
         "era": db.era,
     }

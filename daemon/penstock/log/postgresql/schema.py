@@ -48,13 +48,15 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
 # its last renewal. `state`: here, left (ended in order), lost (its lease is over, and it was told).
 # `machine` and `folder` say for sure whether it is the same box again; `commits` counts those of `life`; `era`
 # is the epoch and the server of the last of them.
+# `settings` are those that boxes of one log should agree on, as JSON.
 _BOXES = """
 CREATE TABLE boxes (
     box TEXT PRIMARY KEY, machine TEXT NOT NULL, folder TEXT NOT NULL, life TEXT NOT NULL,
     state TEXT NOT NULL, until BIGINT NOT NULL, seen BIGINT NOT NULL,
     lease_seconds DOUBLE PRECISION NOT NULL, slots BIGINT NOT NULL, labels TEXT NOT NULL,
     accept TEXT NOT NULL, version TEXT NOT NULL, draining BIGINT NOT NULL DEFAULT 0,
-    commits BIGINT NOT NULL DEFAULT 0, era TEXT NOT NULL DEFAULT ''
+    commits BIGINT NOT NULL DEFAULT 0, era TEXT NOT NULL DEFAULT '',
+    settings TEXT NOT NULL DEFAULT '{}'
 );
 """
 
@@ -115,7 +117,8 @@ def _add_boxes(db: Statements) -> None:
     for column in ("owner", "box", "machine"):
         db.execute(f"ALTER TABLE log DROP COLUMN {column}")
     for column in ("past", "timeline"):
-        db.execute(f"ALTER TABLE log ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
+        text = f"{column} TEXT COLLATE \"C\" NOT NULL DEFAULT ''"
+        db.execute(f"ALTER TABLE log ADD COLUMN {text}")
     for column in ("settling", "untold"):
         db.execute(f"ALTER TABLE log ADD COLUMN {column} BIGINT NOT NULL DEFAULT 0")
 

@@ -11,7 +11,13 @@ import trio
 from pydantic_core import from_json
 
 from penstock.concurrency.threads import RunBlocking
-from penstock.log.postgresql.engine import NOW, PostgresDb, channel_of
+from penstock.log.postgresql.engine import (
+    IDLE_PART,
+    IDLE_SECONDS,
+    NOW,
+    PostgresDb,
+    channel_of,
+)
 from penstock.log.tables.db import Statements
 from penstock.log.writes import BoxRow, Forsaken
 
@@ -29,6 +35,16 @@ _FORSAKEN = (
 _BOXES = (
     f"SELECT box, machine, life, state, (({NOW} - seen) / 1e6)::float8, ((until - {NOW}) / 1e6)::float8,"
     " lease_seconds, slots, labels, accept, version, draining <> 0 FROM boxes ORDER BY box"
+)
+# What the server should have ended by itself, and does not once it was sent a Flush after a Sync, as psycopg
+# does at the end of a pipeline: then it forgets that a session stands still within a transaction.
+_STUCK = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity AS activity JOIN boxes"
+    " ON strpos(application_name, right(life, 16)) > 0"
+    " WHERE datname = current_database() AND usename = current_user AND activity.state <> 'idle'"
+    " AND wait_event IN ('ClientRead', 'ClientWrite')"
+    " AND clock_timestamp() - state_change"
+    f" > least({IDLE_SECONDS}, lease_seconds * {IDLE_PART}) * interval '1 second'"
 )
 _OURS = f"SELECT epoch, life, state, until > {NOW} FROM log LEFT JOIN boxes ON box = ?"
 
@@ -106,6 +122,8 @@ def find_boxes(db: Statements) -> list[BoxRow]:
 
 
 def _forsaken(db: Statements) -> Forsaken:
+    # First: a daemon that is stopped within its turn keeps all others from renewing.
+    db.execute(_STUCK)
     boxes = [(box, life) for box, life in db.execute(_OVERDUE)]
     return Forsaken(
         tuple(boxes), frozenset(run_id for (run_id,) in db.execute(_FORSAKEN))

@@ -22,7 +22,8 @@ from penstock.concurrency.threads import RunBlocking
 from penstock.log.filters import RunFilter
 from penstock.log.postgresql.dialect import within_bytes
 from penstock.log.postgresql.engine import CALL_SECONDS, PostgresDb
-from penstock.log.postgresql.ownership import Owner, open_log, place_of, tell
+from penstock.log.postgresql.ownership import Owner, open_log, place_of
+from penstock.log.postgresql.server_words import tell
 from penstock.log.postgresql.sharing import PostgresSharing, find_boxes
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
@@ -284,7 +285,9 @@ class PostgresStore(Readings):
             state or ""
         ).startswith(_AWAY):
             unavailable = StoreUnavailable if tried else StoreAway
-            return unavailable(f"the database did not answer: {why}", code=state or "")
+            # A server that says no has answered.
+            what = "did not answer" if state is None else "took nothing"
+            return unavailable(f"the database {what}: {why}", code=state or "")
         return error
 
     async def check_files(self) -> None:

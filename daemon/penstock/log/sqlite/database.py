@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from penstock.log.sqlite.elsewhere import check_not_moved
 from penstock.log.sqlite.migrations import (
     AS_USUAL,
     MigrationPolicy,
@@ -203,7 +204,10 @@ def _open_into(
     if migration is not None:
         # Before anything is written: a file that another daemon has open is not even migrated.
         writing.lock = lock_inode(path)
-    if needs_migration(writing, find_version(writing, path)):
+    version = find_version(writing, path)
+    if migration is not None:
+        check_not_moved(writing, path)
+    if needs_migration(writing, version):
         if migration is None:
             connections[:] = [_read_older(writing, path)]
             return

@@ -20,5 +20,7 @@ def lose_box(transaction: Transaction, write: LoseBox) -> Appended:
     sql = "UPDATE boxes SET state = 'lost' WHERE box = ?"
     transaction.db.execute(sql, (write.box,))
     silent = max(0, now - found[0]) / 1e6
-    event = BoxLost(box=write.box, life=write.life, silent_seconds=round(silent, 1))
+    event = BoxLost(
+        box=write.box, life=write.life, silent_seconds=round(silent, 1), by=write.by
+    )
     return Appended((transaction.make(transaction.daemon(), event, write.at),))

@@ -83,14 +83,17 @@ def _candidates(transaction: Transaction, d: Claim) -> Iterator[_Candidate]:
         if head.wants_slot and head.life == d.life:
             yield rank(head), 0, head.place, head
     paused = transaction.paused
-    if "" in paused or f"{BOX_OF}{d.place.box}" in paused:
+    if "" in paused:
         return
+    drained = f"{BOX_OF}{d.place.box}" in paused
     now = to_micros(d.at)
     for head in transaction.open.within(QUEUED_STATES):
         if (
             (head.plan is None or head.plan.allows_start(now))
             and head.open_prerequisites == 0
             and head.kind in d.kinds
+            # What executes at a drained box goes on, and so do its children.
+            and (not drained or head.parent_id is not None)
             and may_execute(head.needs, head.origin, d.place)
             # A group may be called "None": a run without one is asked for first.
             and (head.group is None or group_key(head.group) not in paused)

@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.log.tables.callers import forget_unused
 from penstock.log.tables.db import Db
-from penstock.log.tables.rows import FOLDER_OF, to_micros
+from penstock.log.tables.rows import FOLDER_OF, FOLDERS, to_micros
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Prune, Pruned
 from penstock.words.errors import LogDamaged
@@ -109,10 +109,6 @@ def _forget(transaction: Transaction, key: int, run_id: str) -> None:
     transaction.drop(run_id)
 
 
-# Names that begin with FOLDER_OF, by what may follow its last character.
-_FOLDERS = (
-    f"name >= '{FOLDER_OF}' AND name < '{FOLDER_OF[:-1]}{chr(ord(FOLDER_OF[-1]) + 1)}'"
-)
 _RUN_OF = f"substr(name, {len(FOLDER_OF) + 1})"
 
 
@@ -133,14 +129,14 @@ def _remember_folders(
     )
     # Whoever took the id of a forgotten run has its folder too.
     db.execute(
-        f"DELETE FROM meta WHERE {_FOLDERS} AND {_RUN_OF} IN (SELECT run_id FROM runs)"
+        f"DELETE FROM meta WHERE {FOLDERS} AND {_RUN_OF} IN (SELECT run_id FROM runs)"
     )
     db.execute(
-        f"DELETE FROM meta WHERE {_FOLDERS} AND name NOT IN (SELECT name FROM meta"
-        f" WHERE {_FOLDERS} ORDER BY value DESC, name LIMIT ?)",
+        f"DELETE FROM meta WHERE {FOLDERS} AND name NOT IN (SELECT name FROM meta"
+        f" WHERE {FOLDERS} ORDER BY value DESC, name LIMIT ?)",
         (MOST_FOLDERS,),
     )
-    found = db.execute(f"SELECT {_RUN_OF} FROM meta WHERE {_FOLDERS} ORDER BY name")
+    found = db.execute(f"SELECT {_RUN_OF} FROM meta WHERE {FOLDERS} ORDER BY name")
     return tuple(run_id for (run_id,) in found)
 
 

@@ -40,6 +40,10 @@ IS_PARKED = f"ended_at IS NULL AND {state_in(PARKED_STATES)}"
 
 #: Begins the names in `meta` of the folders that forgotten runs left: of this box, and not the log's.
 FOLDER_OF = "folder:"
+#: Such names, by what may follow their last character.
+FOLDERS = (
+    f"name >= '{FOLDER_OF}' AND name < '{FOLDER_OF[:-1]}{chr(ord(FOLDER_OF[-1]) + 1)}'"
+)
 
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -57,9 +61,14 @@ SELECT_RUNS = f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs CROSS JOIN specs ON s
 # Left to itself SQLite takes the index by place, and reads every run that ever was.
 SELECT_OPEN_KEYS = "SELECT key, run_id FROM runs INDEXED BY runs_state WHERE ended_at IS NULL AND key > 0 ORDER BY place"
 
+#: The columns of a fact, in the order of its checksum.
+EVENT_COLUMNS = (
+    "position", "run", "sequence", "event_id", "at", "type", "clock", "causation", "code_version",
+    "body", "checksum",
+)  # fmt: skip
 INSERT_EVENT = (
-    "INSERT INTO events (position, run, sequence, event_id, at, type, clock, causation,"
-    " code_version, body, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO events ({', '.join(EVENT_COLUMNS)})"
+    f" VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"
 )
 SELECT_EVENTS = (
     "SELECT position, run_id, events.sequence, event_id, at, events.clock, causation,"

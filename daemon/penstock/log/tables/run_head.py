@@ -43,6 +43,8 @@ _SELECT = (
     " open_prerequisites, used_seconds, origin, needs, clock FROM runs"
 )
 _ONE = f"{_SELECT} WHERE run_id = ?"
+#: What `head_of` takes, of all runs.
+SELECT_HEADS = f"{_SELECT} WHERE key > 0"
 # What these columns hold, but for the two that are JSON: with and without each that may be NULL.
 _TYPES = frozenset(
     (
@@ -136,7 +138,7 @@ def new_head(
 def load_head(db: Statements, run_id: str) -> RunHead | None:
     """The run as the tables have it. LogDamaged if its row is not what was written."""
     columns: tuple[Any, ...] | None = db.execute(_ONE, (run_id,)).fetchone()
-    return None if columns is None else _head(columns)
+    return None if columns is None else head_of(columns)
 
 
 def load_open(db: Statements, lost: set[str]) -> list[RunHead]:
@@ -154,7 +156,7 @@ def heads_of(
     heads: list[RunHead] = []
     for columns in rows:
         try:
-            head = _head(columns)
+            head = head_of(columns)
             if head.state not in states:
                 raise damaged_row(head.run_id)
         except LogDamaged as error:
@@ -165,7 +167,8 @@ def heads_of(
     return heads
 
 
-def _head(columns: tuple[Any, ...]) -> RunHead:
+def head_of(columns: tuple[Any, ...]) -> RunHead:
+    """A row of SELECT_HEADS. LogDamaged if it is not what was written."""
     *plain, needs, clock = columns
     try:
         asked = NOTHING if needs is None else dict(from_json(needs))
