@@ -80,6 +80,16 @@ def pinned_to(needs: Needs) -> str | None:
     return needs.get(BOX_LABEL)
 
 
+def stays(needs: Needs, place: Place) -> bool:
+    """Whether a new run executes at this box, or nowhere."""
+    return not place.shared or pinned_to(needs) == place.box
+
+
+def has_its_caller(needs: Needs, origin: str, box: str) -> bool:
+    """Whether a run that executes at this box is to have what its caller had: it stays where that was."""
+    return not origin or origin == box == pinned_to(needs)
+
+
 def in_words(needs: Needs) -> str:
     """As `gpu=1, os=linux`."""
     return ", ".join(f"{name}={value}" for name, value in needs.items())
