@@ -2406,13 +2406,6 @@ TESTED_MUTANTS = (
         "runs/test_shared_log.py::test_each_box_executes_what_it_claims_and_all_see_everything",
     ),
     TestedMutant(
-        "a start repairs what other boxes execute",
-        "runs/core:_repair",
-        "rows = [r for r in rows if r.host == sharing.box or r.run_id in lost]",
-        "pass",
-        "runs/test_shared_log.py::test_a_cancel_acts_where_the_run_is_and_tells_of_it_once_it_is_over",
-    ),
-    TestedMutant(
         "a cancel that comes from another box is only noted",
         "RunTable._heed",
         "execution.cancel(event.reason)",
@@ -2431,7 +2424,7 @@ TESTED_MUTANTS = (
         "Recorder._settle",
         "between = await self._read_between(facts)",
         "pass",
-        "runs/test_shared_log.py::test_every_decision_is_made_once_though_answers_are_lost_and_others_write",
+        "runs/test_shared_log.py::test_each_box_executes_what_it_claims_and_all_see_everything",
     ),
     TestedMutant(
         "a box that was lost keeps its runs",
