@@ -103,3 +103,18 @@ def place_run(
     if place.shared and local and not anywhere:
         needs.setdefault(BOX_LABEL, home)
     return needs
+
+
+def stranded(needs: Needs, asked: Needs, place: Place) -> str | None:
+    """Why a run that stays at this box for its files can never start there; None: it may.
+
+    Who asked for a box by name, or for none, is not meant.
+    """
+    if BOX_LABEL in asked or pinned_to(needs) != place.box:
+        return None
+    if not (missing := lacking(asked, place.labels)):
+        return None
+    return (
+        f"it asks for {in_words(missing)}, which the box {place.box} has not, and its files are here; if they"
+        " are where it asks to be as well, or it needs none, say that it may execute anywhere"
+    )

@@ -420,11 +420,14 @@ class PostgresDb:
         return self.commits
 
     def leave(self) -> None:
-        """The daemon ends in order: its box may be another's at once, if all that it executed was let go."""
+        """The daemon ends; if what it executed was let go, its box may be another's at once.
+
+        Else its runs are its own until the lease is over: their processes may still be ending.
+        """
         with suppress(psycopg.Error):
             sql = (
-                "UPDATE boxes SET state = 'left' WHERE box = ? AND life = ? AND state = 'here'"
-                " AND NOT EXISTS (SELECT 1 FROM runs WHERE ended_at IS NULL AND runs.life = boxes.life)"
+                "UPDATE boxes SET state = 'left' WHERE box = ? AND life = ? AND state = 'here' AND NOT"
+                " EXISTS (SELECT 1 FROM runs WHERE ended_at IS NULL AND key > 0 AND runs.life = boxes.life)"
             )
             self.execute(sql, (self.box, self.life))
 
