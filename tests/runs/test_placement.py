@@ -146,7 +146,7 @@ async def test_a_run_with_files_is_pinned_to_the_box_it_was_submitted_at(
     asked: dict[str, Any], needs: dict[str, str], autojump_clock: Clock
 ) -> None:
     """MB-16"""
-    async with open_box("a", shared=True) as core:
+    async with open_box("a", shared=True, labels={"gpu": "1"}) as core:
         await core.queue.pause()
         await core.submitter.submit(request(run_id="r", **asked))
         view = await core.reader.view("r")
