@@ -213,6 +213,19 @@ async def test_what_must_stay_is_not_sent_away(
             await submit(core, "r", **asked)
 
 
+async def test_what_no_box_could_start_is_refused(autojump_clock: Clock) -> None:
+    """MB-16: its files are here, and what it asks for is not."""
+    asked: dict[str, Any] = {
+        "kind": "command",
+        "argv": ["true"],
+        "needs": {"gpu": "1"},
+    }
+    async with open_box("a", shared=True) as core:
+        with pytest.raises(Refused, match="asks for gpu=1, which the box a has not"):
+            await core.submitter.submit(request(cwd="/w", **asked))
+        await core.submitter.submit(request(cwd="/w", anywhere=True, **asked))
+
+
 async def test_a_retry_needs_what_the_run_did(autojump_clock: Clock) -> None:
     """MB-16: its files are where they were, and its environment with them; whoever retries it."""
     given = Surroundings(b"A=1\0", None, "/home")

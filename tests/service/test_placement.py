@@ -102,13 +102,14 @@ def test_a_run_waits_for_its_box_and_goes_on_when_that_is_back(
     start_box: StartBox, postgres: PostgresServer
 ) -> None:
     """MB-16 MB-01: what is pinned is not taken over; `why` says for how long its box is silent."""
-    first, second = start_box("first", **TEAM), start_box("second", **TEAM)
+    short = {"PENSTOCK_LEASE_SECONDS": "10", **TEAM}
+    first, second = start_box("first", **short), start_box("second", **short)
     submit(first, "cut", "--on-restart", "requeue", "--", "sleep", "600")
     until(lambda: run_of(second, "cut")["state"] == "running")
     first.stop(signal.SIGKILL)
     until(lambda: run_of(second, "cut")["state"] == "queued")
     assert why(second, "cut").startswith("Its box first is lost: silent for ")
-    again = start_box("first", **TEAM)
+    again = start_box("first", **short)
     until(lambda: run_of(second, "cut")["state"] == "running")
     assert run_of(again, "cut")["box"] == "first"
     [receipt] = told(second, "cancel", "cut", "--wait")
