@@ -325,6 +325,28 @@ async def test_a_box_with_a_name_that_another_has_is_refused_and_touches_nothing
             await check_log(second)
 
 
+async def test_a_daemon_that_ends_with_runs_of_its_own_has_not_left(
+    postgres: PostgresServer,
+) -> None:
+    """MB-05: its lease is over by its own count, and its processes may still be ending: others wait."""
+    schema = postgres.new_schema()
+    async with postgres_store(
+        postgres, schema=schema, life="life-2", box="there"
+    ) as second:
+        async with postgres_store(postgres, schema=schema) as store:
+            await start(store)
+            postgres.ask(f"UPDATE {schema}.runs SET host = 'here' WHERE run_id = 'r1'")
+        assert (await second.sharing.forsaken()).runs == frozenset()
+        sql = f"UPDATE {schema}.runs SET life = NULL, state = 'queued'"
+        postgres.ask(f"{sql} WHERE run_id = 'r1'")
+        async with postgres_store(postgres, schema=schema, life="life-3"):
+            pass
+        [(state,)] = postgres.ask(
+            f"SELECT state FROM {schema}.boxes WHERE box <> 'there'"
+        )
+        assert state == "left"
+
+
 async def test_the_next_life_on_a_box_has_it_at_once(
     postgres: PostgresServer,
 ) -> None:
@@ -352,7 +374,7 @@ async def test_a_box_that_left_in_order_is_anybodys(postgres: PostgresServer) ->
     """MB-13: its lease is given back with it."""
     schema = postgres.new_schema()
     async with postgres_store(postgres, schema=schema) as store:
-        await start(store)
+        await one(store, completed(await start(store)))
         sql = f"SELECT state FROM {schema}.boxes"
         assert postgres.ask(sql) == [("here",)]
     assert postgres.ask(sql) == [("left",)]
@@ -360,6 +382,16 @@ async def test_a_box_that_left_in_order_is_anybodys(postgres: PostgresServer) ->
         postgres, schema=schema, life="life-2", machine="elsewhere"
     ) as store:
         await check_log(store)
+
+
+async def test_a_box_whose_runs_were_not_let_go_is_not_left(
+    postgres: PostgresServer,
+) -> None:
+    """RS-03: one that would not unwind may go on for a while; its lease says how long."""
+    async with postgres_store(postgres) as store:
+        await start(store)
+    sql = f"SELECT state FROM {store._db.schema}.boxes"
+    assert postgres.ask(sql) == [("here",)]
 
 
 async def test_every_commit_renews_the_lease_and_nothing_is_written_without_one(

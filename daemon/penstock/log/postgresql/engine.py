@@ -420,9 +420,15 @@ class PostgresDb:
         return self.commits
 
     def leave(self) -> None:
-        """The daemon ends in order: what it executed was let go, and its box may be another's at once."""
+        """The daemon ends; if what it executed was let go, its box may be another's at once.
+
+        Else its runs are its own until the lease is over: their processes may still be ending.
+        """
         with suppress(psycopg.Error):
-            sql = "UPDATE boxes SET state = 'left' WHERE box = ? AND life = ? AND state = 'here'"
+            sql = (
+                "UPDATE boxes SET state = 'left' WHERE box = ? AND life = ? AND state = 'here' AND NOT"
+                " EXISTS (SELECT 1 FROM runs WHERE ended_at IS NULL AND key > 0 AND runs.life = boxes.life)"
+            )
             self.execute(sql, (self.box, self.life))
 
     def rollback(self) -> None:
