@@ -374,7 +374,7 @@ async def test_a_box_that_left_in_order_is_anybodys(postgres: PostgresServer) ->
     """MB-13: its lease is given back with it."""
     schema = postgres.new_schema()
     async with postgres_store(postgres, schema=schema) as store:
-        await start(store)
+        await store.commit([enqueue("r1", capacity=None)])
         sql = f"SELECT state FROM {schema}.boxes"
         assert postgres.ask(sql) == [("here",)]
     assert postgres.ask(sql) == [("left",)]
