@@ -1030,6 +1030,20 @@ TESTED_MUTANTS = (
         "service/test_lease.py::test_an_end_that_does_not_come_is_cut_short",
     ),
     TestedMutant(
+        "a daemon writes though its own count of its lease is over",
+        "PostgresStore._check",
+        "if why := self._broken or self._why_over():\n    raise self._break(why)",
+        "if why := self._broken:\n    raise self._break(why)",
+        "log/test_own_lease.py::test_a_daemon_past_its_own_count_writes_nothing",
+    ),
+    TestedMutant(
+        "a daemon that stands still within its turn keeps it",
+        "log/postgresql/sharing:_forsaken",
+        "db.execute(_STUCK)",
+        "",
+        "log/test_own_lease.py::test_a_turn_that_its_holder_forgot_is_given_back",
+    ),
+    TestedMutant(
         "a run that is lost waits for what cannot come",
         "RunTable._claimed",
         """
@@ -2850,23 +2864,25 @@ TESTED_MUTANTS = (
         "runs/test_placement.py::test_a_schedule_is_of_the_box_it_was_made_at",
     ),
     TestedMutant(
-        "a run whose needs cannot be read asks for nothing",
-        "log/tables/run_head:head_of",
-        """
-            try:
-                asked = NOTHING if needs is None else dict(from_json(needs))
-                values = [*plain, asked, dict(from_json(clock))]
-            except (ValueError, TypeError):
-                raise damaged_row(str(columns[1])) from None
-        """,
-        """
-            try:
-                asked = dict(from_json(needs))
-            except (ValueError, TypeError):
-                asked = NOTHING
-            values = [*plain, asked, dict(from_json(clock))]
-        """,
-        "log/test_store_places.py::test_a_run_whose_needs_are_damaged_is_lost_alone",
+        "every box calls the hooks of a run",
+        "Hooks._is_ours",
+        "return self._box_of is None or await self._box_of(fact) in ('', self._box)",
+        "return True",
+        "runs/test_boxes_together.py::test_a_hook_is_called_at_the_box_that_a_run_was_submitted_at",
+    ),
+    TestedMutant(
+        "a lease that is over is none until somebody says so",
+        "standing_of",
+        "if state == 'lost' or lease_left <= 0: return 'lost'",
+        "if state == 'lost': return 'lost'",
+        "words/test_box_standing.py::test_a_box_stands_in_one_way",
+    ),
+    TestedMutant(
+        "how full a box is counts what others execute",
+        "take_statistics",
+        "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=table.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(draining), drained_boxes=tuple(sorted(table.drained)), groups=_count_groups(table))",
+        "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=queue.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(draining), drained_boxes=tuple(sorted(table.drained)), groups=_count_groups(table))",
+        "runs/test_boxes_together.py::test_how_full_a_box_is_counts_its_own_slots",
     ),
     TestedMutant(
         "a log that was moved is opened as if it were here",

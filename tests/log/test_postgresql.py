@@ -75,7 +75,7 @@ def test_no_table_has_a_type_that_the_server_has_not() -> None:
 async def test_a_commit_of_many_runs_has_the_statements_of_one(
     postgres: PostgresServer,
 ) -> None:
-    """MB-15: what changes rows goes with the log's row; begin, turn and commit have a way of their own."""
+    """MB-15: what changes rows goes out at once, before the row of the log."""
     async with postgres_store(postgres) as store:
         asked: list[str] = []
         ways: list[str] = []
@@ -374,7 +374,7 @@ async def test_a_box_that_left_in_order_is_anybodys(postgres: PostgresServer) ->
     """MB-13: its lease is given back with it."""
     schema = postgres.new_schema()
     async with postgres_store(postgres, schema=schema) as store:
-        await store.commit([enqueue("r1", capacity=None)])
+        await one(store, completed(await start(store)))
         sql = f"SELECT state FROM {schema}.boxes"
         assert postgres.ask(sql) == [("here",)]
     assert postgres.ask(sql) == [("left",)]
@@ -382,6 +382,16 @@ async def test_a_box_that_left_in_order_is_anybodys(postgres: PostgresServer) ->
         postgres, schema=schema, life="life-2", machine="elsewhere"
     ) as store:
         await check_log(store)
+
+
+async def test_a_box_whose_runs_were_not_let_go_is_not_left(
+    postgres: PostgresServer,
+) -> None:
+    """RS-03: one that would not unwind may go on for a while; its lease says how long."""
+    async with postgres_store(postgres) as store:
+        await start(store)
+    sql = f"SELECT state FROM {store._db.schema}.boxes"
+    assert postgres.ask(sql) == [("here",)]
 
 
 async def test_every_commit_renews_the_lease_and_nothing_is_written_without_one(

@@ -146,11 +146,32 @@ async def test_a_run_with_files_is_pinned_to_the_box_it_was_submitted_at(
     asked: dict[str, Any], needs: dict[str, str], autojump_clock: Clock
 ) -> None:
     """MB-16"""
-    async with open_box("a", shared=True) as core:
+    async with open_box("a", shared=True, labels={"gpu": "1"}) as core:
         await core.queue.pause()
         await core.submitter.submit(request(run_id="r", **asked))
         view = await core.reader.view("r")
         assert (view.needs, view.origin) == (needs, "a")
+
+
+async def test_what_stays_here_and_asks_for_what_is_elsewhere_is_refused(
+    autojump_clock: Clock,
+) -> None:
+    """MB-16: it would wait for ever, and only who asked can say whether its files are there as well."""
+    asked: dict[str, Any] = {"kind": "command", "argv": ["true"], "needs": {"gpu": "1"}}
+    async with open_box("a", shared=True) as core:
+        await core.queue.pause()
+        with pytest.raises(Refused, match=r"gpu=1, which the box a has not.*anywhere"):
+            await core.submitter.submit(request(run_id="here", cwd="/w", **asked))
+        await core.submitter.submit(
+            request(run_id="there", cwd="/w", anywhere=True, **asked)
+        )
+        await core.submitter.submit(request(run_id="free", **asked))
+        needs = [(await core.reader.view(r)).needs for r in ("there", "free")]
+        assert needs == [{"gpu": "1"}] * 2
+    # A log of one box alone may be carried to one that has it.
+    async with open_box("a") as core:
+        await core.queue.pause()
+        await core.submitter.submit(request(run_id="here", cwd="/w", **asked))
 
 
 async def test_a_caller_has_a_folder_here_only(autojump_clock: Clock) -> None:

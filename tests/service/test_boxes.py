@@ -81,6 +81,19 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def test_who_runs_something_elsewhere_reads_all_that_it_prints(
+    start_box: Callable[..., RealDaemon],
+) -> None:
+    """PT-06: no output is read here of what another box executes; and nothing is said of an import."""
+    first = start_box("first")
+    start_box("second")
+    script = ("--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    for where in (("--on", "box=second"), ("--anywhere",), ("--cwd", "/")):
+        done = penstock(first, "run", *where, *script)
+        told = (done.returncode, done.stdout, done.stderr.partition("penstock:")[0])
+        assert told == (3, "out\n", "err\n"), where
+
+
 def test_two_boxes_share_a_queue_and_a_log(
     start_box: Callable[..., RealDaemon],
 ) -> None:

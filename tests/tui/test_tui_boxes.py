@@ -9,9 +9,16 @@ import pytest
 from fakes.tui_scene import FROZEN, World
 from penstock.log.filters import parse_filter
 from penstock.words import events as e
+from penstock.words.lifecycle import STATES
 from penstock_tui.alerts import alert_of
 from penstock_tui.details import particulars
-from penstock_tui.figures import MOST_BOXES, box_lines, daemon_lines
+from penstock_tui.figures import (
+    MOST_BOXES,
+    box_lines,
+    daemon_lines,
+    load_of,
+    slots_of,
+)
 from penstock_tui.heading import ailments
 from penstock_tui.rows import COLUMNS
 from penstock_tui.run_listing import Listing
@@ -80,6 +87,20 @@ def test_the_daemon_panel_has_the_boxes_among_its_lines() -> None:
     assert [name for name, *_ in panel.lines] == [
         "slots", "clients", "health", "boxes", "", "models", "log",
     ]  # fmt: skip
+
+
+def test_slots_are_those_of_all_boxes_that_are_there() -> None:
+    """TU-02: as the list has the runs of all of them."""
+    model = DashboardState(queue={"slots": 5}, health={"status": "ok"})
+    assert slots_of(model) == 5
+    model.boxes = [told("loft")]
+    assert slots_of(model) == 5
+    model.boxes = [told("attic"), told("loft", "silent"), told("cellar", "lost")]
+    assert slots_of(model) == 8
+    panel = daemon_lines(model, 8)
+    assert panel is not None
+    assert panel.lines[0] == ("slots", "8/8 busy", "warning")
+    assert load_of(model, {"asks": 0, "news": 0, **dict.fromkeys(STATES, 0)}, 8).slots == 8  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,15 @@ from penstock.words.placement import (
     ANY_PLACE,
     Place,
     fits,
+    has_its_caller,
     in_words,
     lacking,
     may_execute,
     pinned_to,
     place_of,
     place_run,
+    stays,
+    stranded,
 )
 
 A = place_of("a", {"gpu": "1"}, team=False, shared=True)
@@ -93,3 +96,37 @@ def test_a_child_needs_what_its_parent_does() -> None:
 def test_needs_are_told_as_they_are_typed() -> None:
     """MB-16"""
     assert in_words({"gpu": "1", "os": "linux"}) == "gpu=1, os=linux"
+
+
+@pytest.mark.parametrize(
+    ("needs", "place", "there"),
+    [({}, ALONE, True), ({}, A, False), ({"box": "a"}, A, True), ({"box": "b"}, A, False)],
+)  # fmt: skip
+def test_what_is_pinned_stays_and_so_does_all_where_there_is_one_box(
+    needs: dict[str, str], place: Place, there: bool
+) -> None:
+    """MB-16"""
+    assert stays(needs, place) is there
+
+
+@pytest.mark.parametrize(
+    ("needs", "origin", "has"),
+    [({}, "", True), ({}, "a", False), ({"box": "a"}, "a", True), ({"box": "a"}, "b", False)],
+)  # fmt: skip
+def test_what_a_caller_had_is_where_it_was(
+    needs: dict[str, str], origin: str, has: bool
+) -> None:
+    """MB-16: seen from the box a, which executes it."""
+    assert has_its_caller(needs, origin, "a") is has
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [({"gpu": "1"}, False), ({"gpu": "2"}, True), ({"gpu": "2", "box": "a"}, False), ({}, False)],
+)  # fmt: skip
+def test_what_stays_and_can_never_start_is_refused(
+    asked: dict[str, str], refused: bool
+) -> None:
+    """MB-16: who names a box means it, whatever that has today."""
+    needs = place_run(asked, A, home="a", local=True)
+    assert (stranded(needs, asked, A) is not None) is refused

@@ -48,12 +48,20 @@ def _paused(asked: Mapping[str, Any]) -> str:
     return "  ".join(said)
 
 
+def slots_of(model: DashboardState) -> int:
+    """Slots that runs of the list may have: the daemon's, or those of all boxes that are there."""
+    there = [box for box in model.boxes if box["standing"] not in ("lost", "left")]
+    if len(model.boxes) < 2 or not there:
+        return int(model.queue.get("slots") or 0)
+    return sum(int(box["slots"]) for box in there)
+
+
 def load_of(model: DashboardState, counts: Mapping[str, int], running: int) -> Load:
     """The load, by how many runs stand in which state."""
     asked = model.queue
     return Load(
         running,
-        int(asked.get("slots") or 0),
+        slots_of(model),
         sum(counts[state] for state in QUEUED_STATES),
         int(asked.get("capacity") or 0),
         counts["asks"],
@@ -68,11 +76,9 @@ def daemon_lines(model: DashboardState, running: int) -> DaemonState | None:
     queue, clients, health = model.queue, model.clients, model.health
     if not queue or not health:
         return None
-    slots = queue.get("slots")
+    slots = slots_of(model)
     busy = f"{running}/{slots} busy" if slots else f"{running} busy"
-    lines = [
-        ("slots", busy, "" if not slots or running < int(str(slots)) else "warning")
-    ]
+    lines = [("slots", busy, "" if not slots or running < slots else "warning")]
     kinds: dict[str, int] = {}
     for client in clients:
         kind = str(client.get("kind", "?"))

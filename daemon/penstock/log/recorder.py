@@ -277,6 +277,8 @@ class Recorder:
 
     def look(self) -> None:
         """Others may have written: let the writer fold what they wrote, before it writes more."""
+        if self.store.sharing is None:
+            return
         self._looking = True
         self._work.set()
 
@@ -454,14 +456,14 @@ class Recorder:
         """Fold what others wrote by now, as far as the store answers."""
         self._looking = False
         with suppress(StoreUnavailable):
-            while facts := await self._read_others():
+            while facts := await self._read_after(self.projection.head):
                 self.projection.follow(facts)
 
-    async def _read_others(self) -> list[Recorded]:
-        """The next facts above those that are known. StoreBroken if they cannot be read."""
+    async def _read_after(self, position: int) -> list[Recorded]:
+        """The next facts, of whoever wrote them. StoreBroken if they cannot be read."""
         with trio.CancelScope(shield=True):
             try:
-                facts = await self.store.read_all(self.projection.head)
+                facts = await self.store.read_all(position)
             except LogDamaged as error:
                 raise StoreBroken(
                     f"what another daemon wrote cannot be read: {error}"
@@ -479,8 +481,8 @@ class Recorder:
         after, waited = self.projection.head, 0.0
         while after < last:
             page: list[Recorded] = []
-            with suppress(StoreUnavailable), trio.CancelScope(shield=True):
-                page = await self.store.read_all(after)
+            with suppress(StoreUnavailable):
+                page = await self._read_after(after)
             if not page:
                 # It is done, and nobody can be told before this is known.
                 await trio.sleep(delay := retry_delay(waited))

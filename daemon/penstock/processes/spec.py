@@ -93,9 +93,9 @@ def refusal(failed: Mapping[str, Any], program: Program) -> PenstockError:
     if failed["stage"] == "fork":
         return NoProcess(f"no process could be made for {name!r}: {why}")
     if failed["stage"] == "lease":
-        return NoProcess(
-            f"{name!r} was not started: the daemon's lease is over ({why})"
-        )
+        over = failed["errno"] == errno.ETIME
+        told = "is over" if over else f"cannot be read: {why}"
+        return NoProcess(f"{name!r} was not started: the daemon's lease {told}")
     if failed["stage"] == "terminal":
         return NoProcess(f"no terminal could be made for {name!r}: {why}")
     if failed["stage"] == "cwd":

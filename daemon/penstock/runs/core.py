@@ -159,6 +159,11 @@ class Core:
         return self.store.epoch
 
     @property
+    def shared_box(self) -> str:
+        """What this daemon's box is called where others share the log; else nobody needs its name."""
+        return "" if self.store.sharing is None else self.environment.host
+
+    @property
     def bus(self) -> Bus:
         """Where the table publishes what was recorded."""
         return self.table.bus
@@ -494,8 +499,8 @@ def _make_gauges(core: Core) -> Gauges:
             "recorder": lambda: Level(recorder.pending, config.recorder_capacity),
             "submits": lambda: Level(admission.waiting, config.max_waiting_submits),
         },
-        _note_of_box(recorder, core.environment.host)
-        if core.store.sharing is not None
+        _note_of_box(recorder, core.shared_box)
+        if core.shared_box
         else recorder.coalesce,
     )
     preemptor = Preemptor(table, recorder)
@@ -669,7 +674,7 @@ async def _stop(core: Core) -> None:
 async def _announce_stop(core: Core, reason: str) -> None:
     """Record that the daemon stops; a broken log takes no word, and the runs end all the same."""
     with suppress(StoreBroken):
-        await _announce(core, DaemonStopping(reason=reason))
+        await _announce(core, DaemonStopping(reason=reason, box=core.shared_box))
 
 
 async def _announce(core: Core, event: AnyEvent) -> None:
@@ -688,4 +693,5 @@ def _started(core: Core, repaired: Repaired, put_back: str) -> DaemonStarted:
         asked=tuple(repaired.asked),
         ended_pids=tuple(repaired.ended_pids),
         put_back=put_back,
+        box=core.shared_box,
     )

@@ -80,6 +80,7 @@ from penstock.words.events import (
     StepFailed,
 )
 from penstock.words.lifecycle import COMPLETED, OnRestart
+from penstock.words.placement import has_its_caller
 from penstock.words.priority import Priority
 from penstock.words.recorded import Recorded
 from penstock.words.run_id import check_run_id
@@ -522,7 +523,12 @@ class Run:
             # Another task of the pipeline may have been here meanwhile.
             if self._programs is None:
                 self._programs = self._make_programs(around)
-                if around is not None and around.environ is None:
+                row = self._execution.row
+                if (
+                    around is not None
+                    and around.environ is None
+                    and has_its_caller(row.needs, row.origin, row.host)
+                ):
                     await self.log(_WITHOUT_ENVIRONMENT)
         return self._programs
 

@@ -38,6 +38,7 @@ from penstock.words.placement import (
     Place,
     pinned_to,
     place_run,
+    stranded,
 )
 from penstock.words.priority import Priority
 from penstock.words.surroundings import Surroundings, check_environment
@@ -189,9 +190,11 @@ class Submitter:
                         spec, capacity=self.config.queue_capacity
                     )
                 except QueueFull:
-                    # The run of a submitter that was cancelled in the last moment took the place.
+                    # The run of a submitter that was cancelled in the last moment took the place, or that
+                    # of another daemon, of which we know too little yet.
                     if not wait:
                         raise
+                    self.recorder.look()
 
     def check(
         self, request: SubmitRequest, surroundings: Surroundings | None
@@ -324,8 +327,9 @@ class Submitter:
         parent_id: str | None,
         source: Provenance,
     ) -> dict[str, str]:
+        """What it needs of a box. Refused where no box could ever have that."""
         parent = None if parent_id is None else self.reader.open_views.get(parent_id)
-        return place_run(
+        needs = place_run(
             request.needs,
             self.place,
             home=source.home,
@@ -333,6 +337,9 @@ class Submitter:
             local=parent_id is not None or not kind.portable or inputs.local(),
             anywhere=request.anywhere,
         )
+        if self.place.shared and (why := stranded(needs, request.needs, self.place)):
+            raise Refused("needs", why)
+        return needs
 
     def _origin(self, parent_id: str | None, source: Provenance) -> str:
         """The box that it counts as submitted at; of a log with one box that is told of none."""

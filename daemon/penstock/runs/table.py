@@ -347,6 +347,9 @@ class RunTable:
                 continue
             view = self.views.get(fact.run_id)
             if view is None:
+                if fact.sequence > 1 and self.shared:
+                    # Of a run that is lost here: its row, or what it did, cannot be read.
+                    continue
                 view = self.views[fact.run_id] = RunView(fact.run_id)
             view.apply(fact)
             for follow in self.followers:

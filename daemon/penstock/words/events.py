@@ -714,11 +714,22 @@ class DaemonStarted(Fact):
     ended_pids: tuple[int, ...] = ()
     #: Why the log was found put back, and was given a new epoch; empty when it was not.
     put_back: str = ""
+    #: Where, of a log that several boxes share.
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
 
 
 class DaemonStopping(Fact):
     type: Literal["daemon.stopping"] = "daemon.stopping"
     reason: str = ""
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
 
 
 class UnknownEvent(BaseModel):

@@ -80,6 +80,16 @@ def pinned_to(needs: Needs) -> str | None:
     return needs.get(BOX_LABEL)
 
 
+def stays(needs: Needs, place: Place) -> bool:
+    """Whether a new run executes at this box, or nowhere."""
+    return not place.shared or pinned_to(needs) == place.box
+
+
+def has_its_caller(needs: Needs, origin: str, box: str) -> bool:
+    """Whether a run that executes at this box is to have what its caller had: it stays where that was."""
+    return not origin or origin == box == pinned_to(needs)
+
+
 def in_words(needs: Needs) -> str:
     """As `gpu=1, os=linux`."""
     return ", ".join(f"{name}={value}" for name, value in needs.items())
@@ -103,3 +113,18 @@ def place_run(
     if place.shared and local and not anywhere:
         needs.setdefault(BOX_LABEL, home)
     return needs
+
+
+def stranded(needs: Needs, asked: Needs, place: Place) -> str | None:
+    """Why a run that stays at this box for its files can never start there; None: it may.
+
+    Who asked for a box by name, or for none, is not meant.
+    """
+    if BOX_LABEL in asked or pinned_to(needs) != place.box:
+        return None
+    if not (missing := lacking(asked, place.labels)):
+        return None
+    return (
+        f"it asks for {in_words(missing)}, which the box {place.box} has not, and its files are here; if they"
+        " are where it asks to be as well, or it needs none, say that it may execute anywhere"
+    )

@@ -278,7 +278,15 @@ def _daemon_started(event: e.DaemonStarted) -> str:
         "asked about": event.asked,
     }
     repaired = ", ".join(f"{len(ids)} {word}" for word, ids in found.items() if ids)
-    return f"daemon {event.version} started" + (f": {repaired}" if repaired else "")
+    where = f" on the box {box}" if (box := getattr(event, "box", "")) else ""
+    return f"daemon {event.version} started{where}" + (
+        f": {repaired}" if repaired else ""
+    )
+
+
+def _daemon_stopping(event: e.DaemonStopping) -> str:
+    where = f" of the box {box}" if (box := getattr(event, "box", "")) else ""
+    return f"daemon{where} stops {event.reason}".rstrip()
 
 
 #: By type; each known one stands here.
@@ -393,5 +401,5 @@ SENTENCES: Mapping[str, Sentence] = {
         lambda e: e.box, lambda e: f"box {e.box} starts runs again"
     ),
     "daemon.started": Sentence(_pairs, _daemon_started),
-    "daemon.stopping": Sentence(_pairs, lambda e: f"daemon stops {e.reason}".rstrip()),
+    "daemon.stopping": Sentence(_pairs, _daemon_stopping),
 }

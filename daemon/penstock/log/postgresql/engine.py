@@ -233,18 +233,19 @@ class PostgresDb:
         made, later = self._turn or self.connection, self._later
         self.busy_since = time.monotonic()
         try:
-            if not later:
-                return made.execute(translate(sql), values or None, binary=True)
-            self._later = []
-            with made.pipeline():
-                for text, rows in later:
-                    made.cursor(binary=True).executemany(translate(text), rows)
-                return made.execute(translate(sql), values or None, binary=True)
+            if later:
+                self._later = []
+                with made.pipeline():
+                    for text, rows in later:
+                        made.cursor(binary=True).executemany(translate(text), rows)
+            # Not within: a server forgets after a pipeline that a transaction may not stand still for long,
+            # until the next statement.
+            return made.execute(translate(sql), values or None, binary=True)
         finally:
             self.busy_since = None
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
-        """Within a turn it goes out with the next statement, on one way there and back."""
+        """Within a turn it goes out before the next statement, with all that waits, at once."""
         assert self._turn is not None
         self._wrote = True
         self._later.append((sql, list(rows)))
@@ -252,17 +253,8 @@ class PostgresDb:
     def ask_together(
         self, asked: Sequence[tuple[str, Sequence[Any]]]
     ) -> list[list[Any]]:
-        made = self._turn or self.connection
-        self.busy_since = time.monotonic()
-        try:
-            with made.pipeline():
-                found = [
-                    made.execute(translate(sql), values or None, binary=True)
-                    for sql, values in asked
-                ]
-            return [cursor.fetchall() for cursor in found]
-        finally:
-            self.busy_since = None
+        # By no pipeline, for the reason that `_send` has.
+        return [self._send(sql, values).fetchall() for sql, values in asked]
 
     # -- a turn
 

@@ -435,7 +435,9 @@ class PostgresStore(Readings):
         await self._run_blocking(self._close)
 
     def _close(self) -> None:
-        self._db.leave()
+        # Who was fenced, or ends because of its log, has not seen to it that nothing of it runs: its lease runs out.
+        if self._broken is None and self._why_over() is None:
+            self._db.leave()
         for db in self._all:
             db.close()
 

@@ -37,7 +37,7 @@ class Db(Statements, Protocol):
     """The one writing connection; a transaction lies between `lock` and `save`."""
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> object:
-        """One statement for each of these rows, sent in one go, at the latest with the next statement."""
+        """One statement for each of these rows, sent in one go, at the latest before the next statement."""
         ...
 
     #: Whether runs may be claimed in this turn; never asked outside of one.
@@ -46,7 +46,7 @@ class Db(Statements, Protocol):
     def ask_together(
         self, asked: Sequence[tuple[str, Sequence[Any]]]
     ) -> list[list[Any]]:
-        """What these queries find, none of which needs another's answer, on one way there and back."""
+        """What these queries find, none of which needs another's answer."""
         ...
 
     def lock(self) -> bool:

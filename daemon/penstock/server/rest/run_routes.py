@@ -30,6 +30,7 @@ from penstock.words.api import (
 )
 from penstock.words.errors import AskNotFound
 from penstock.words.live_frames import PREFERENCE
+from penstock.words.placement import stays
 
 #: Runs whose numbers are told beside reasons: an ended one is read from the store.
 MOST_NUMBERED = 100
@@ -79,10 +80,10 @@ def run_handlers(core: Core, judge: ScopeJudge) -> dict[str, Handler]:
             surroundings=None if caller is None else caller.surroundings(),
             wait=call.query["wait"],
         )
-        created = submitted.created
-        if live is not None and created:
+        here = stays(submitted.view.needs, core.table.place)
+        if kept := live is not None and submitted.created and here:
             live.keep_until(trio.current_time() + COMING_SECONDS)
-        kept = live is not None and created
+        # What another box may execute is told by the log alone.
         return accepted(call, submitted, live=kept)
 
     async def retry(call: Call) -> HttpAnswer:
