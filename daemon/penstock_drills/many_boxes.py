@@ -37,8 +37,6 @@ from penstock_drills.scratch import LOOK_SECONDS, open_scratch
 from penstock_drills.server_faults import SERVER_FAULTS
 from penstock_drills.witness import since_boot
 
-#: What is counted where a daemon with a made-up clock ended by itself.
-CLOCK_ENDED = "(of these, ended by itself under faketime)"
 #: How often a round has a fault of the server too.
 SERVER_SHARE = 0.4
 
@@ -147,7 +145,7 @@ class BoxesDrill:
             # faketime stands between it and the system's sleeps, which then fail or last for seconds at
             # times: whether that was the cause nobody can tell, so it is counted, and begins without.
             box.clock = {}
-            self.done[CLOCK_ENDED] = self.done.get(CLOCK_ENDED, 0) + 1
+            self.rig.clock_ends += 1
             return
         self.rig.broken.append(
             f"a daemon goes on: {box.name} ended with {code}: {box.scratch.tail()}"
@@ -274,6 +272,7 @@ def figures(rig: BoxRig) -> list[str]:
     return [
         told,
         f"{lives} processes of {len(rig.judge.lives)} runs gave {rig.judge.words} signs of life",
+        f"{rig.clock_ends} daemons with a made-up clock ended by themselves",
         f"{rig.watch.facts} facts audited; {lost} answers to COMMIT lost",
         *([f"of daemons: {daemons}"] if daemons else []),
         *([] if find_faketime() else ["no clock was set: faketime is not installed"]),
