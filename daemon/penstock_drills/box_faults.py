@@ -27,8 +27,9 @@ FENCED_SECONDS = 25.0
 GONE_SECONDS = 10.0
 #: Where Debian has the library that makes up a clock.
 FAKETIMES = "*/faketime/libfaketimeMT.so.1"
-#: Answers to COMMIT that are lost at once.
-MOST_LOST = 4
+#: Answers to COMMIT that are lost in a row: a renewal that is not answered does not count, so more of them
+#: are as long as a lease this short.
+MOST_LOST = 2
 
 BoxFault = Callable[[BoxRig, DrilledBox, Random], Awaitable[None]]
 

@@ -110,13 +110,10 @@ def make_request(rig: BoxRig, run_id: str, rng: Random) -> dict[str, Any]:
     return {k: v for k, v in wanted.items() if k in SubmitRequest.model_fields}
 
 
-async def load_boxes(
-    rig: BoxRig, rng: Random, *, task_status: trio.TaskStatus[trio.CancelScope]
-) -> None:
-    """Clients of every box, until the scope that is told is cancelled."""
-    with trio.CancelScope() as scope:
-        task_status.started(scope)
-        names = count(1)
+async def load_boxes(rig: BoxRig, rng: Random, until: trio.CancelScope) -> None:
+    """Clients of every box, until this scope is cancelled."""
+    names = count(1)
+    with until:
         async with trio.open_nursery() as nursery:
             for box in rig.boxes:
                 load = BoxLoad(rig, box, Random(rng.random()), names)

@@ -115,6 +115,8 @@ class BoxRig:
     read: int = 0
     #: Since when the server may lose what it acknowledges; None: it loses nothing.
     lost_from: float | None = None
+    #: Daemons that ended by themselves under a made-up clock.
+    clock_ends: int = 0
 
     @property
     def marks(self) -> Path:

@@ -111,7 +111,7 @@ async def open_relay(target: Path) -> AsyncIterator[TcpRelay]:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     relay.port = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, relay.serve, listeners)
+        await nursery.start(trio.serve_listeners, relay.serve, listeners)
         try:
             yield relay
         finally:

@@ -32,7 +32,7 @@ async def relayed(tmp_path: Path) -> AsyncIterator[TcpRelay]:
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
             served = [trio.SocketListener(listener)]
-            nursery.start_soon(trio.serve_listeners, echo, served)
+            await nursery.start(trio.serve_listeners, echo, served)
             async with open_relay(path) as relay:
                 yield relay
             nursery.cancel_scope.cancel()
