@@ -84,7 +84,7 @@ def until(holds: Callable[[], bool]) -> None:
 def test_who_runs_something_elsewhere_reads_all_that_it_prints(
     start_box: Callable[..., RealDaemon],
 ) -> None:
-    """PT-06: no output is read here of what another box executes; and nothing is said of an import."""
+    """PT-04: no output is read here of what another box executes; and nothing is said of an import."""
     first = start_box("first")
     start_box("second")
     script = ("--", "sh", "-c", "echo out; echo err >&2; exit 3")
@@ -92,6 +92,27 @@ def test_who_runs_something_elsewhere_reads_all_that_it_prints(
         done = penstock(first, "run", *where, *script)
         told = (done.returncode, done.stdout, done.stderr.partition("penstock:")[0])
         assert told == (3, "out\n", "err\n"), where
+
+
+def test_what_is_piped_in_reaches_its_run_or_ends_it(
+    start_box: Callable[..., RealDaemon],
+) -> None:
+    """PT-02: a run whose input can never come does not wait for it."""
+    first = start_box("first")
+    start_box("second")
+
+    def piped(*where: str) -> subprocess.CompletedProcess[str]:
+        words = [*PENSTOCK, "run", *where, "--", "cat"]
+        return subprocess.run(
+            words, input="word\n", cwd="/", env=first.environ, capture_output=True, text=True,
+            timeout=PATIENCE,
+        )  # fmt: skip
+
+    here = piped()
+    assert (here.returncode, here.stdout) == (0, "word\n")
+    there = piped("--on", "box=second")
+    assert there.returncode == 143
+    assert "executes on the box second" in there.stderr
 
 
 def test_two_boxes_share_a_queue_and_a_log(

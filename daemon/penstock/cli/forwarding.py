@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from penstock.client.sync import SyncClient
 from penstock.descriptors import read_some
-from penstock.words.errors import DaemonUnreachable, PenstockError, Terminal
+from penstock.words.errors import (
+    Conflict,
+    DaemonUnreachable,
+    PenstockError,
+    Terminal,
+)
 
 STDIN = 0
 #: Bytes of one read: the capacity of a pipe.
@@ -42,5 +48,11 @@ def forward(client: SyncClient, run_id: str, tell: Callable[[str], None]) -> Non
     except (Terminal, DaemonUnreachable):
         # Who follows the run tells its end, and how the daemon fares.
         return
+    except Conflict as error:
+        tell(f"{run_id} gets no input from here: {error}")
+        if "box" in error.facts:
+            # It would wait for ever for what nobody can send it, its end included.
+            with suppress(PenstockError):
+                client.cancel(run_id, "what is piped in here does not reach its box")
     except PenstockError as error:
         tell(f"{run_id} gets no input from here: {error}")

@@ -334,7 +334,11 @@ class Submitter:
             self.place,
             home=source.home,
             parent=None if parent is None else parent.needs,
-            local=parent_id is not None or not kind.portable or inputs.local(),
+            local=parent_id is not None
+            or not kind.portable
+            or inputs.local()
+            # What is sent to a run goes through the daemon that was asked to take it in.
+            or inputs.takes_input(),
             anywhere=request.anywhere,
         )
         if self.place.shared and (why := stranded(needs, request.needs, self.place)):
