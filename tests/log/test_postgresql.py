@@ -184,14 +184,16 @@ def lost_commits(
 async def test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not(
     postgres: PostgresServer, lost: Literal["statement", "request", "answer"]
 ) -> None:
-    """MB-09"""
-    async with postgres_store(postgres) as store:
+    """MB-09: and if it is, it renewed the lease as well."""
+    renewed: list[int] = []
+    async with postgres_store(postgres, on_renewed=renewed.append) as store:
         await store.commit([enqueue("before")])
-        batch = [enqueue("r1"), claim(5)]
+        batch, before = [enqueue("r1"), claim(5)], len(renewed)
         with lost_commits(store._db, lost), pytest.raises(StoreUnavailable) as error:
             await store.commit(batch)
         assert not isinstance(error.value, StoreAway)
         told = await store.recall(0)
+        assert len(renewed) - before == (lost == "answer")
         assert await store.recall(0) is None
         if lost != "answer":
             assert told is None

@@ -138,6 +138,8 @@ class PostgresDb:
         self.untold = False
         #: Commits of this daemon, as of the one that was tried last, and as of the last one answered.
         self.made = self.commits = 0
+        # When the last commit was asked for, in nanoseconds of CLOCK_BOOTTIME.
+        self._asked_at = 0
         #: What the log was called when it was opened, and the newest fact of it that was seen.
         self.epoch = ""
         #: Which server answers, as it counts itself; "" where it does not say.
@@ -399,8 +401,8 @@ class PostgresDb:
             # Others are there, and wait for facts.
             sql += " RETURNING pg_notify(?, ?)"
             values += [channel_of(self.schema), self.box]
-        asked_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        # Whatever is heard of it from here on: this many there are once it is done.
+        # Whatever is heard of it from here on: this many there are once it is done, and so long the lease is.
+        self._asked_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self.made = self.commits + 1
         if not self.execute(sql, values).rowcount:
             raise self._lease_lost()
@@ -408,7 +410,7 @@ class PostgresDb:
         self.execute("COMMIT")
         self.answered, self.commits = self.changes, self.made
         self.end_turn()
-        self.on_renewed(asked_at)
+        self.on_renewed(self._asked_at)
 
     def own_commits(self) -> int:
         """How many commits of this daemon were done; within a turn there is none on its way."""
@@ -417,6 +419,9 @@ class PostgresDb:
         if found is None:
             raise self._lease_lost()
         self.commits = int(found[0])
+        if self.commits == self.made:
+            # It renewed the lease too, though its answer was lost.
+            self.on_renewed(self._asked_at)
         return self.commits
 
     def leave(self) -> None:
