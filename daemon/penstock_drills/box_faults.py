@@ -201,7 +201,13 @@ async def _set_clock(rig: BoxRig, box: DrilledBox, rng: Random) -> None:
     """Its next life has a clock that is an hour ahead, or behind, or right again."""
     library = find_faketime()
     offset = rng.choice(("+3600", "-3600"))
-    fake = {"LD_PRELOAD": str(library), "FAKETIME": offset, "DONT_FAKE_MONOTONIC": "1"}
+    fake = {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": offset,
+        "DONT_FAKE_MONOTONIC": "1",
+        # Else all that is compiled looks as if it were not, and is compiled at each start.
+        "NO_FAKE_STAT": "1",
+    }
     await _stop_in_order(rig, box, rng)
     box.clock = fake if library and not box.clock else {}
 

@@ -19,6 +19,7 @@ from trio.to_thread import run_sync as in_thread
 
 from fakes.postgres import PostgresServer
 from fakes.real_daemon import RealDaemon
+from penstock_drills.box_faults import find_faketime
 from penstock_drills.relay import open_relay
 
 #: The command line, in a process of its own.
@@ -287,3 +288,30 @@ async def test_a_box_that_is_cut_off_has_ended_all_before_others_take_over(
         assert "lease" in first.log.read_text()
         first.stopped.append(first.process.returncode)
         assert await in_thread(state_of, second, "r1") == ("running", "second")
+
+
+def test_a_box_whose_clock_is_an_hour_off_is_a_box_as_any_other(
+    start_box: Callable[..., RealDaemon],
+) -> None:
+    """MB-11: leases and the order of things are the server's; both take runs, and neither is lost."""
+    library = find_faketime()
+    if library is None:
+        pytest.skip("faketime is not installed")
+    clock = {
+        "LD_PRELOAD": str(library),
+        "DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
+    right = start_box("right", **SHORT_LEASE)
+    for number, offset in enumerate(("+1h", "-1h")):
+        box = f"off{number}"
+        wrong = start_box(box, **SHORT_LEASE, **clock, FAKETIME=offset)
+        done = penstock(right, "run", "--on", f"box={box}", "--", "echo", box)
+        assert (done.returncode, done.stdout) == (0, f"{box}\n"), done.stderr
+        done = penstock(wrong, "run", "--on", "box=right", "--", "echo", "back")
+        assert (done.returncode, done.stdout) == (0, "back\n"), done.stderr
+    # Longer than a lease: who judged by their own clocks would take each other for lost by now.
+    time.sleep(float(SHORT_LEASE["PENSTOCK_LEASE_SECONDS"]) + 2)
+    standing = {row["box"]: row["standing"] for row in told(right, "boxes")}
+    assert standing == {"right": "ok", "off0": "ok", "off1": "ok"}
+    assert penstock(right, "audit").returncode == 0
