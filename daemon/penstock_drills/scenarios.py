@@ -97,7 +97,7 @@ async def artifacts(stage: Stage) -> None:
     with stage.person("submitter"):
         pieces = ["one ", "two ", "three"]
         await stage.submit(
-            ["artifact", "x", pieces, 0.03], ["milestone", "m"], run_id="a"
+            ["artifact", "x", pieces, 0.035], ["milestone", "m"], run_id="a"
         )
         await stage.submit(
             [

@@ -259,6 +259,8 @@ async def test_what_a_silent_box_executed_is_taken_over_when_its_lease_is_over(
                 await trio.sleep_forever()
         states = [(await b.reader.view(f"r{n}")).state for n in range(3)]
         assert states == ["running", "failed", "waiting"]
+        # It is looked for some more times, and told once.
+        await trio.sleep(LEASE)
         lost = [f.event for f in await whole_log(log.store) if f.type == "box.lost"]
         [told] = lost
         assert isinstance(told, BoxLost)
