@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,10 @@ from pathlib import Path
 START_SECONDS = 30.0
 #: Seconds a daemon may take to stop; its own bounds add up to less.
 STOP_SECONDS = 20.0
+#: Seconds a verb may take that waits for nothing: it starts a Python first.
+VERB_SECONDS = 60.0
+#: The command line, in a process of its own.
+PENSTOCK = (sys.executable, "-m", "penstock.cli.main")
 
 
 @dataclass
@@ -60,3 +65,15 @@ def wait_until_answering(daemon: RealDaemon) -> None:
         except OSError:
             time.sleep(0.05)
     raise AssertionError(f"the daemon did not start:\n{daemon.log.read_text()}")
+
+
+def penstock(daemon: RealDaemon, *words: str) -> subprocess.CompletedProcess[str]:
+    """A verb of the command line at this daemon, in its home."""
+    return subprocess.run(
+        [*PENSTOCK, *words],
+        cwd=daemon.environ["HOME"],
+        env=daemon.environ,
+        capture_output=True,
+        text=True,
+        timeout=VERB_SECONDS,
+    )

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,12 +18,10 @@ import trio
 from trio.to_thread import run_sync as in_thread
 
 from fakes.postgres import PostgresServer
-from fakes.real_daemon import RealDaemon
+from fakes.real_daemon import PENSTOCK, RealDaemon, penstock
 from penstock_drills.box_faults import find_faketime
 from penstock_drills.relay import open_relay
 
-#: The command line, in a process of its own.
-PENSTOCK = [sys.executable, "-m", "penstock.cli.main"]
 #: Seconds that anything may take here but a lease.
 PATIENCE = 60.0
 #: A lease that a test can wait for, and a loaded box still renews in time.
@@ -33,17 +30,6 @@ SHORT_LEASE = {"PENSTOCK_LEASE_SECONDS": "10"}
 pytestmark = [pytest.mark.processes, pytest.mark.sockets]
 
 StartDaemon = Callable[..., RealDaemon]
-
-
-def penstock(daemon: RealDaemon, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PENSTOCK, *words],
-        cwd=daemon.environ["HOME"],
-        env=daemon.environ,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
 
 
 def told(daemon: RealDaemon, *words: str) -> list[dict[str, Any]]:

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from fakes.postgres import PostgresServer
-from fakes.real_daemon import RealDaemon
+from fakes.real_daemon import RealDaemon, penstock
 from service.test_boxes import (
     facts_of,
-    penstock,
     start_box,
     state_of,
     told,

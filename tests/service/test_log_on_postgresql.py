@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,24 +10,10 @@ from pathlib import Path
 import pytest
 
 from fakes.postgres import PostgresServer
-from fakes.real_daemon import RealDaemon
+from fakes.real_daemon import RealDaemon, penstock
 from penstock.words.address import find_paths
 
-#: The command line, in a process of its own.
-PENSTOCK = [sys.executable, "-m", "penstock.cli.main"]
-
 pytestmark = [pytest.mark.processes, pytest.mark.sockets]
-
-
-def penstock(daemon: RealDaemon, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PENSTOCK, *words],
-        cwd=daemon.environ["HOME"],
-        env=daemon.environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def test_a_daemon_that_is_killed_goes_on_with_its_log(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from fakes.postgres import PostgresServer
-from fakes.real_daemon import RealDaemon
-from service.test_boxes import penstock, start_box, told, until
+from fakes.real_daemon import RealDaemon, penstock
+from service.test_boxes import start_box, told, until
 
 __all__ = ["start_box"]
 

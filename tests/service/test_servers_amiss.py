@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fakes.postgres import PostgresServer, open_postgres
-from fakes.real_daemon import RealDaemon
+from fakes.real_daemon import RealDaemon, penstock
 from fakes.small_disks import fill_disk, small_disk
 from penstock_drills.private_postgres import PATIENCE
 
@@ -21,17 +21,6 @@ from penstock_drills.private_postgres import PATIENCE
 PENSTOCK = [sys.executable, "-m", "penstock.cli.main"]
 
 pytestmark = [pytest.mark.processes, pytest.mark.sockets]
-
-
-def penstock(daemon: RealDaemon, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PENSTOCK, *words],
-        cwd=daemon.environ["HOME"],
-        env=daemon.environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 @pytest.fixture
