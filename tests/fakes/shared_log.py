@@ -129,9 +129,9 @@ class BoxStore:
         await self._reach()
         sql = (
             "SELECT box, machine, life, state, (? - seen) / 1e6, (until - ?) / 1e6, lease_seconds, slots,"
-            " labels, accept, version, draining FROM boxes ORDER BY box"
+            " labels, accept, version FROM boxes ORDER BY box"
         )
-        names = [field.name for field in fields(BoxRow)]
+        names = [f.name for f in fields(BoxRow) if f.name != "draining"]
         rows = []
         for columns in self._log.execute(sql, (_now(), _now())):
             named = dict(zip(names, columns, strict=True))

@@ -188,7 +188,7 @@ class BoxRow:
     #: Whose runs it executes: of its own origin, or everybody's.
     accept: str
     version: str
-    #: It starts no more runs.
+    #: It starts no more runs. Stores do not say so here: see `Store.drained`.
     draining: bool = False
 
 

@@ -83,7 +83,7 @@ class Boxes:
             [
                 replace(
                     row,
-                    draining=row.draining or row.box in drained,
+                    draining=row.box in drained,
                     slots=self.table.box_slots.get(row.box, row.slots),
                 )
                 for row in rows

@@ -54,7 +54,7 @@ CREATE TABLE boxes (
     box TEXT PRIMARY KEY, machine TEXT NOT NULL, folder TEXT NOT NULL, life TEXT NOT NULL,
     state TEXT NOT NULL, until BIGINT NOT NULL, seen BIGINT NOT NULL,
     lease_seconds DOUBLE PRECISION NOT NULL, slots BIGINT NOT NULL, labels TEXT NOT NULL,
-    accept TEXT NOT NULL, version TEXT NOT NULL, draining BIGINT NOT NULL DEFAULT 0,
+    accept TEXT NOT NULL, version TEXT NOT NULL,
     commits BIGINT NOT NULL DEFAULT 0, era TEXT NOT NULL DEFAULT '',
     settings TEXT NOT NULL DEFAULT '{}'
 );

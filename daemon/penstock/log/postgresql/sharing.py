@@ -34,7 +34,7 @@ _FORSAKEN = (
 )
 _BOXES = (
     f"SELECT box, machine, life, state, (({NOW} - seen) / 1e6)::float8, ((until - {NOW}) / 1e6)::float8,"
-    " lease_seconds, slots, labels, accept, version, draining <> 0 FROM boxes ORDER BY box"
+    " lease_seconds, slots, labels, accept, version FROM boxes ORDER BY box"
 )
 # What the server should have ended by itself, and does not once it was sent a Flush after a Sync, as psycopg
 # does at the end of a pipeline: then it forgets that a session stands still within a transaction.
@@ -112,7 +112,7 @@ class PostgresSharing:
 
 def find_boxes(db: Statements) -> list[BoxRow]:
     """See `Store.boxes`."""
-    names = [field.name for field in fields(BoxRow)]
+    names = [f.name for f in fields(BoxRow) if f.name != "draining"]
     rows = []
     for columns in db.execute(_BOXES):
         named = dict(zip(names, columns, strict=True))
