@@ -9,26 +9,22 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import trio
 
 from penstock.carried import keep_late_code
-from penstock.concurrency.threads import open_threads, run_in_thread
+from penstock.concurrency.threads import run_in_thread
 from penstock.kinds.registry import load_kinds
-from penstock.log.put_back import Watch, check_same_log, one_broken_store, watching
-from penstock.log.redaction import Secrets, make_held_back, make_redaction
+from penstock.log.put_back import one_broken_store
+from penstock.log.redaction import Secrets
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.migrations import MigrationPolicy
-from penstock.log.sqlite.store import SqliteStore, open_sqlite
-from penstock.log.tables.output_window import WindowLimits
-from penstock.log.tables.queries import READERS
 from penstock.processes.detection import detect_containment
 from penstock.processes.forking import open_launcher
 from penstock.runs.core import Core, open_core
@@ -45,25 +41,22 @@ from penstock.server.shutdown import Shutdown
 from penstock.service.environment import (
     box_of,
     open_daemon_models,
-    queue_settings,
     real_environment,
 )
-from penstock.service.lease import Lease, open_lease
 from penstock.service.log_writer import LogWriter
 from penstock.service.machine import check_machine, make_state
 from penstock.service.signals import LAST_WORDS_SECONDS, LastResort, Start, heed_signals
+from penstock.service.stored_log import LogFiles, log_files, open_stored_log
 from penstock.service.systemd import UNSUPERVISED, Reporter, Supervision
 from penstock.service.tracing import open_tracing
 from penstock.service.watchdog import Watchdog, WatchdogStatistics, open_watchdog
 from penstock.words.address import Paths, base_url, find_paths
 from penstock.words.config import Config
-from penstock.words.errors import PenstockError, StartRefused
+from penstock.words.errors import PenstockError
 from penstock.words.holder import tell_address
 
 if TYPE_CHECKING:
     from penstock.llm.models import DaemonModels
-    from penstock.log.postgresql.ownership import Owner
-    from penstock.log.postgresql.store import PostgresStore
     from penstock.server.health import HealthOf
     from penstock.server.meter import Meter
     from penstock.server.routes import Handler
@@ -79,29 +72,6 @@ class Daemon:
     shutdown: Shutdown
     base: str
     paths: Paths
-
-
-@dataclass(frozen=True, slots=True)
-class LogFiles:
-    """Where a log lies: its database, the lock beside it, and the mark of how far it came.
-
-    Without a mark nothing notices a log that was put back. With a `url` it lies in that PostgreSQL,
-    in this schema, and the database's file is none.
-    """
-
-    database: Path
-    lock: Path
-    mark: Path | None = None
-    url: str | None = None
-    schema: str = ""
-
-    def tell(self) -> str:
-        """Where the log is, for people."""
-        if self.url is None:
-            return str(self.database)
-        from penstock.log.postgresql.ownership import place_of
-
-        return f"the {place_of(self.url, self.schema)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +219,7 @@ async def open_daemon(
             base = base_url(*tcp_addresses(listeners)[0])
             socket = unix_paths(listeners)[0]
             tell_address(paths.lock, socket, base)
-            files = _log_files(config, paths)
+            files = log_files(config, paths)
             stored = open_stored_core(
                 config, environ, paths, files, base, models, token,
                 socket_url=f"unix:{socket}", stop=stop, tell=tell, flush=flush,
@@ -268,14 +238,6 @@ async def open_daemon(
                 box = f", as the box {box_of(config)}" if config.store else ""
                 log.info("ready at %s, log at %s%s", base, files.tell(), box)
                 yield Daemon(core, servers, base, paths)
-
-
-def _log_files(config: Config, paths: Paths) -> LogFiles:
-    """Where the daemon's log is to be; each log has a mark of its own."""
-    if config.store is None:
-        return LogFiles(paths.database, paths.lock, paths.mark)
-    mark = paths.mark.with_name(f"{paths.mark.name}-{config.store_schema}")
-    return LogFiles(paths.database, paths.lock, mark, config.store, config.store_schema)
 
 
 @asynccontextmanager
@@ -300,10 +262,7 @@ async def open_stored_core(
     StoreBroken out of the block: the database or its lock file was removed or replaced, or the lease of a
     daemon that shares its log is over; `flush` as of `open_daemon`.
     """
-    life, secrets = (
-        f"{box_of(config)}/{token_hex(8)}",
-        Secrets.made_of([token or ""]),
-    )
+    life = f"{box_of(config)}/{token_hex(8)}"
     kinds = await run_in_thread(load_kinds)
     containment = detect_containment(environ, config.run_tasks)
     log.info("processes are contained by %s", containment.method)
@@ -313,9 +272,14 @@ async def open_stored_core(
         stopped=lambda: stop is not None and stop.reason is not None,
     )
     async with (
-        _open_lease(config, files, paths.lease, flush) as lease,
-        _open_store(config, files, life, migration, lease) as store,
-        _watching(store, files) as watch,
+        open_stored_log(
+            config,
+            files,
+            life,
+            lease_file=paths.lease,
+            migration=migration,
+            flush=flush,
+        ) as stored,
         open_launcher() as launcher,
         open_tracing(environ, close_seconds=config.shutdown_spans) as tell_span,
     ):
@@ -325,124 +289,25 @@ async def open_stored_core(
             environ,
             containment=containment,
             launcher=launcher,
-            epoch=store.log_id,
+            epoch=stored.store.log_id,
             url=url,
             models=models,
-            redact=make_redaction(config.redact, secrets),
-            held_back=make_held_back(config.redact, secrets),
-            secrets=secrets,
+            secrets=Secrets.made_of([token or ""]),
             socket_url=socket_url,
             tell_span=tell_span,
-            lease=None if lease is None else lease.for_trees(),
-            lease_left=None if lease is None else lease.left,
+            lease=stored.lease,
         )
         async with open_core(
             config,
-            store=store,
+            store=stored.store,
             kinds=kinds,
             life=life,
             environment=environment,
-            put_back=watch.put_back,
+            put_back=stored.watch.put_back,
             stop=stop,
         ) as core:
-            watch.start(core.bus)
+            stored.watch.start(core.bus)
             yield core
-
-
-@asynccontextmanager
-async def _open_lease(
-    config: Config, files: LogFiles, path: Path, flush: Callable[[], None]
-) -> AsyncIterator[Lease | None]:
-    """Around the store, whose end may take longer than the lease; None of a log that is nobody else's."""
-    if files.url is None:
-        yield None
-        return
-    async with open_lease(
-        path, seconds=config.lease_seconds, kill_grace=config.kill_grace, flush=flush
-    ) as lease:
-        yield lease
-
-
-@asynccontextmanager
-async def _watching(
-    store: SqliteStore | PostgresStore, files: LogFiles
-) -> AsyncIterator[Watch]:
-    """See `watching`; a log elsewhere must be the one that was there."""
-    if files.url is not None and files.mark is not None:
-        await run_in_thread(
-            check_same_log, files.mark, store.log_id, f"what is in {files.tell()}"
-        )
-    async with watching(store, files.mark) as watch:
-        yield watch
-
-
-@asynccontextmanager
-async def _open_store(
-    config: Config,
-    files: LogFiles,
-    life: str,
-    migration: MigrationPolicy,
-    lease: Lease | None,
-) -> AsyncIterator[SqliteStore | PostgresStore]:
-    """The store, with threads of its own: a commit must not wait for one that nobody can have."""
-    limits = WindowLimits(config.output_head_bytes, config.output_tail_bytes)
-    async with (
-        open_threads(1, "store") as run_blocking,
-        open_threads(READERS, "readers of the store") as run_reading,
-    ):
-        if files.url is None or lease is None:
-            async with open_sqlite(
-                files.database,
-                life=life,
-                run_blocking=run_blocking,
-                run_reading=run_reading,
-                beside=[files.lock],
-                migration=migration,
-                limits=limits,
-            ) as store:
-                yield store
-            return
-        open_log, owner_of, this_machine = _import_postgresql()
-        owner = owner_of(
-            life=life,
-            box=box_of(config),
-            machine=this_machine(),
-            folder=str(files.lock.parent),
-            lease_seconds=config.lease_seconds,
-            slots=config.max_concurrent,
-            labels=config.labels,
-            accept=config.accept,
-            settings=queue_settings(config),
-        )
-        async with open_log(
-            files.url,
-            schema=files.schema,
-            owner=owner,
-            run_blocking=run_blocking,
-            run_reading=run_reading,
-            limits=limits,
-            on_renewed=lease.renewed,
-            on_broken=lease.lost,
-            why_over=lease.why_over,
-        ) as far_store:
-            yield far_store
-
-
-def _import_postgresql() -> tuple[
-    Callable[..., AbstractAsyncContextManager[PostgresStore]],
-    type[Owner],
-    Callable[[], str],
-]:
-    """What opens such a log, and tells who this daemon is. StartRefused without the extra."""
-    try:
-        from penstock.log.postgresql.ownership import Owner, this_machine
-        from penstock.log.postgresql.store import open_postgresql
-    except ImportError as error:
-        raise StartRefused(
-            f"`store` is PostgreSQL, and psycopg cannot be used ({error}); install"
-            " `penstock[postgresql]`"
-        ) from None
-    return open_postgresql, Owner, this_machine
 
 
 @asynccontextmanager
@@ -479,23 +344,17 @@ async def open_servers(
             count=meter.answered,
             mcp=mcp,
         )
-        handler = make_ws_handler(core, guard, last_words)
+        serve = partial(
+            serve_door,
+            listeners,
+            app=app,
+            ws_handler=make_ws_handler(core, guard, last_words),
+            config=core.config,
+            shutdown=last_words,
+            run_of_pid=core.trees.scope_of,
+        )
         door = trio.CancelScope()
-
-        # `serve_door` is what says that it has started.
-        async def serve(*, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128
-            with door:
-                await serve_door(
-                    listeners,
-                    app=app,
-                    ws_handler=handler,
-                    config=core.config,
-                    shutdown=last_words,
-                    run_of_pid=core.trees.scope_of,
-                    task_status=task_status,
-                )
-
-        await servers_nursery.start(serve)
+        await servers_nursery.start(_serve_within, door, serve)
         # From here on the door ends by `last_words`, within its bounds, and by nothing else: who asked
         # while the log broke is told so, and a cancel would close the connection on the answer.
         door.shield = True
@@ -504,6 +363,17 @@ async def open_servers(
         finally:
             # Shielded and bounded inside.
             await _stop_serving(core, last_words)  # noqa: ASYNC102
+
+
+# `serve` is what says that it has started.
+async def _serve_within(  # noqa: ASYNC128
+    scope: trio.CancelScope,
+    serve: Callable[..., Awaitable[None]],
+    *,
+    task_status: trio.TaskStatus[None],
+) -> None:
+    with scope:
+        await serve(task_status=task_status)
 
 
 def _reports(

@@ -25,7 +25,7 @@ from penstock.runs.repair import end_all
 from penstock.server.in_process import InProcess, open_in_process
 from penstock.server.listeners import listening_unix
 from penstock.server.shutdown import Shutdown
-from penstock.service.daemon import LogFiles, open_servers, open_stored_core
+from penstock.service.daemon import open_servers, open_stored_core
 from penstock.service.environment import (
     TESTIMONIES,
     end_last_life,
@@ -33,6 +33,7 @@ from penstock.service.environment import (
     proven_gone,
 )
 from penstock.service.machine import check_machine, make_folder, make_state
+from penstock.service.stored_log import LogFiles
 from penstock.words.address import Address, find_paths, socket_address
 from penstock.words.config import Config
 from penstock.words.errors import StartRefused, StoreUnavailable

@@ -26,19 +26,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.concurrency.threads import run_in_thread
-from penstock.log.redaction import Redact, Secrets
+from penstock.log.redaction import Secrets, make_held_back, make_redaction
 from penstock.log.spans import TraceSpan
 from penstock.processes.containment import boot_id
 from penstock.processes.launching import Launcher
 from penstock.processes.orphans import end_orphans
-from penstock.processes.output import HeldBack, nothing_secret
 from penstock.processes.process import Containment, run_process
-from penstock.processes.spec import TreeLease
 from penstock.processes.suspension import go_on, suspend
 from penstock.processes.testimony import name_of, wait_testimonies
 from penstock.runs.core import Environment
 from penstock.runs.program import Executor
 from penstock.runs.run import ModelAccess
+from penstock.service.lease import Lease
 from penstock.words.address import Paths
 from penstock.words.config import Config, Models
 from penstock.words.errors import Refused, StartRefused
@@ -67,19 +66,16 @@ def real_environment(
     epoch: str,
     url: str,
     models: ModelAccess | None = None,
-    redact: Redact = lambda write: write,
-    held_back: HeldBack = nothing_secret,
     secrets: Secrets | None = None,
     socket_url: str | None = None,
     tell_span: Callable[[TraceSpan], None] | None = None,
-    lease: TreeLease | None = None,
-    lease_left: Callable[[], float] | None = None,
+    lease: Lease | None = None,
 ) -> Environment:
     """The world of a daemon with these folders.
 
     `launcher` starts the supervisors of its runs; `epoch`, the id of its log, marks the log's processes; `url` is what they may talk to,
-    and `socket_url` the same for those of guarded runs. `secrets` are what `redact` takes out. By a `lease`
-    programs end without a word of the daemon.
+    and `socket_url` the same for those of guarded runs. `secrets` are taken out of what is recorded, as are the
+    patterns of the configuration: StartRefused if one is none. By a `lease` programs end without a word of the daemon.
     """
     start = partial(
         run_process,
@@ -88,10 +84,10 @@ def real_environment(
         grace=config.kill_grace,
         epoch=epoch,
         testimonies=paths.state / TESTIMONIES,
-        lease=lease,
+        lease=None if lease is None else lease.for_trees(),
     )
     inherited = {**passed_on(environ), "PENSTOCK_URL": url}
-
+    secrets = secrets or Secrets()
     return Environment(
         now=utc_now,
         steady=partial(time.clock_gettime, time.CLOCK_BOOTTIME),
@@ -105,11 +101,11 @@ def real_environment(
         suspend=suspend_program,
         proven_gone=partial(proven_gone, paths.state / TESTIMONIES),
         host=box_of(config),
-        lease_left=lease_left,
+        lease_left=None if lease is None else lease.left,
         models=models,
-        redact=redact,
-        held_back=held_back,
-        secrets=secrets or Secrets(),
+        redact=make_redaction(config.redact, secrets),
+        held_back=make_held_back(config.redact, secrets),
+        secrets=secrets,
         tell_span=tell_span,
     )
 
