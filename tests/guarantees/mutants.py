@@ -2450,7 +2450,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a box takes the name of another that is there",
-        "_take_box",
+        "_check_free",
         "same = machine == owner.machine and folder in {'', owner.folder}",
         "same = True",
         "log/test_postgresql.py::"

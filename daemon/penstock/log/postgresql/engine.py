@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, NoReturn
@@ -74,6 +74,41 @@ def channel_of(schema: str) -> str:
     return f"penstock_{sha256(schema.encode()).hexdigest()[:16]}"
 
 
+def _session_settings(schema: str, lease_seconds: float | None) -> dict[str, Any]:
+    """What a session is told at its beginning."""
+    idle = IDLE_SECONDS
+    if lease_seconds is not None:
+        idle = min(idle, lease_seconds * IDLE_PART)
+    return {
+        "search_path": f'"{schema}"',
+        "statement_timeout": int(STATEMENT_SECONDS * 1000),
+        "lock_timeout": int(TURN_SECONDS * 1000),
+        "idle_in_transaction_session_timeout": int(idle * 1000),
+        # Asked by the server, which would else keep the session, and its lock, of a box that lost its
+        # power until the system's own two hours are over; a quarter, if it has yet to be answered.
+        "tcp_keepalives_idle": KEEPALIVE_SECONDS,
+        "tcp_keepalives_interval": KEEPALIVE_SECONDS,
+        "tcp_user_timeout": int(CALL_SECONDS * 1000),
+    }
+
+
+def _conninfo(url: str, life: str, settings: Mapping[str, Any]) -> str:
+    """The address with our bounds: whoever names one of these in it means it; settings come last."""
+    given = conninfo_to_dict(url)
+    if "," in str(given.get("host", "")):
+        # Of several servers the one that writes; what another one reads may be old.
+        given.setdefault("target_session_attrs", "read-write")
+    bounds: dict[str, Any] = {
+        "application_name": f"penstock {life}".strip(),
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": KEEPALIVE_SECONDS,
+        "tcp_user_timeout": int(CALL_SECONDS * 1000),
+    }
+    ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    options = f"{given.pop('options', '')} {ours}".strip()
+    return make_conninfo("", **{**bounds, **given, "options": options})
+
+
 class _Text(StrDumperUnknown):
     """A text without NUL, which PostgreSQL refuses: the facts are bytes, and have it still."""
 
@@ -88,6 +123,16 @@ class PostgresDb:
     nanoseconds of CLOCK_BOOTTIME.
     """
 
+    # The connection of a turn: a statement of it must not go out by another one.
+    _turn: psycopg.Connection[Any] | None
+    # The log's own row as the turn found it, and what its commit is to change.
+    _row: dict[str, Any]
+    _new: dict[str, int]
+    # Bytes of the log, once they were counted.
+    _used: int | None
+    # What is sent with the next statement.
+    _later: list[tuple[str, list[Sequence[Any]]]]
+
     def __init__(
         self,
         url: str,
@@ -97,36 +142,9 @@ class PostgresDb:
         on_renewed: Callable[[int], None] = lambda _asked_at: None,
         lease_seconds: float | None = None,
     ) -> None:
-        idle = IDLE_SECONDS
-        if lease_seconds is not None:
-            idle = min(idle, lease_seconds * IDLE_PART)
-        settings = {
-            "search_path": f'"{schema}"',
-            "statement_timeout": int(STATEMENT_SECONDS * 1000),
-            "lock_timeout": int(TURN_SECONDS * 1000),
-            "idle_in_transaction_session_timeout": int(idle * 1000),
-            # Asked by the server, which would else keep the session, and its lock, of a box that lost its
-            # power until the system's own two hours are over; a quarter, if it has yet to be answered.
-            "tcp_keepalives_idle": KEEPALIVE_SECONDS,
-            "tcp_keepalives_interval": KEEPALIVE_SECONDS,
-            "tcp_user_timeout": int(CALL_SECONDS * 1000),
-        }
-        given = conninfo_to_dict(url)
-        if "," in str(given.get("host", "")):
-            # Of several servers the one that writes; what another one reads may be old.
-            given.setdefault("target_session_attrs", "read-write")
-        ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
-        bounds: dict[str, Any] = {
-            "application_name": f"penstock {life}".strip(),
-            "connect_timeout": CONNECT_SECONDS,
-            "keepalives_idle": KEEPALIVE_SECONDS,
-            "tcp_user_timeout": int(CALL_SECONDS * 1000),
-        }
-        # Whoever names one of these in the address means it; settings of the session come last.
-        options = f"{given.pop('options', '')} {ours}".strip()
-        self._conninfo = make_conninfo("", **{**bounds, **given, "options": options})
+        self._settings = _session_settings(schema, lease_seconds)
+        self._conninfo = _conninfo(url, life, self._settings)
         self.schema = schema
-        self._settings = settings
         self.box, self.life = box, life
         self.on_renewed = on_renewed
         self._connection: psycopg.Connection[Any] | None = None
@@ -144,19 +162,13 @@ class PostgresDb:
         self.epoch = ""
         #: Which server answers, as it counts itself; "" where it does not say.
         self.timeline = ""
+        self.newest: tuple[int, bytes] = (0, b"")
         #: Whether, in this turn, no claim can be lost that another daemon executes.
         self.may_claim = True
-        self.newest: tuple[int, bytes] = (0, b"")
-        # The connection of a turn: a statement of it must not go out by another one.
-        self._turn: psycopg.Connection[Any] | None = None
-        # What is sent with the next statement.
-        self._later: list[tuple[str, list[Sequence[Any]]]] = []
-        self._used: int | None = None
-        self._row: dict[str, Any] = {}
         # Boxes whose daemons are there, this one among them.
         self._here = 1
-        self._new: dict[str, int] = {}
         self._wrote = False
+        self.end_turn()
 
     # -- the connection
 

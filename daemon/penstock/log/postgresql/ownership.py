@@ -146,34 +146,8 @@ def _take_box(db: PostgresDb, owner: Owner, where: str) -> int:
     db.epoch, timeline = log
     if timeline != db.timeline:
         db.note_failover()
-    sql = (
-        "SELECT machine, folder, life, (until - "
-        f"{NOW}) / 1e6 FROM boxes WHERE box = ? AND state = 'here'"
-    )
-    found = db.execute(sql, (owner.box,)).fetchone()
-    # The same state folder on the same machine: its lock proves that the daemon before us is gone.
-    if found is not None:
-        machine, folder, life, left = found
-        # An older release told no folder.
-        same = machine == owner.machine and folder in {"", owner.folder}
-        if not same and left > 0:
-            raise LogInUse(
-                f"the log in the {where} has a box {owner.box} already, whose daemon ({life}) is another"
-                f" machine's or state folder's; give this one another name (`box`); if that one is gone"
-                f" for good, it may have the name in {left:.0f} s"
-            )
-    columns = {
-        "machine": owner.machine,
-        "folder": owner.folder,
-        "life": owner.life,
-        "lease_seconds": owner.lease_seconds,
-        "slots": owner.slots,
-        "labels": json.dumps(dict(owner.labels), sort_keys=True),
-        "accept": owner.accept,
-        "settings": json.dumps(dict(owner.settings), sort_keys=True),
-        "version": penstock.__version__,
-        "era": db.era,
-    }
+    _check_free(db, owner, where)
+    columns = {**_told_of(owner), "era": db.era}
     names = ", ".join(columns)
     marks = ", ".join("?" * len(columns))
     changed = ", ".join(f"{name} = excluded.{name}" for name in columns)
@@ -187,3 +161,36 @@ def _take_box(db: PostgresDb, owner: Owner, where: str) -> int:
     db.execute(sql, (owner.box, owner.lease_seconds, *columns.values()))
     db.execute("UPDATE log SET changes = changes + 1")
     return asked_at
+
+
+def _check_free(db: PostgresDb, owner: Owner, where: str) -> None:
+    """LogInUse if the box's name is that of another daemon whose lease is not over."""
+    sql = f"SELECT machine, folder, life, (until - {NOW}) / 1e6 FROM boxes WHERE box = ? AND state = 'here'"
+    found = db.execute(sql, (owner.box,)).fetchone()
+    if found is None:
+        return
+    machine, folder, life, left = found
+    # The same state folder on the same machine: its lock proves that the daemon before us is gone. An older
+    # release told no folder.
+    same = machine == owner.machine and folder in {"", owner.folder}
+    if not same and left > 0:
+        raise LogInUse(
+            f"the log in the {where} has a box {owner.box} already, whose daemon ({life}) is another"
+            f" machine's or state folder's; give this one another name (`box`); if that one is gone"
+            f" for good, it may have the name in {left:.0f} s"
+        )
+
+
+def _told_of(owner: Owner) -> dict[str, Any]:
+    """The columns of its box's row that tell of the daemon itself."""
+    return {
+        "machine": owner.machine,
+        "folder": owner.folder,
+        "life": owner.life,
+        "lease_seconds": owner.lease_seconds,
+        "slots": owner.slots,
+        "labels": json.dumps(dict(owner.labels), sort_keys=True),
+        "accept": owner.accept,
+        "settings": json.dumps(dict(owner.settings), sort_keys=True),
+        "version": penstock.__version__,
+    }
