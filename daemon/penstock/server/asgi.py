@@ -91,22 +91,17 @@ def guarded(
         request_head = _request_head_of(scope)
         origin = guard.shared_with(request_head)
         send = _naming(send, [(b"server", server), *sharing_headers(origin)])
-        if origin is not None and is_preflight(request_head):
-            refusal = guard.judge_preflight(request_head)
-            if refusal is None:
-                answer = HttpAnswer(204, headers=PREFLIGHT)
-                await answer_early(receive, send, answer, config)
-                return
-        else:
-            handshake = _is_stream(scope, request_head)
-            refusal = guard.judge(request_head, handshake=handshake)
-        refusal = refusal or _judge_target(scope, request_head)
+        preflight = origin is not None and is_preflight(request_head)
+        refusal = _judge(guard, scope, request_head, preflight=preflight)
         if scope["type"] == "websocket":
             # Only the first request of a connection can become a stream: the door looks there.
             error = refusal or HttpRefused(404, "there is no stream here")
             await _refuse_websocket(receive, send, error)
         elif refusal is not None:
             await _refuse(receive, send, refusal, config)
+        elif preflight:
+            answer = HttpAnswer(204, headers=PREFLIGHT)
+            await answer_early(receive, send, answer, config)
         else:
             run = guard.run_of(request_head)
             await _let_in(scope, guard, request_head)
@@ -119,20 +114,42 @@ def guarded(
             }
             scope = {**scope, "path": _decoded(scope["raw_path"]), "state": state}
             inner = app if run is None else _as_long_as(run, app)
-            if is_streamed(request_head.method, request_head.path):
-                await inner(scope, receive, _whole_ending(send))
-                return
-            try:
-                parsed = request_head.method in WRITES
-                body = await _read_body(receive, config, parsed=parsed)
-            except Gone:
-                return
-            except PenstockError as error:
-                await _refuse(receive, send, error, config)
-                return
-            await inner(scope, _replay(body, receive), _whole_ending(send))
+            await _hand_on(inner, scope, receive, send, request_head, config)
 
     return _breaking_off(entrance)
+
+
+def _judge(
+    guard: Guard, scope: Scope, request_head: RequestHead, *, preflight: bool
+) -> PenstockError | None:
+    """Why a request is refused, by who asks and by where it goes."""
+    if preflight:
+        return guard.judge_preflight(request_head)
+    handshake = _is_stream(scope, request_head)
+    refusal = guard.judge(request_head, handshake=handshake)
+    return refusal or _judge_target(scope, request_head)
+
+
+async def _hand_on(
+    app: ASGI,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    request_head: RequestHead,
+    config: Config,
+) -> None:
+    """An admitted request, with its whole body unless that is a stream."""
+    if not is_streamed(request_head.method, request_head.path):
+        try:
+            parsed = request_head.method in WRITES
+            body = await _read_body(receive, config, parsed=parsed)
+        except Gone:
+            return
+        except PenstockError as error:
+            await _refuse(receive, send, error, config)
+            return
+        receive = _replay(body, receive)
+    await app(scope, receive, _whole_ending(send))
 
 
 def _as_long_as(run: RunScope, app: ASGI) -> ASGI:
