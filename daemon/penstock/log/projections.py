@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock.words import events as e
 from penstock.words.errors import PenstockError
@@ -160,59 +160,10 @@ class RunView:
 
     def to_json(self) -> dict[str, Any]:
         """The body of `GET /runs/{id}`."""
-        return {
-            "run_id": self.run_id,
-            "kind": self.kind,
-            "state": self.state,
-            "priority": Priority(self.priority).name,
-            "reason": self.reason,
-            "progress": self.progress,
-            "step": self.step,
-            "model_doing": self.model_doing,
-            "result": self.result,
-            "error": self.error,
-            **exit_json(self.exit),
-            "details": dict(self.details),
-            "leftover": self.leftover,
-            "created_at": _time(self.created_at),
-            "started_at": _time(self.started_at),
-            "ended_at": _time(self.ended_at),
-            "last_at": _time(self.last_at),
-            "code_version": self.code_version,
-            "sequence": self.sequence,
-            "position": self.position,
-            "place": self.place,
-            "attempt": self.attempt,
-            "box": self.box,
-            "labels": dict(self.labels),
-            "group": self.group,
-            "after": list(self.after),
-            "timeout": self.timeout,
-            "parent_id": self.parent_id,
-            "retry_of": self.retry_of,
-            "not_before": _time(self.not_before),
-            "stashed": self.stashed,
-            "turn": self.turn,
-            "retries": self.retries,
-            "backoff": self.backoff,
-            "retried": self.retried,
-            "last_error": self.last_error,
-            "needs": dict(self.needs),
-            "origin": self.origin,
-            "inputs": dict(self.inputs),
-            "cancel_requested": self.cancel_requested,
-            "asks": [_ask_json(ask) for ask in self.asks.values()],
-            "artifacts": [
-                _artifact_json(artifact) for artifact in self.artifacts.values()
-            ],
-            "milestones": list(self.milestones),
-            "tokens_in": self.tokens_in,
-            "tokens_out": self.tokens_out,
-            "cost": self.cost,
-            "model_seconds": self.model_seconds,
-            "stale": self.stale,
-            "anomalies": self.anomalies,
-        }
+        told = {name: getattr(self, name) for name in _TOLD}
+        for name, form in _FORMS.items():
+            told[name] = form.write(told[name])
+        return {**told, **exit_json(self.exit)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunView:
@@ -221,25 +172,10 @@ class RunView:
         Recorded step results are not part of it: only the run itself needs them. A daemon of another
         version may tell more than is known here, which is left out, or less.
         """
-        times = ("created_at", "started_at", "ended_at", "last_at", "not_before")
-        plain = {
-            name: data[name]
-            for name in cls.__dataclass_fields__
-            if name in data
-            and name not in {*times, "priority", "asks", "artifacts", "after"}
-        }
-        named = str(data.get("priority"))
-        priority = Priority.__members__.get(named, Priority.MEDIUM)
-        view = cls(**plain, priority=priority, after=tuple(data.get("after") or ()))
-        for name in times:
-            setattr(view, name, _parse_time(data.get(name)))
-        asks = map(_ask_from_json, data.get("asks") or ())
-        view.asks = {ask.name: ask for ask in asks}
-        view.artifacts = {
-            a["artifact_id"]: ArtifactView(**_known(ArtifactView, a))
-            for a in data.get("artifacts") or ()
-        }
-        view.milestones = list(data.get("milestones") or ())
+        told = {name: data[name] for name in _TOLD if name in data}
+        for name in told.keys() & _FORMS.keys():
+            told[name] = _FORMS[name].read(told[name])
+        view = cls(**told)
         view.known_exit = read_exit(data)
         if view.state in PARKED_STATES:
             waiting = read_reason(view.reason)
@@ -380,6 +316,52 @@ class ArtifactView:
     size: int | None = None
     sha256: str | None = None
     path: str | None = None
+
+
+class _Form(NamedTuple):
+    """How a field stands in JSON."""
+
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+
+_MOMENT = _Form(_time, _parse_time)
+_DICT = _Form(dict, lambda told: told)
+#: Those that JSON has otherwise, or that must not be shared with who reads them.
+_FORMS = {
+    "priority": _Form(
+        lambda priority: Priority(priority).name,
+        lambda named: Priority.__members__.get(str(named), Priority.MEDIUM),
+    ),
+    "created_at": _MOMENT,
+    "started_at": _MOMENT,
+    "ended_at": _MOMENT,
+    "last_at": _MOMENT,
+    "not_before": _MOMENT,
+    "details": _DICT,
+    "labels": _DICT,
+    "needs": _DICT,
+    "inputs": _DICT,
+    "after": _Form(list, lambda after: tuple(after or ())),
+    "milestones": _Form(list, lambda milestones: list(milestones or ())),
+    "asks": _Form(
+        lambda asks: [_ask_json(ask) for ask in asks.values()],
+        lambda asks: {ask.name: ask for ask in map(_ask_from_json, asks or ())},
+    ),
+    "artifacts": _Form(
+        lambda artifacts: [_artifact_json(one) for one in artifacts.values()],
+        lambda artifacts: {
+            one["artifact_id"]: ArtifactView(**_known(ArtifactView, one))
+            for one in artifacts or ()
+        },
+    ),
+}
+#: What nobody asks for: what only the run itself needs, or its place on the way, or what others say in words.
+_UNTOLD = frozenset({
+    "waiting", "preempted_by", "known_exit", "code_hash", "code_clock", "crashes", "traceparent", "steps",
+    "corrections_open", "unknown",
+})  # fmt: skip
+_TOLD = tuple([name for name in RunView.__dataclass_fields__ if name not in _UNTOLD])
 
 
 def _queued(view: RunView, fact: Recorded, event: e.RunQueued) -> None:
