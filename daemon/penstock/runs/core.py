@@ -264,24 +264,8 @@ async def open_core(
     alarm = Alarm(core.table.moments, core.now, core.ring)
     core.table.on_moment = alarm.touch
     core.table.own_followers += [core.queue.follow, core.schedules.follow]
-    gauges = _make_gauges(core)
-    # It has seen what there is before repair: what that ends is worth a call too.
-    hooks = Hooks(
-        config,
-        core.bus,
-        caller(environment.executor),
-        box=environment.host,
-        box_of=None if store.sharing is None else box_of_fact(store),
-    )
-    watchers = {
-        "watching the gauges": gauges.watch,
-        "watching the disk": core.retention.watch_disk,
-        "forgetting old runs": core.retention.prune_regularly,
-        "calling hooks": hooks.watch,
-        "waiting for moments": alarm.watch,
-        "making scheduled runs": core.schedules.watch,
-        "pausing programs": core.suspension.watch,
-    }
+    # The hooks have seen what there is before repair: what that ends is worth a call too.
+    watchers = _watchers(core, _make_gauges(core), _make_hooks(core), alarm)
     if environment.tell_span is not None:
         attach_spans(core.table, environment.tell_span)
     lasting: dict[str, Callable[[], Awaitable[None]]] = {}
@@ -300,6 +284,32 @@ async def open_core(
         started = _started(core, await _repair(core, opening), put_back)
         async with _open_watchers(watchers), _open_runs(core, started):
             yield core
+
+
+def _watchers(
+    core: Core, gauges: Gauges, hooks: Hooks, alarm: Alarm
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    """What every core watches as long as it lives, by what each is called when it fails."""
+    return {
+        "watching the gauges": gauges.watch,
+        "watching the disk": core.retention.watch_disk,
+        "forgetting old runs": core.retention.prune_regularly,
+        "calling hooks": hooks.watch,
+        "waiting for moments": alarm.watch,
+        "making scheduled runs": core.schedules.watch,
+        "pausing programs": core.suspension.watch,
+    }
+
+
+def _make_hooks(core: Core) -> Hooks:
+    environment = core.environment
+    return Hooks(
+        core.config,
+        core.bus,
+        caller(environment.executor),
+        box=environment.host,
+        box_of=None if core.store.sharing is None else box_of_fact(core.store),
+    )
 
 
 def _make_core(
