@@ -135,11 +135,6 @@ MAY_SLEEP = {
     ): "what an agent says is joined on the way to the recorder",
 }
 
-#: file -> why its queue needs no number.
-MAY_QUEUE = {
-    "log/sqlite/store.py": "holds the reading connections, and their number is that of the start",
-}
-
 
 def name_of(path: Path) -> str:
     return path.relative_to(DAEMON).as_posix()
@@ -350,7 +345,7 @@ def test_the_daemon_runs_on_trio_alone() -> None:
 def test_nothing_is_endless() -> None:
     """BP-04: no capacity and no deadline is infinite, and no buffer is without a bound."""
     assert told(endless) == {}
-    assert told(queues, *MAY_QUEUE) == {}
+    assert told(queues) == {}
 
 
 def test_terminals_are_made_in_one_place() -> None:

@@ -7,10 +7,9 @@ commits, so the next turn tells whether that one was done, and what it did is st
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from queue import LifoQueue
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -29,9 +28,7 @@ from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
 from penstock.log.tables.queries import (
     READERS,
-    Readings,
     drained_in,
-    open_rows,
     paused_in,
 )
 from penstock.log.tables.rows import (
@@ -42,12 +39,11 @@ from penstock.log.tables.rows import (
     run_row,
     to_json,
 )
-from penstock.log.tables.run_head import damaged_row, load_open
 from penstock.log.tables.schedules import find_box_slots, find_slots
+from penstock.log.tables.table_store import TableStore
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import Bounds, BoxRow, Opening, Result, RunRow, Write
 from penstock.words.errors import (
-    LogDamaged,
     PenstockError,
     Refused,
     StoreAway,
@@ -141,10 +137,9 @@ async def _cut_overdue(dbs: Sequence[PostgresDb], cutting: trio.CancelScope) -> 
                     db.cut()
 
 
-class PostgresStore(Readings):
+class PostgresStore(TableStore):
     """The `Store` of a schema of PostgreSQL; the port says what each verb promises."""
 
-    epoch: str
     #: Made with the log, and kept when its epoch changes.
     log_id: str
 
@@ -162,6 +157,8 @@ class PostgresStore(Readings):
         on_broken: Callable[[str], None] = lambda _why: None,
         why_over: Callable[[], str | None] = lambda: None,
     ) -> None:
+        transaction = Transaction(writer, owner.life, new_id, limits)
+        super().__init__(transaction, readers, run_blocking, run_reading)
         self._db = writer
         self._on_broken, self._why_over = on_broken, why_over
         self._all = (writer, listener, *readers)
@@ -169,17 +166,10 @@ class PostgresStore(Readings):
         self.sharing = PostgresSharing(
             owner.box, owner.lease_seconds, listener, writer, self._read, run_reading
         )
-        self._run_blocking, self._run_reading = run_blocking, run_reading
-        self._readers: LifoQueue[PostgresDb] = LifoQueue(len(readers))
-        for db in readers:
-            self._readers.put(db)
-        self._transaction = Transaction(writer, owner.life, new_id, limits)
-        self._broken: str | None = None
         #: The results of a commit that got no answer, and the count of commits that it made.
         self._unsure: tuple[list[Any], int] | None = None
         #: The size of the log, when it was counted, and the seconds which that took.
         self._counted = (0, 0.0, 0.0)
-        self.damage: str | None = None
 
     def load_names(self) -> None:
         """Learn what the log is called; once, at the start."""
@@ -190,9 +180,6 @@ class PostgresStore(Readings):
         self.past_epochs = frozenset(past.split())
 
     # -- writing
-
-    async def commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
-        return await self._run_blocking(self._commit, batch)
 
     def _commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
         self._check()
@@ -219,8 +206,7 @@ class PostgresStore(Readings):
             if isinstance(error, StoreBroken):
                 self._break(str(error))
             raise
-        if lost := transaction.lost:
-            self.damage = self.damage or str(damaged_row(min(lost)))
+        self._note_lost()
         self._note_newest(results)
         return results
 
@@ -300,10 +286,6 @@ class PostgresStore(Readings):
             self._break(why)
         self._check()
 
-    async def renew_epoch(self) -> None:
-        """Give the log a new epoch, because its positions no longer name what they named."""
-        self.epoch = await self._run_blocking(self._renew_epoch)
-
     def _renew_epoch(self) -> str:
         try:
             self._db.lock()
@@ -315,21 +297,9 @@ class PostgresStore(Readings):
         self._db.epoch = epoch
         return epoch
 
-    async def lose(self, run_id: str) -> None:
-        await self._run_blocking(self._lose, run_id)
-
-    def _lose(self, run_id: str) -> None:
-        self._transaction.lost.add(run_id)
-        # The next commit reads anew which runs are open.
-        self._transaction.forget()
-
     # -- reading
 
-    async def _read(self, fn: Callable[..., T], *args: Any) -> T:
-        return await self._run_reading(self._with_reader, fn, *args)
-
-    def _with_reader(self, fn: Callable[..., T], *args: Any) -> T:
-        db = self._readers.get()
+    def _ask(self, db: PostgresDb, fn: Callable[..., T], *args: Any) -> T:
         try:
             if db.connected:
                 try:
@@ -341,24 +311,16 @@ class PostgresStore(Readings):
             return fn(db, *args)
         except psycopg.Error as error:
             raise self._translate(error) from error
-        except LogDamaged as error:
-            self.damage = self.damage or str(error)
-            raise
-        finally:
-            self._readers.put(db)
 
-    def _facts(
+    def _each_fact(
         self, db: PostgresDb, sql: str, values: tuple[Any, ...], max_bytes: int
-    ) -> list[Recorded]:
-        facts: list[Recorded] = []
-        try:
-            for columns in db.execute(within_bytes(sql), (*values, max_bytes)):
-                facts.append(recorded(columns))  # noqa: PERF401  (what came before the damage is kept)
-        except LogDamaged:
-            # Who reads on meets it next time, at its first row.
-            if not facts:
-                raise
-        return facts
+    ) -> Iterable[Recorded]:
+        return map(recorded, db.execute(within_bytes(sql), (*values, max_bytes)))
+
+    def _find_columns(
+        self, db: PostgresDb, keys: Sequence[int]
+    ) -> list[tuple[Any, ...]]:
+        return find_columns(db, keys)
 
     def _list(self, db: PostgresDb, wanted: RunFilter) -> list[RunRow]:
         """Words are looked for here, in the text and the alphabet of every other store."""
@@ -404,17 +366,6 @@ class PostgresStore(Readings):
         finally:
             db.rollback()
 
-    async def open_runs(self) -> list[RunRow]:
-        return await self._read(self._open_runs)
-
-    def _open_runs(self, db: PostgresDb) -> list[RunRow]:
-        """Those whose rows can be read, here and by whoever records about them."""
-        lost = self._transaction.lost
-        keys, rows = open_rows(db, lambda some: find_columns(db, some))
-        lost |= keys.values() - rows.keys()
-        load_open(db, lost)
-        return [rows[run_id] for run_id in keys.values() if run_id not in lost]
-
     async def bounds(self) -> Bounds:
         return await self._read(_bounds)
 
@@ -430,9 +381,6 @@ class PostgresStore(Readings):
         size = db.used_bytes()
         self._counted = size, now, time.monotonic() - now
         return size
-
-    async def aclose(self) -> None:
-        await self._run_blocking(self._close)
 
     def _close(self) -> None:
         # Who was fenced, or ends because of its log, has not seen to it that nothing of it runs: its lease runs out.

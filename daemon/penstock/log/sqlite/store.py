@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import (
     AsyncIterator,
     Callable,
+    Iterable,
     Sequence,
 )
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from queue import LifoQueue
 from typing import Any, Literal, TypeVar
 from uuid import UUID, uuid4
 
@@ -37,14 +37,14 @@ from penstock.log.sqlite.schema import used_bytes
 from penstock.log.store import Sharing
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
-from penstock.log.tables.queries import READERS, Readings, open_rows
+from penstock.log.tables.queries import READERS, open_rows
 from penstock.log.tables.rows import (
     find_columns,
     find_runs,
     page,
     run_row,
 )
-from penstock.log.tables.run_head import damaged_row, load_open
+from penstock.log.tables.table_store import TableStore
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import (
     Bounds,
@@ -156,13 +156,14 @@ def _open(
         raise StartRefused(why) from None
 
 
-class SqliteStore(Readings):
+class SqliteStore(TableStore):
     """The `Store` of a SQLite file; the port says what each verb promises."""
 
     #: One daemon has the file.
     sharing: Sharing | None = None
     #: Nobody notes them in it: whoever gives it another is the one who has seen them.
     past_epochs: frozenset[str] = frozenset()
+    _damage_errors = (LogDamaged, sqlite3.DatabaseError)
 
     def __init__(
         self,
@@ -177,27 +178,22 @@ class SqliteStore(Readings):
         free: Callable[[Path], int] = free_bytes,
     ) -> None:
         self._db, *readers = connections
+        super().__init__(
+            Transaction(SqliteDb(self._db), life, new_id, limits),
+            readers or [self._db],
+            run_blocking,
+            run_reading if readers and run_reading else run_blocking,
+        )
         #: The version of the older log that is read through a copy; None for a log itself.
         self.copy_of: int | None = getattr(self._db, "copy_of", None)
         self._files = tuple(files)
         self._free_bytes = free
         #: Bytes of the largest batch that was not taken since one was.
         self._refused_bytes = 0
-        self._run_blocking = run_blocking
-        self._run_reading = run_reading if readers and run_reading else run_blocking
-        self._readers: LifoQueue[sqlite3.Connection] = LifoQueue()
-        for connection in readers or [self._db]:
-            self._readers.put(connection)
         self._all = tuple(connections)
-        self._transaction = Transaction(SqliteDb(self._db), life, new_id, limits)
-        self._broken: str | None = None
-        self.damage: str | None = None
         self.epoch: str = self._transaction.meta("epoch")
         #: Made with the log, and kept when its epoch changes.
         self.log_id: str = _log_id(self._db) or self.epoch
-
-    async def commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
-        return await self._run_blocking(self._commit, batch)
 
     def _commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
         if self._broken is not None:
@@ -323,40 +319,21 @@ class SqliteStore(Readings):
         self._broken = why
         return StoreBroken(why)
 
-    def _note_damage(self, damaged: LogDamaged) -> LogDamaged:
-        self.damage = self.damage or str(damaged)
-        return damaged
-
-    def _note_lost(self) -> None:
-        if lost := self._transaction.lost:
-            self._note_damage(damaged_row(min(lost)))
-
-    async def _read(self, fn: Callable[..., T], *args: Any) -> T:
-        return await self._run_reading(self._with_reader, fn, *args)
-
-    def _with_reader(self, fn: Callable[..., T], *args: Any) -> T:
-        connection = self._readers.get()
+    def _ask(self, db: sqlite3.Connection, fn: Callable[..., T], *args: Any) -> T:
         try:
-            return fn(connection, *args)
-        except LogDamaged as error:
-            raise self._note_damage(error) from None
+            return fn(db, *args)
         except sqlite3.Error as error:
-            raise self._translate(error, connection) from error
-        finally:
-            self._readers.put(connection)
+            raise self._translate(error, db) from error
 
-    def _facts(
+    def _each_fact(
         self, db: sqlite3.Connection, sql: str, values: tuple[Any, ...], max_bytes: int
-    ) -> list[Recorded]:
-        facts: list[Recorded] = []
-        try:
-            for fact in page(db.execute(sql, values), max_bytes):
-                facts.append(fact)  # noqa: PERF402  (what came before the damage is kept)
-        except (LogDamaged, sqlite3.DatabaseError):
-            # Who reads on meets it next time, at its first row.
-            if not facts:
-                raise
-        return facts
+    ) -> Iterable[Recorded]:
+        return page(db.execute(sql, values), max_bytes)
+
+    def _find_columns(
+        self, db: sqlite3.Connection, keys: Sequence[int]
+    ) -> list[tuple[Any, ...]]:
+        return find_readable(partial(find_columns, db), keys)
 
     def _list(self, db: sqlite3.Connection, wanted: RunFilter) -> list[RunRow]:
         """What can be read of a list; one damaged row must not hide all the others."""
@@ -384,50 +361,24 @@ class SqliteStore(Readings):
             await self.box_slots(),
         )
 
-    async def open_runs(self) -> list[RunRow]:
-        return await self._read(self._open_runs)
-
-    def _open_runs(self, db: sqlite3.Connection) -> list[RunRow]:
-        """Those whose rows can be read, here and by whoever records about them."""
-        lost = self._transaction.lost
-        keys, rows = open_rows(db, partial(find_readable, partial(find_columns, db)))
-        lost |= keys.values() - rows.keys()
-        load_open(db, lost)
-        self._note_lost()
-        return [rows[run_id] for run_id in keys.values() if run_id not in lost]
-
     def _lose_unreadable(self) -> bool:
         """Whether open runs were found that lie on a damaged page, and are lost from now on.
 
         Asked outside of a transaction: one that met damage takes no more statements.
         """
         try:
-            keys, rows = open_rows(
-                self._db, partial(find_readable, partial(find_columns, self._db))
-            )
+            keys, rows = open_rows(self._db, partial(self._find_columns, self._db))
         except sqlite3.Error:
             return False
         found = keys.values() - rows.keys() - self._transaction.lost
         self._transaction.lost |= found
         return bool(found)
 
-    async def lose(self, run_id: str) -> None:
-        await self._run_blocking(self._lose, run_id)
-
-    def _lose(self, run_id: str) -> None:
-        self._transaction.lost.add(run_id)
-        # The next commit reads anew which runs are open.
-        self._transaction.forget()
-
     async def bounds(self) -> Bounds:
         return await self._read(_bounds)
 
     async def size(self) -> int:
         return await self._read(used_bytes)
-
-    async def renew_epoch(self) -> None:
-        """Give the log a new epoch, because its positions no longer name what they named."""
-        self.epoch = await self._run_blocking(self._renew_epoch)
 
     def _renew_epoch(self) -> str:
         epoch = str(uuid4())
@@ -443,9 +394,6 @@ class SqliteStore(Readings):
             self._undo()
             raise self._translate(error, self._db) from error
         return epoch
-
-    async def aclose(self) -> None:
-        await self._run_blocking(self._close)
 
     def _close(self) -> None:
         for connection in reversed(self._all):
