@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -116,6 +117,20 @@ def scratch() -> Iterator[Path]:
     """A folder on the disk that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
         yield Path(folder)
+
+
+@contextmanager
+def scratches() -> Iterator[Callable[[], Path]]:
+    """What makes another folder whenever it is called; all are gone afterwards."""
+    with scratch() as folder:
+        numbers = count()
+
+        def fresh() -> Path:
+            place = folder / str(next(numbers))
+            place.mkdir()
+            return place
+
+        yield fresh
 
 
 def in_process(module: str, *args: object) -> Any:

@@ -7,26 +7,25 @@ SQLite in the same process. The server's CPU is not counted with the daemon's, a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import trio
-from bench._postgres import Box, cpu_of, open_server, store_of
+from bench._postgres import Box, PostgresServer, cpu_of, open_server, store_of
 from bench._shared import (  # fmt: skip
     OpenStore,
     Row,
     in_turns,
     open_bench_core,
     open_file,
-    scratch,
+    scratches,
     share,
     wait_ended,
-    wait_idle,
 )
 from bench.append import TEXT
-from bench.jobs import NOOP, SLOTS
+from bench.jobs import no_op_runs, start_waits
 from bench.log_statements import statement_rows
 from bench.many_writers import writer_rows
 from bench.peers_on_postgres import peer_rows
@@ -78,101 +77,77 @@ async def appends(
     return figures
 
 
-async def no_op_runs(folder: Path, open_store: OpenStore, count: int) -> Figures:
-    """One submitter, as many at a time as there are slots."""
-    async with open_bench_core(
-        folder, NOOP, max_concurrent=SLOTS, open_store=open_store
-    ) as core:
-        began, spent = time.perf_counter(), time.process_time()
-        for _ in range(count):
-            request = SubmitRequest(kind="noop", inputs={})
-            await core.submitter.submit(request, wait=True)
-        await wait_idle(core, count)
-        rate = count / (time.perf_counter() - began)
-        return Figures(rate, (time.process_time() - spent) / count * 1e6)
-
-
-async def starts(folder: Path, open_store: OpenStore, count: int) -> list[float]:
-    """Milliseconds from a submit to its begin, with a free slot: two commits and the claim between."""
-    begun: list[float] = []
-
-    async def note(_run: Run, _inputs: Inputs) -> Output:
-        begun.append(time.perf_counter())
-        await trio.lowlevel.checkpoint()
-        return Output()
-
-    waits = []
-    kind = Kind("noop", "Nothing", Inputs, Output, note)
-    async with open_bench_core(folder, kind, open_store=open_store) as core:
-        for _ in range(count):
-            asked = time.perf_counter()
-            request = SubmitRequest(kind="noop", inputs={})
-            accepted = await core.submitter.submit(request)
-            await wait_ended(core, accepted.view.run_id)
-            waits.append((begun[-1] - asked) * 1000)
-    return waits
-
-
 def rows(long: bool) -> Iterator[Row]:
     """What one daemon does on each of both, and what other queues do on the same server."""
     rounds, runs = (9, 1000) if long else (5, 300)
     with open_server() as server:
         if server is None:
             return
-        with scratch() as folder:
-            numbers = iter(range(10_000))
-
-            def fresh() -> Path:
-                place = folder / str(next(numbers))
-                place.mkdir()
-                return place
+        with scratches() as fresh:
 
             def far() -> OpenStore:
                 return store_of(Box(server.url, server.new_schema()))
 
-            for writers, each in WRITERS.items():
-                ours, theirs = in_turns(
-                    rounds,
-                    lambda w=writers, n=each: trio.run(appends, fresh(), far(), w, n),
-                    lambda w=writers, n=each: trio.run(appends, fresh(), open_file, w, n),
-                )  # fmt: skip
-                name = f"append, {writers} at once, PostgreSQL / SQLite"
-                yield from both(name, "events/s", ours, theirs)
-
-            def counted() -> Figures:
-                before = cpu_of(server)
-                figures = trio.run(no_op_runs, fresh(), far(), runs)
-                spent = (cpu_of(server) - before) / runs * 1e6
-                return figures._replace(server=spent)
-
-            ours, theirs = in_turns(
-                rounds,
-                counted,
-                lambda: trio.run(no_op_runs, fresh(), open_file, runs),
-            )
-            name = "no-op runs, 1 daemon, PostgreSQL / SQLite"
-            yield from both(name, "runs/s", ours, theirs)
-            server_cpu = [one.server for one in ours]
-            yield Row(
-                "no-op run on PostgreSQL, CPU of the server", "us", "", server_cpu
-            )
-            far_waits, near_waits = in_turns(
-                rounds,
-                lambda: trio.run(starts, fresh(), far(), 60),
-                lambda: trio.run(starts, fresh(), open_file, 60),
-            )
-            yield Row(
-                "submit to started, PostgreSQL / SQLite, p50", "ms", "",
-                [median(waits) for waits in far_waits], [median(waits) for waits in near_waits],
-            )  # fmt: skip
-            yield Row(
-                "submit to started, PostgreSQL / SQLite, p95", "ms", "",
-                [share(w, 0.95) for w in far_waits], [share(w, 0.95) for w in near_waits],
-            )  # fmt: skip
+            yield from append_rows(rounds, fresh, far)
+            yield from run_rows(rounds, runs, server, fresh, far)
+            yield from start_rows(rounds, fresh, far)
             yield from statement_rows(rounds, fresh, far)
             yield from box_rows(rounds, runs, server, fresh)
         yield from writer_rows(2 if long else 1, server)
         yield from peer_rows(rounds, server)
+
+
+def append_rows(
+    rounds: int, fresh: Callable[[], Path], far: Callable[[], OpenStore]
+) -> Iterator[Row]:
+    """Facts a second, by how many tasks write them."""
+    for writers, each in WRITERS.items():
+        ours, theirs = in_turns(
+            rounds,
+            lambda w=writers, n=each: trio.run(appends, fresh(), far(), w, n),
+            lambda w=writers, n=each: trio.run(appends, fresh(), open_file, w, n),
+        )  # fmt: skip
+        name = f"append, {writers} at once, PostgreSQL / SQLite"
+        yield from both(name, "events/s", ours, theirs)
+
+
+def run_rows(
+    rounds: int,
+    runs: int,
+    server: PostgresServer,
+    fresh: Callable[[], Path],
+    far: Callable[[], OpenStore],
+) -> Iterator[Row]:
+    """No-op runs a second of one submitter, as many at a time as there are slots."""
+
+    def counted() -> Figures:
+        before = cpu_of(server)
+        found = trio.run(no_op_runs, fresh(), runs, far())
+        return Figures(*found, (cpu_of(server) - before) / runs * 1e6)
+
+    ours, theirs = in_turns(
+        rounds, counted, lambda: Figures(*trio.run(no_op_runs, fresh(), runs))
+    )
+    name = "no-op runs, 1 daemon, PostgreSQL / SQLite"
+    yield from both(name, "runs/s", ours, theirs)
+    server_cpu = [one.server for one in ours]
+    yield Row("no-op run on PostgreSQL, CPU of the server", "us", "", server_cpu)
+
+
+def start_rows(
+    rounds: int, fresh: Callable[[], Path], far: Callable[[], OpenStore]
+) -> Iterator[Row]:
+    """How soon a run begins."""
+    ours, theirs = in_turns(
+        rounds,
+        lambda: trio.run(start_waits, fresh(), 60, far()),
+        lambda: trio.run(start_waits, fresh(), 60),
+    )
+    for name, of in (("p50", median), ("p95", lambda waits: share(waits, 0.95))):
+        yield Row(
+            f"submit to started, PostgreSQL / SQLite, {name}", "ms", "",
+            [of(waits) for waits in ours], [of(waits) for waits in theirs],
+        )  # fmt: skip
 
 
 def both(

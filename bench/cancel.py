@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trio
 import trio.testing
-from bench._shared import Row, in_turns, open_bench_core, scratch, wait_idle
+from bench._shared import Row, in_turns, open_bench_core, scratches, wait_idle
 
 from penstock.kinds.command import KIND
 from penstock.log.writes import RequestCancel
@@ -87,14 +87,7 @@ async def stubborn_tree(folder: Path) -> tuple[float, float]:
 def rows(long: bool) -> Iterator[Row]:
     """A thousand runs beside a thousand tasks; what a stubborn tree takes beyond its grace."""
     rounds = 9 if long else 5
-    with scratch() as folder:
-        numbers = iter(range(1000))
-
-        def fresh() -> Path:
-            place = folder / str(next(numbers))
-            place.mkdir()
-            return place
-
+    with scratches() as fresh:
         runs, tasks, trees = in_turns(
             rounds,
             lambda: trio.run(ours, fresh()),

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import trio
 from bench._shared import (
+    OpenStore,
     Row,
     in_turns,
     open_bench_core,
-    scratch,
+    open_file,
+    scratches,
     share,
     wait_ended,
     wait_idle,
@@ -39,16 +41,21 @@ async def do_nothing(_run: Run, _inputs: Inputs) -> Output:
 NOOP = Kind("noop", "Nothing", Inputs, Output, do_nothing)
 
 
-async def ours(folder: Path, count: int) -> float:
-    """Runs per second from the first submit to the last recorded end."""
-    async with open_bench_core(folder, NOOP, max_concurrent=SLOTS) as core:
-        began = time.perf_counter()
+async def no_op_runs(
+    folder: Path, count: int, open_store: OpenStore = open_file
+) -> tuple[float, float]:
+    """Runs per second from the first submit to the last recorded end, and microseconds of CPU for each."""
+    async with open_bench_core(
+        folder, NOOP, max_concurrent=SLOTS, open_store=open_store
+    ) as core:
+        began, spent = time.perf_counter(), time.process_time()
         for _ in range(count):
             request = SubmitRequest(kind="noop", inputs={})
             await core.submitter.submit(request, wait=True)
         # Nobody reads while runs are submitted, as with huey: each of both asks for its ends then.
         await wait_idle(core, count)
-        return count / (time.perf_counter() - began)
+        rate = count / (time.perf_counter() - began)
+        return rate, (time.process_time() - spent) / count * 1e6
 
 
 def theirs(folder: Path, count: int) -> float:
@@ -70,8 +77,10 @@ def theirs(folder: Path, count: int) -> float:
         queue.storage.close()
 
 
-async def start_waits(folder: Path, count: int) -> list[float]:
-    """Milliseconds from submit to `run.started` with a free slot."""
+async def start_waits(
+    folder: Path, count: int, open_store: OpenStore = open_file
+) -> list[float]:
+    """Milliseconds from a submit to its begin, with a free slot: two commits and the claim between."""
     begun: list[float] = []
 
     async def note(_run: Run, _inputs: Inputs) -> Output:
@@ -81,7 +90,9 @@ async def start_waits(folder: Path, count: int) -> list[float]:
 
     waits = []
     kind = Kind("noop", "Nothing", Inputs, Output, note)
-    async with open_bench_core(folder, kind, max_concurrent=SLOTS) as core:
+    async with open_bench_core(
+        folder, kind, max_concurrent=SLOTS, open_store=open_store
+    ) as core:
         for _ in range(count):
             asked = time.perf_counter()
             request = SubmitRequest(kind="noop", inputs={})
@@ -94,17 +105,10 @@ async def start_waits(folder: Path, count: int) -> list[float]:
 def rows(long: bool) -> Iterator[Row]:
     """Throughput beside huey, and how soon a run starts."""
     count, rounds = (5000, 5) if long else (400, 5)
-    with scratch() as folder:
-        numbers = iter(range(1000))
-
-        def fresh() -> Path:
-            place = folder / str(next(numbers))
-            place.mkdir()
-            return place
-
+    with scratches() as fresh:
         runs, jobs = in_turns(
             rounds,
-            lambda: trio.run(ours, fresh(), count),
+            lambda: trio.run(no_op_runs, fresh(), count)[0],
             lambda: theirs(fresh(), count),
         )
         waits = [trio.run(start_waits, fresh(), 100) for _ in range(3)]
