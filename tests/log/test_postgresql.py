@@ -517,30 +517,45 @@ async def test_a_server_that_lost_what_it_acknowledged_ends_the_daemon(
         assert await second.run("r2") is None
 
 
+@contextmanager
+def open_pair(
+    folder: Path,
+) -> Iterator[tuple[PostgresServer, PostgresServer, str]]:
+    """A primary, a standby that is off, and the address of whichever writes."""
+    with (
+        open_postgres(folder) as primary,
+        open_postgres(folder, empty=True) as standby,
+    ):
+        primary.copy_to(standby)
+        hosts = f"{primary.folder},{standby.folder}"
+        yield primary, standby, f"postgresql://penstock@/penstock?host={hosts}"
+
+
+async def _lose_a_commit(store: PostgresStore, standby: PostgresServer) -> None:
+    """The standby has the run "kept", and is off while "lost" is recorded."""
+    standby.start()
+    await store.commit([enqueue("kept")])
+    await _until(lambda: standby.ask("SELECT to_regclass('log.events')") != [(None,)])
+    await _until(lambda: standby.ask("SELECT count(*) FROM log.events") == [(1,)])
+    standby.stop()
+    await store.commit([enqueue("lost")])
+
+
+def _promote(standby: PostgresServer, primary: PostgresServer) -> None:
+    """The primary breaks down, and the standby takes its place."""
+    primary.stop(signal.SIGQUIT)
+    standby.start()
+    assert standby.ask("SELECT pg_promote()") == [(True,)]
+
+
 async def test_a_standby_that_lagged_and_was_promoted_is_another_epoch(
     keeper: None, tmp_path: Path
 ) -> None:
     """MB-10: the daemon finds it by two addresses, and ends before it writes a word to it."""
-    with (
-        open_postgres(tmp_path) as primary,
-        open_postgres(tmp_path, empty=True) as standby,
-    ):
-        primary.copy_to(standby)
-        url = f"postgresql://penstock@/penstock?host={primary.folder},{standby.folder}"
+    with open_pair(tmp_path) as (primary, standby, url):
         async with postgres_store(primary, schema="log", url=url) as store:
-            standby.start()
-            await store.commit([enqueue("kept")])
-            await _until(
-                lambda: standby.ask("SELECT to_regclass('log.events')") != [(None,)]
-            )
-            await _until(
-                lambda: standby.ask("SELECT count(*) FROM log.events") == [(1,)]
-            )
-            standby.stop()
-            await store.commit([enqueue("lost")])
-            primary.stop(signal.SIGQUIT)
-            standby.start()
-            assert standby.ask("SELECT pg_promote()") == [(True,)]
+            await _lose_a_commit(store, standby)
+            _promote(standby, primary)
             # Once for the connection that is gone, as at any restart.
             with pytest.raises(StoreAway):
                 await store.commit([enqueue("next")])
@@ -562,33 +577,17 @@ async def test_of_several_daemons_each_finds_that_its_own_commits_were_lost(
 
     What was lost is another's, and as many commits came after it.
     """
-    with (
-        open_postgres(tmp_path) as primary,
-        open_postgres(tmp_path, empty=True) as standby,
-    ):
-        primary.copy_to(standby)
-        url = f"postgresql://penstock@/penstock?host={primary.folder},{standby.folder}"
+    with open_pair(tmp_path) as (primary, standby, url):
         async with (
             postgres_store(primary, schema="log", url=url) as store,
             postgres_store(
                 primary, schema="log", url=url, life="life-2", box="there"
             ) as other,
         ):
-            standby.start()
-            await store.commit([enqueue("kept")])
-            await _until(
-                lambda: standby.ask("SELECT to_regclass('log.events')") != [(None,)]
-            )
-            await _until(
-                lambda: standby.ask("SELECT count(*) FROM log.events") == [(1,)]
-            )
-            standby.stop()
-            await store.commit([enqueue("lost")])
+            await _lose_a_commit(store, standby)
             # The other one has written nothing since, and has seen it.
             assert len(await other.read_all()) == 2
-            primary.stop(signal.SIGQUIT)
-            standby.start()
-            assert standby.ask("SELECT pg_promote()") == [(True,)]
+            _promote(standby, primary)
             with pytest.raises(StoreAway):
                 await other.commit([enqueue("next")])
             with pytest.raises(
