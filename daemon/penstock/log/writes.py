@@ -245,6 +245,21 @@ class NewEvent(NamedTuple):
     #: What `body` says, for who folds it: it was checked when it was made. None: it is parsed again.
     event: AnyEvent | None = None
 
+    @classmethod
+    def of(
+        cls,
+        run_id: str,
+        event: AnyEvent,
+        at: datetime,
+        event_id: UUID,
+        cause: UUID | None = None,
+    ) -> NewEvent:
+        """A fact that the store itself makes."""
+        body = encode_event(event)
+        return cls(
+            run_id, event.type, body, at, event_id, causation_id=cause, event=event
+        )
+
     def with_body(self, body: bytes) -> NewEvent:
         """The same fact in other words."""
         return self._replace(body=body, event=None)

@@ -122,14 +122,8 @@ def cancel_one(
     if head.ended or head.run_id in cascade.signalled:
         return None
     if not head.executing:
-        details = _left_before(transaction, head)
-        event = terminal("cancelled", reason=reason, details=details)
-        body, event_id = encode_event(event), transaction.new_id()
-        new_event = NewEvent(
-            head.run_id, event.type, body, at, event_id, causation_id=cause, event=event
-        )
-        close(transaction, head, new_event, cascade, 0.0)
-        return event_id
+        event = terminal("cancelled", reason=reason)
+        return _end_one(transaction, head, event, at, cascade, cause=cause)
     cascade.signalled.append(head.run_id)
     if head.cancel_requested is not None:
         return None
@@ -195,17 +189,31 @@ def end(
     event_id: UUID | None = None,
 ) -> Cascade:
     """End a run that is not executing, and with it what depends on it."""
+    cascade = Cascade()
+    caused = _end_one(
+        transaction, head, event, at, cascade, cause=cause, event_id=event_id
+    )
+    cascade_from(transaction, [(head, caused)], at, cascade)
+    return cascade
+
+
+def _end_one(
+    transaction: Transaction,
+    head: RunHead,
+    event: Terminal,
+    at: datetime,
+    cascade: Cascade,
+    *,
+    cause: UUID | None,
+    event_id: UUID | None = None,
+) -> UUID:
+    """Record the end of a run that nobody executes, and what may be left of it; the id of that fact."""
     event_id = event_id or transaction.new_id()
     if left := _left_before(transaction, head):
         event = event.model_copy(update={"details": {**event.details, **left}})
-    body = encode_event(event)
-    new_event = NewEvent(
-        head.run_id, event.type, body, at, event_id, causation_id=cause, event=event
-    )
-    cascade = Cascade()
+    new_event = NewEvent.of(head.run_id, event, at, event_id, cause)
     close(transaction, head, new_event, cascade, 0.0)
-    cascade_from(transaction, [(head, event_id)], at, cascade)
-    return cascade
+    return event_id
 
 
 def complete(transaction: Transaction, write: Complete) -> Concluded:
@@ -233,14 +241,8 @@ def _cancelled(head: RunHead, write: Complete | Release) -> NewEvent:
     details = {} if write.receipt is None else {"receipt": dict(write.receipt)}
     reason = head.cancel_requested or ""
     event = terminal("cancelled", reason=reason, details=details)
-    return NewEvent(
-        head.run_id,
-        event.type,
-        encode_event(event),
-        write.new_event.at,
-        write.new_event.event_id,
-        event=event,
-    )
+    said = write.new_event
+    return NewEvent.of(head.run_id, event, said.at, said.event_id)
 
 
 def _conclude(

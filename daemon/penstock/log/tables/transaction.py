@@ -57,7 +57,6 @@ from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
     Log,
-    encode_event,
     parse_event,
 )
 from penstock.words.printed import size_of
@@ -491,11 +490,7 @@ class Transaction:
     ) -> Recorded:
         """Record a fact that the store itself makes."""
         event_id = event_id or self.new_id()
-        body = encode_event(event)
-        new_event = NewEvent(
-            head.run_id, event.type, body, at, event_id, causation_id=cause, event=event
-        )
-        return self.record(head, new_event)
+        return self.record(head, NewEvent.of(head.run_id, event, at, event_id, cause))
 
     def keep_pieces(self, head: RunHead, facts: Iterable[Recorded]) -> None:
         """Take these new facts of a run into the window over its output, which may roll."""
