@@ -238,37 +238,42 @@ def open_writer(
         yield LineWriter(as_json_to_end(kind, told))
     elif kind == PROGRAM_KIND:
         printed = OutputWriter()
-        try:
+        with _ending(printed.leave):
             yield printed
-        finally:
-            with suppress(OSError):
-                printed.leave()
     elif kind == AGENT_KIND:
         # Late: for what only these runs need.
         from penstock.cli.transcript import TranscriptWriter
 
         transcript = TranscriptWriter(quiet=quiet)
-        try:
+        with _ending(transcript.finish):
             yield transcript
-        finally:
-            with suppress(OSError):
-                transcript.finish()
     elif quiet:
         yield LineWriter(lambda fact: None)
     elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TimeElapsedColumn(),
-        )
-        with Progress(
-            *columns, console=Console(stderr=True), transient=True
-        ) as progress:
-            yield ProgressWriter(
-                progress, progress.add_task(neutralise(kind), total=1.0)
-            )
+        with _open_progress(kind) as progress:
+            yield progress
     else:
         yield LineWriter(StoryLines().tell_steps)
+
+
+@contextmanager
+def _ending(end: Callable[[], None]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            end()
+
+
+@contextmanager
+def _open_progress(kind: str) -> Iterator[ProgressWriter]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield ProgressWriter(progress, progress.add_task(neutralise(kind), total=1.0))

@@ -39,52 +39,52 @@ from penstock.words.run_exit import RunExit
 def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -> int:
     """Submit, tell what happens, and end as the run did."""
     forwards = forwards_stdin(request)
-
     if request["kind"] == PROGRAM_KIND and not options.as_json and joined():
         request["inputs"].setdefault("stderr", "stdout")
+    signals: list[int] = []
 
-    def work() -> int:
-        with open_daemon_for(session, request) as client:
-            asked = with_caller(request, session.environ, client.address)
-            live = request["kind"] == PROGRAM_KIND and not options.as_json
-            reply = tell_submitting(
-                lambda: client.submit(asked, wait=options.block, live=live),
-                quiet=options.quiet or not options.block,
+    def told() -> RunExit | None:
+        return RunExit(128 + signals[0], "penstock") if signals else None
+
+    with (
+        failures_in_json(options.as_json),
+        open_daemon_for(session, request) as client,
+    ):
+        reply = _submit(client, session, request, options)
+        kind, as_json, quiet = reply["kind"], options.as_json, options.quiet
+        with (
+            open_writer(kind, json_wanted=as_json, quiet=quiet, told=told) as writer,
+            open_terminal_asks(client, wanted=asks_here(reply, options)) as asks,
+        ):
+            followed = FollowedRun(
+                client, reply, options, writer, signals, forwards=forwards
             )
-            tell_replayed(reply)
-            signals: list[int] = []
-            with (
-                open_writer(
-                    reply["kind"],
-                    json_wanted=options.as_json,
-                    quiet=options.quiet,
-                    told=lambda: (
-                        RunExit(128 + signals[0], "penstock") if signals else None
-                    ),
-                ) as writer,
-                open_terminal_asks(client, wanted=asks_here(reply, options)) as asks,
-            ):
-                followed = FollowedRun(
-                    client, reply, options, writer, signals, forwards=forwards
-                )
-                followed.put_questions(asks, session)
-                followed.follow()
-            code = followed.tell_end()
-            if options.notify:
-                followed.ring(session)
-            if code == Exit.OK and reply.get("created", True) and incomplete(writer):
-                say(
-                    "what came out here is not whole, so this fails; the program did not"
-                )
-                code = Exit.PENSTOCK
-            if not options.as_json and reply["kind"] not in (PROGRAM_KIND, AGENT_KIND):
-                followed.show_result()
-            if reply["kind"] == AGENT_KIND and not (options.as_json or options.quiet):
-                followed.show_changes()
-            return code
+            followed.put_questions(asks, session)
+            followed.follow()
+        code = followed.tell_end()
+        if options.notify:
+            followed.ring(session)
+        if code == Exit.OK and reply.get("created", True) and incomplete(writer):
+            say("what came out here is not whole, so this fails; the program did not")
+            code = Exit.PENSTOCK
+        if not as_json and kind not in (PROGRAM_KIND, AGENT_KIND):
+            followed.show_result()
+        if kind == AGENT_KIND and not (as_json or quiet):
+            followed.show_changes()
+        return code
 
-    with failures_in_json(options.as_json):
-        return work()
+
+def _submit(
+    client: SyncClient, session: Session, request: dict[str, Any], options: RunOptions
+) -> dict[str, Any]:
+    asked = with_caller(request, session.environ, client.address)
+    live = request["kind"] == PROGRAM_KIND and not options.as_json
+    reply = tell_submitting(
+        lambda: client.submit(asked, wait=options.block, live=live),
+        quiet=options.quiet or not options.block,
+    )
+    tell_replayed(reply)
+    return reply
 
 
 def incomplete(writer: FactWriter) -> bool:
