@@ -13,8 +13,8 @@ import pytest
 
 from fakes import scripted_agent
 from fakes.penstock_command import Penstock
+from penstock.cli.offers import AGENT_NAMES
 from penstock.kinds.agent.presets import PRESETS_OF_AGENTS
-from penstock.words.agent_names import AGENT_NAMES
 
 pytestmark = pytest.mark.processes
 

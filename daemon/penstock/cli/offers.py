@@ -13,7 +13,6 @@ import click
 
 from penstock.cli.replies import is_open
 from penstock.cli.session import Session, session_of
-from penstock.words.agent_names import AGENT_NAMES
 from penstock.words.errors import PenstockError
 from penstock.words.exit_codes import PROGRAM_KIND
 from penstock.words.lifecycle import OPEN_STATES, TERMINAL_STATES
@@ -49,6 +48,11 @@ WANTED: Mapping[str, str] = {
     "priority": "state:queued",
     "edit": "state:queued",
 }
+#: The agents in the order in which people are told of them; the kind, which has them too, takes a second to
+#: import.
+AGENT_NAMES = (
+    "claude", "codex", "opencode", "gemini", "qwen", "goose", "copilot", "cursor", "fast-agent", "kimi",
+)  # fmt: skip
 #: Words that stand for runs.
 SETS: Mapping[str, str] = {
     "@last": "the newest",
