@@ -24,7 +24,6 @@ from penstock.kinds.registry import load_kinds
 from penstock.log.put_back import one_broken_store
 from penstock.log.redaction import Secrets
 from penstock.log.sqlite.database import hold_lock
-from penstock.log.sqlite.migrations import MigrationPolicy
 from penstock.processes.detection import detect_containment
 from penstock.processes.forking import open_launcher
 from penstock.runs.core import Core, open_core
@@ -266,19 +265,9 @@ async def open_stored_core(
     kinds = await run_in_thread(load_kinds)
     containment = detect_containment(environ, config.run_tasks)
     log.info("processes are contained by %s", containment.method)
-    migration = MigrationPolicy(
-        copy=config.migration_copy,
-        tell=tell,
-        stopped=lambda: stop is not None and stop.reason is not None,
-    )
     async with (
         open_stored_log(
-            config,
-            files,
-            life,
-            lease_file=paths.lease,
-            migration=migration,
-            flush=flush,
+            config, files, life, paths.lease, stop=stop, tell=tell, flush=flush
         ) as stored,
         open_launcher() as launcher,
         open_tracing(environ, close_seconds=config.shutdown_spans) as tell_span,

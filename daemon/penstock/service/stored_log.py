@@ -14,6 +14,7 @@ from penstock.log.sqlite.migrations import MigrationPolicy
 from penstock.log.sqlite.store import SqliteStore, open_sqlite
 from penstock.log.tables.output_window import WindowLimits
 from penstock.log.tables.queries import READERS
+from penstock.runs.stop import Stop
 from penstock.service.environment import box_of, queue_settings
 from penstock.service.lease import Lease, open_lease
 from penstock.words.address import Paths
@@ -70,12 +71,18 @@ async def open_stored_log(
     config: Config,
     files: LogFiles,
     life: str,
-    *,
     lease_file: Path,
-    migration: MigrationPolicy,
+    *,
+    stop: Stop | None,
+    tell: Callable[[str], None],
     flush: Callable[[], None],
 ) -> AsyncIterator[StoredLog]:
-    """The log of this `life`. StoreBroken out of the block: see `open_stored_core`."""
+    """The log of this `life`. Callbacks, and StoreBroken out of the block: see `open_daemon`, `open_stored_core`."""
+    migration = MigrationPolicy(
+        copy=config.migration_copy,
+        tell=tell,
+        stopped=lambda: stop is not None and stop.reason is not None,
+    )
     async with (
         _open_lease(config, files, lease_file, flush) as lease,
         # With threads of its own: a commit must not wait for one that nobody can have.
