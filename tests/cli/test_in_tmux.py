@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fakes.real_daemon import RealDaemon
+from fakes.tmux import PATIENCE, TmuxWindow
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,8 +21,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here"),
 ]
 
-#: Seconds until something must be on the screen; a loaded box may take its time.
-PATIENCE = 30
 ROWS, COLS = 30, 100
 RCFILE = f"""
 PS1='outer $?> '
@@ -57,51 +54,24 @@ print("left the screen")
 """
 
 
-class Tmux:
-    """One window of a tmux of its own, on which a shell runs."""
+class Tmux(TmuxWindow):
+    """One window, on which a shell runs."""
 
     def __init__(self, folder: Path) -> None:
-        self._words = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
         rcfile = folder / "rcfile"
         rcfile.write_text(RCFILE)
-        size = ("-x", str(COLS), "-y", str(ROWS))
         shell = f"exec bash --noprofile --rcfile {rcfile}"
-        self._do("new-session", "-d", *size, shell, ";", "set", "-g", "status", "off")
-        self.resize(ROWS, COLS)
-
-    def _do(self, *words: str) -> str:
-        done = subprocess.run(
-            [*self._words, *words],
-            # Ours as Python has it: readline, which pytest loads, sets LINES and COLUMNS behind it.
-            env=dict(os.environ),
-            capture_output=True,
-            timeout=PATIENCE,
-            check=True,
-            text=True,
-        )
-        return done.stdout
-
-    def close(self) -> None:
-        """End the shell and what runs on it, as a closed window does."""
-        self._do("kill-server")
-
-    def resize(self, rows: int, cols: int) -> None:
-        self._do("resize-window", "-x", str(cols), "-y", str(rows))
+        super().__init__(folder, shell, ROWS, COLS)
 
     def type(self, text: str) -> None:
         """Type a line."""
-        self._do("send-keys", "-l", text)
+        self.do("send-keys", "-l", text)
         self.press("Enter")
-
-    def press(self, *keys: str) -> None:
-        self._do("send-keys", *keys)
 
     def shows(self, pattern: str) -> str:
         """Wait until the screen does, at the beginning of a line: all that it shows."""
         give_up = time.monotonic() + PATIENCE
-        while not re.search(
-            f"(?m)^{pattern}", screen := self._do("capture-pane", "-p")
-        ):
+        while not re.search(f"(?m)^{pattern}", screen := self.screen()):
             assert time.monotonic() < give_up, f"{pattern!r} is not in\n{screen}"
             time.sleep(0.05)
         return screen
@@ -113,7 +83,7 @@ class Tmux:
 
     def state(self) -> str:
         """Whether the cursor is seen, the other screen shown, and the keypad switched."""
-        return self._do(
+        return self.do(
             "display", "-p", "#{cursor_flag} #{alternate_on} #{keypad_flag}"
         ).strip()
 

@@ -39,6 +39,18 @@ async def sleep(run: Run, inputs: Seconds) -> Nothing:
     return Nothing()
 
 
+async def slow_to_leave(run: Run, _inputs: Seconds) -> Nothing:
+    """Computes, the first time, and takes two seconds to unwind."""
+    if run.attempt == 2:
+        return Nothing()
+    try:
+        await trio.sleep(100)
+    finally:
+        with trio.move_on_after(2, shield=True):
+            await trio.sleep(2)
+    return Nothing()
+
+
 def kind(name: str, pipeline: Callable[..., Awaitable[Output]], **others: Any) -> Kind:
     """A kind with the inputs of a fake run."""
     return Kind(name, name, Seconds, Nothing, pipeline, **others)

@@ -22,6 +22,7 @@ from fakes.cores import (
     kind,
     open_fake_core,
     request,
+    slow_to_leave,
     types_of,
     virtual_now,
     wait_ended,
@@ -357,14 +358,6 @@ async def test_cancel_of_a_run_that_gives_way_ends_it_cancelled(
 ) -> None:
     """CN-05 DT-02: while it unwinds, and while it stands in line again."""
 
-    async def slow_to_leave(_run: Run, _inputs: Seconds) -> Nothing:
-        try:
-            await trio.sleep(100)
-        finally:
-            with trio.move_on_after(2, shield=True):
-                await trio.sleep(2)
-        return Nothing()
-
     kinds = kind("slow", slow_to_leave, preemptible=True)
     async with open_fake_core(kinds, max_concurrent=1) as core:
         await submit(core, "one", LOW, kind="slow")
@@ -391,16 +384,6 @@ async def test_a_run_whose_cause_is_cancelled_goes_on_at_once(
     autojump_clock: Clock,
 ) -> None:
     """SC-13 CN-05"""
-
-    async def slow_to_leave(run: Run, _inputs: Seconds) -> Nothing:
-        if run.attempt == 2:
-            return Nothing()
-        try:
-            await trio.sleep(100)
-        finally:
-            with trio.move_on_after(2, shield=True):
-                await trio.sleep(2)
-        return Nothing()
 
     kinds = kind("slow", slow_to_leave, preemptible=True)
     async with open_fake_core(kinds, max_concurrent=1) as core:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.tmux import PATIENCE, TmuxWindow
 from fakes.tui_processes import DaemonProcess
 
 pytestmark = [
@@ -22,41 +21,26 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here"),
 ]
 
-#: Seconds for something to be seen.
-PATIENCE = 30.0
 #: Navy, which dark greys must not become.
 NAVY = re.compile(r"[34]8;5;1[78]m")
 
 
-class Window:
+class Window(TmuxWindow):
     """A dashboard in a tmux of its own."""
 
     def __init__(self, folder: Path, daemon: DaemonProcess, pager: str) -> None:
-        self._words = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
         command = (
             f"env -u COLORTERM PAGER={shlex.quote(pager)}"
             f" TERM=screen-256color {sys.executable}"
             f" -m penstock_tui.main --url {daemon.address.base}; echo left with $?; cat"
         )
-        self.do("new-session", "-d", "-x", "120", "-y", "40", command)
-        self.do("set", "-g", "status", "off")
-
-    def do(self, *words: str) -> str:
-        done = subprocess.run(
-            [*self._words, *words],
-            env=dict(os.environ),
-            capture_output=True,
-            timeout=PATIENCE,
-            check=True,
-            text=True,
-        )
-        return done.stdout
+        super().__init__(folder, command, 40, 120)
 
     def shows(self, *texts: str, last: str = "") -> list[str]:
         """Wait until all of them stand there, and the last line begins so: the lines of the screen."""
         give_up = time.monotonic() + PATIENCE
         while True:
-            seen = self.do("capture-pane", "-p")
+            seen = self.screen()
             lines = seen.splitlines() or [""]
             if all(text in seen for text in texts) and lines[-1].startswith(last):
                 return lines
@@ -78,13 +62,13 @@ def window(tmp_path: Path, busy: DaemonProcess, pager: str) -> Iterator[Window]:
     try:
         yield window
     finally:
-        window.do("kill-server")
+        window.close()
 
 
 def test_every_size_shows_what_runs_and_how_to_quit(window: Window) -> None:
     """TU-04: from a large screen to a phone's."""
     for width, height in ((200, 50), (120, 40), (80, 24), (60, 16), (46, 30)):
-        window.do("resize-window", "-x", str(width), "-y", str(height))
+        window.resize(height, width)
         told = ("5/5 running", "NEEDS YOU", "RUNNING", "q Quit")
         assert len(window.shows(*told, last="⏎ Open")) == height
     # The colours are those of the palette; a dark grey is a grey.
@@ -92,7 +76,7 @@ def test_every_size_shows_what_runs_and_how_to_quit(window: Window) -> None:
     assert "8;5;" in drawn
     assert "8;2;" not in drawn
     assert not NAVY.search(drawn)
-    window.do("send-keys", "q")
+    window.press("q")
     window.shows("left with 0")
 
 
@@ -102,13 +86,13 @@ def test_the_output_of_a_run_in_the_users_own_pager_and_back(
 ) -> None:
     """TU-03: Ctrl-C is the pager's."""
     window.shows("RUNNING")
-    window.do("send-keys", "Enter")
+    window.press("Enter")
     window.shows("Details")
-    window.do("send-keys", "|")
+    window.press("|")
     window.shows("that was all")
-    window.do("send-keys", leave)
+    window.press(leave)
     window.shows("Details")
-    window.do("send-keys", "q")
+    window.press("q")
     window.shows("left with 0")
 
 
@@ -121,9 +105,9 @@ def test_of_a_pager_that_cannot_be_started_is_told_why(
 ) -> None:
     """TU-03: and the dashboard goes on."""
     window.shows("RUNNING")
-    window.do("send-keys", "Enter")
+    window.press("Enter")
     window.shows("Details")
-    window.do("send-keys", "|")
+    window.press("|")
     window.shows("Details", why)
-    window.do("send-keys", "q")
+    window.press("q")
     window.shows("left with 0")
