@@ -7,7 +7,8 @@ import sqlite3
 import pytest
 
 from fakes.few_numbers import some_fast
-from penstock.log.audit import audit_connection
+from penstock.log.audit import audit_whole
+from penstock.log.sqlite.whole_file import WholeFile
 from penstock_drills.blank_logs import open_blank_logs
 from penstock_drills.schedules import run_schedule
 
@@ -38,7 +39,7 @@ def test_a_log_is_emptied_whatever_state_its_story_left_it_in() -> None:
         with logs.taken() as again:
             assert again is db
             assert _all_of(again) == new
-            assert audit_connection(again).findings == []
+            assert audit_whole(WholeFile(again)).findings == []
 
 
 def test_stories_that_are_told_at_once_have_logs_of_their_own() -> None:

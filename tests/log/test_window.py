@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes.stores import LIFE, append, at, fact, start
-from penstock.log.audit import audit_connection, audit_file
+from penstock.log.audit import audit_file, audit_whole
 from penstock.log.export import export_file, import_file
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
+from penstock.log.sqlite.whole_file import WholeFile
 from penstock.log.tables.output_window import WindowLimits
 from penstock.log.writes import Append, Appended, Complete, Prune
 from penstock.testing.faulty_store import inline
@@ -67,7 +68,7 @@ def kept(facts: Sequence[Recorded]) -> list[bytes | None]:
 
 
 def findings(store: SqliteStore) -> list[str]:
-    return list(map(str, audit_connection(store._db).findings))
+    return list(map(str, audit_whole(WholeFile(store._db)).findings))
 
 
 async def test_the_beginning_stays_and_the_rest_rolls(tmp_path: Path) -> None:

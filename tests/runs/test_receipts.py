@@ -24,7 +24,8 @@ from fakes.cores import (
     wait_ended,
 )
 from fakes.stores import append, claim, enqueue, inline_store
-from penstock.log.audit import audit_connection
+from penstock.log.audit import audit_whole
+from penstock.log.sqlite.whole_file import WholeFile
 from penstock.log.writes import Claimed, TreeRun
 from penstock.pipeline import Kind, Run
 from penstock.processes.process import Proof
@@ -339,13 +340,13 @@ async def test_what_an_earlier_execution_left_is_told_by_a_later_receipt(
         await trio.sleep(10)
         expected = "preempted" if paused else "running"
         assert (await core.reader.view("a")).state == expected
-        assert audit_connection(store._db).findings == []
+        assert audit_whole(WholeFile(store._db)).findings == []
         for outcome in ("cancelled", "already_terminal"):
             receipt = await core.control.cancel("a", "enough", wait=True)
             assert receipt.outcome == outcome
             assert (receipt.survivors, receipt.gone_at) == (survivors, None)
             assert 1001 in receipt.pids
-        assert audit_connection(store._db).findings == []
+        assert audit_whole(WholeFile(store._db)).findings == []
 
 
 async def test_what_a_crash_cut_off_is_told_by_the_receipt_of_what_came_after(

@@ -209,11 +209,6 @@ def local_time(moment: str | None) -> str:
     return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def state_word(state: str, width: int = 0) -> Word:
-    """A state in its colour."""
-    return Word(state.ljust(width), COLOURS.get(state))
-
-
 @dataclass(slots=True)
 class Column:
     """A column of a table. One that has nothing to show is left out; `shrinks` makes room for the others.

@@ -7,13 +7,12 @@ Memory is bounded by what is open and by the number of events (one id each), not
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from penstock.log.sqlite.whole_file import WholeFile, read_whole_file
+from penstock.log.sqlite.whole_file import read_whole_file
 from penstock.log.tables.callers import COUNT_UNUSED, LOST_ENVIRONMENTS
 from penstock.log.tables.db import Statements
 from penstock.log.tables.output_window import PIECE, Window, kept_size
@@ -269,11 +268,6 @@ def audit_log(
         audit.compare(row)
     audit.finish()
     return audit
-
-
-def audit_connection(db: sqlite3.Connection) -> Audit:
-    """The audit of what this connection sees; give it a transaction of its own on a live log."""
-    return audit_whole(WholeFile(db))
 
 
 def audit_whole(log: WholeLog) -> Audit:

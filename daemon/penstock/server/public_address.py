@@ -6,7 +6,6 @@ A proxy is believed only if it is one of `trusted_proxies`: anybody else could w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -20,8 +19,6 @@ _HOST = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 Network = IPv4Network | IPv6Network
-#: The base of a request, given its head and the address of its peer.
-BaseOf = Callable[[RequestHead, str | None], str]
 
 
 @dataclass(frozen=True, slots=True)

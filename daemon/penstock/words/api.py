@@ -13,7 +13,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
@@ -386,13 +385,6 @@ class ReadyFrame(Received):
 class ByeFrame(Received):
     type: Literal["bye"] = "bye"
     reason: str = ""
-
-
-Frame = Annotated[
-    HelloFrame | EventsFrame | GapFrame | ReadyFrame | ByeFrame,
-    Field(discriminator="type"),
-]
-frame_adapter: TypeAdapter[Frame] = TypeAdapter(Frame)
 
 
 #: Labels are for finding runs, not for carrying data.

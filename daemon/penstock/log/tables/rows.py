@@ -17,9 +17,7 @@ from penstock.log.writes import AskRow, RunRow, TreeRun
 from penstock.words.errors import LogDamaged
 from penstock.words.lifecycle import (
     OPEN_STATES,
-    PARKED_STATES,
     QUEUED_STATES,
-    SLOT_STATES,
     State,
 )
 from penstock.words.recorded import Recorded
@@ -34,9 +32,6 @@ def state_in(states: Iterable[State]) -> str:
 
 #: As the partial index of the line has it: other words for the same would not use it.
 IN_LINE = state_in(QUEUED_STATES)
-# `ended_at IS NULL` lets SQLite use the index of open runs.
-HOLDS_SLOT = f"ended_at IS NULL AND {state_in(SLOT_STATES)}"
-IS_PARKED = f"ended_at IS NULL AND {state_in(PARKED_STATES)}"
 
 #: Begins the names in `meta` of the folders that forgotten runs left: of this box, and not the log's.
 FOLDER_OF = "folder:"
