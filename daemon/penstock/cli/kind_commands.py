@@ -303,44 +303,47 @@ def _command_of_programs(execute: Execute) -> click.Command:
     @_program_options
     @common_options
     @click.pass_context
-    def command(
-        ctx: click.Context,
-        /,
-        argv: tuple[str, ...],
-        shell: str | None,
-        stdin: str | None,
-        tty: bool,
-        merge: bool,
-        **values: Any,
-    ) -> None:
+    def command(ctx: click.Context, /, **values: Any) -> None:
         """Run a program here, with its output on stdout and stderr.
 
         No shell sees the arguments; `--shell 'a | b'` asks for one. A piped input is passed on.
         """
-        options = take_options(values)
-        if bool(argv) == bool(shell) and not options.inputs:
-            raise click.UsageError("give a program after `--`, or a line to --shell")
-        session = session_of(ctx)
-        inputs: dict[str, Any] = (
-            {"shell": shell} if shell else {"argv": list(argv)} if argv else {}
-        )
-        preset = _preset_of(ctx, argv)
-        if preset is not None:
-            inputs, options = (
-                preset.inputs(argv[1:]),
-                _with_preset(ctx, options, preset),
-            )
-            tty = tty or preset.values.get("tty") is True
-        if stdin is not None:
-            inputs["stdin"] = "open" if stdin == "open" else None
-        if merge:
-            inputs["stderr"] = "stdout"
-        if tty:
-            inputs |= _terminal(options)
-        inputs |= _surroundings(session, options)
-        ctx.exit(execute(session, options.request(PROGRAM_KIND, inputs), options))
+        inputs, options = _asked_program(ctx, **values)
+        request = options.request(PROGRAM_KIND, inputs)
+        ctx.exit(execute(session_of(ctx), request, options))
 
     return command
+
+
+def _asked_program(
+    ctx: click.Context,
+    /,
+    argv: tuple[str, ...],
+    shell: str | None,
+    stdin: str | None,
+    tty: bool,
+    merge: bool,
+    **values: Any,
+) -> tuple[dict[str, Any], RunOptions]:
+    """The inputs that the command line asks for, and the options: what a preset says among them."""
+    options = take_options(values)
+    if bool(argv) == bool(shell) and not options.inputs:
+        raise click.UsageError("give a program after `--`, or a line to --shell")
+    inputs: dict[str, Any] = (
+        {"shell": shell} if shell else {"argv": list(argv)} if argv else {}
+    )
+    preset = _preset_of(ctx, argv)
+    if preset is not None:
+        inputs, options = preset.inputs(argv[1:]), _with_preset(ctx, options, preset)
+        tty = tty or preset.values.get("tty") is True
+    if stdin is not None:
+        inputs["stdin"] = "open" if stdin == "open" else None
+    if merge:
+        inputs["stderr"] = "stdout"
+    if tty:
+        inputs |= _terminal(options)
+    inputs |= _surroundings(session_of(ctx), options)
+    return inputs, options
 
 
 def submit_only(session: Session, request: dict[str, Any], options: RunOptions) -> int:
