@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,41 +162,61 @@ async def _survey(
     speaking = list(dict.fromkeys([*code, *programs]))[:MOST_SURVEYED]
     documents = [one.path for one in placed if one.section == "Docs"]
     asked = navigations([file.path for file in tree.files], documents)
-    mentions: dict[str, int] = {}
-    made: set[str] = set()
+    survey = await _ask_files(reading, tree, code, entries, speaking, asked)
+    order = await run_in_thread(reading_order, asked, survey.said, frozenset(documents))
+    metadata = facts.metadata
+    return Known(
+        metadata.name or facts.name,
+        frozenset(metadata.entries),
+        survey.mentions,
+        order,
+        # Where most is made, what it is made from is not here, or nobody reads that.
+        frozenset(survey.made if 2 * len(survey.made) < len(code) else ()),
+        Packages.of(packages, survey.mentions, _kept(look, packages)),
+    )
+
+
+@dataclass(slots=True)
+class _Survey:
+    #: How many other files speak of one, and which are made by programs.
+    mentions: dict[str, int] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
+    #: What files of navigation say, by their paths.
+    said: dict[str, Sequence[str]] = field(default_factory=dict)
+
+
+async def _ask_files(
+    reading: Reading,
+    tree: SourceTree,
+    code: Sequence[str],
+    entries: Mapping[str, int],
+    speaking: Sequence[str],
+    asked: Sequence[str],
+) -> _Survey:
+    """What those that are `speaking` say of the code, and in which order those that are `asked` name documents."""
+    survey = _Survey()
     requests = ask_mentions(speaking)
     parts = len(requests)
     requests += [{"verb": "order", "path": path} for path in asked]
-    said: dict[str, Sequence[str]] = {}
 
     async def take(number: int, reply: Any) -> None:
         await trio.lowlevel.checkpoint()
         if reply is None:
             return
         if number >= parts:
-            said[asked[number - parts]] = reply
+            survey.said[asked[number - parts]] = reply
             return
         start = number * MENTIONS_AT_ONCE
         for path, (is_made, spoken_of) in zip(speaking[start:], reply, strict=False):
             if is_made:
-                made.add(path)
+                survey.made.add(path)
             for other in spoken_of:
-                if code[other] != path:
-                    mentions[code[other]] = mentions.get(code[other], 0) + 1
+                if (spoken := code[other]) != path:
+                    survey.mentions[spoken] = survey.mentions.get(spoken, 0) + 1
 
     common = {"root": tree.root, "code": code, "packages": entries}
     await reading.read(requests, take, lambda: common)
-    order = await run_in_thread(reading_order, asked, said, frozenset(documents))
-    metadata = facts.metadata
-    return Known(
-        metadata.name or facts.name,
-        frozenset(metadata.entries),
-        mentions,
-        order,
-        # Where most is made, what it is made from is not here, or nobody reads that.
-        frozenset(made if 2 * len(made) < len(code) else ()),
-        Packages.of(packages, mentions, _kept(look, packages)),
-    )
+    return survey
 
 
 def _kept(look: _Look, packages: Sequence[Package]) -> list[str]:
