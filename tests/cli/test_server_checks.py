@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from fakes.ended_logs import fill_log
@@ -15,8 +16,10 @@ from fakes.penstock_command import Penstock
 from fakes.postgres import PostgresServer
 from fakes.stores_elsewhere import postgres_store
 from penstock.cli.server_checks import judge_boxes, judge_server
+from penstock.log.postgresql import standing
 from penstock.log.postgresql.standing import (
     BoxOnServer,
+    OldView,
     ServerStanding,
     look_at_server,
 )
@@ -60,6 +63,7 @@ def having(**settings: str) -> ServerStanding:
         (replace(GOOD, private=False), "server", "warning", "crosses the network"),
         (replace(GOOD, clock_ahead=86400.0), "server clock", "warning", "86400 s ahead of the server's"),
         (replace(GOOD, clock_ahead=-86400.0), "server clock", "warning", "86400 s behind the server's"),
+        (replace(GOOD, old_views=[OldView(7, "psql", 3600.0)]), "server", "warning", "the session 7 (psql) is in one transaction since 60 min"),
     ],
 )  # fmt: skip
 def test_each_fault_of_a_server_has_its_finding(
@@ -101,12 +105,30 @@ async def test_a_server_and_its_boxes_are_looked_at(postgres: PostgresServer) ->
     schema = postgres.new_schema()
     assert look_at_server(postgres.url, schema).tables is None
     async with postgres_store(postgres, schema=schema):
-        standing = look_at_server(postgres.url, schema)
-        assert (standing.tables, standing.lost, standing.private) == (2, [], True)
-        assert abs(standing.clock_ahead) < 30
-        [here] = standing.boxes
+        told = look_at_server(postgres.url, schema)
+        assert (told.tables, told.lost, told.private) == (2, [], True)
+        assert abs(told.clock_ahead) < 30
+        [here] = told.boxes
         assert (here.box, here.lease_left > 0) == ("here", True)
     assert look_at_server(postgres.url, schema).boxes == []
+
+
+@pytest.mark.processes
+def test_a_session_that_holds_on_to_an_old_view_is_told(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bad: nothing that changed since is cleared away, and each turn looks through all of it."""
+    monkeypatch.setattr(standing, "OLD_VIEW_SECONDS", 0.0)
+    schema = postgres.new_schema()
+    with psycopg.connect(postgres.url, application_name="somebody's dump") as other:
+        other.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        other.execute("SELECT 1 FROM pg_class").fetchone()
+        views = look_at_server(postgres.url, schema).old_views
+        mine = [view for view in views if view.application == "somebody's dump"]
+        assert [view.pid for view in mine] == [other.info.backend_pid]
+        assert mine[0].seconds >= 0
+    left = look_at_server(postgres.url, schema).old_views
+    assert all(view.application != "somebody's dump" for view in left)
 
 
 @pytest.mark.processes

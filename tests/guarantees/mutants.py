@@ -1108,6 +1108,13 @@ TESTED_MUTANTS = (
         "kinds/agent/test_agent_runs.py::test_a_cancel_ends_the_turn_and_leaves_nothing",
     ),
     TestedMutant(
+        "a full server that has room for a page answers again",
+        "PostgresStore._commit",
+        "self._try_room()",
+        "pass",
+        "log/test_faulty_servers.py::test_a_full_disk_of_the_server_loses_nothing",
+    ),
+    TestedMutant(
         "the write-ahead log may fill the disk",
         "log/sqlite/room:must_fold",
         "return log > max(free, SMALL_LOG)",

@@ -21,6 +21,7 @@ from fakes.small_disks import fill_disk, small_disk
 from fakes.stores import append, enqueue, start
 from fakes.stores_elsewhere import postgres_store
 from penstock.log.postgresql import ownership
+from penstock.log.postgresql.server_words import tell
 from penstock.words.errors import StartRefused, StoreAway
 from penstock.words.events import Log
 from penstock_drills.private_postgres import PATIENCE
@@ -113,6 +114,13 @@ async def test_a_database_that_is_not_there_is_told_how_to_make(
 ) -> None:
     said = await refused(own, own.url.replace("/penstock?", "/nowhere?"))
     assert "`createdb`" in said
+
+
+def test_a_column_that_is_not_there_is_no_database_that_is_to_be_made() -> None:
+    """Advice that goes by words is for connections that were not made: those errors have no code."""
+    said = tell(psycopg.errors.UndefinedColumn('column "kept" does not exist'))
+    assert said == 'column "kept" does not exist'
+    assert "`createdb`" in tell(psycopg.OperationalError('database "x" does not exist'))
 
 
 async def test_a_server_without_a_place_left_says_how_many_a_daemon_wants(
@@ -277,7 +285,11 @@ async def test_a_full_disk_of_the_server_loses_nothing(own: PostgresServer) -> N
             assert "took nothing" in str(e.value)
             assert await store.recall(0) is None
             assert (await types(store, "r1")).count("log") == written
+            # Room for a page is none for what was refused: nobody is told that the store answers again.
+            with pytest.raises(StoreAway, match="make room on the server's disk"):
+                await store.commit([])
             filler.unlink()
+            assert await store.commit([]) == []
             await store.commit([append("r1", Log(text="x"), fence=row.fence)])
             await store.commit([completed(row)])
             assert (await types(store, "r1")).count("log") == written + 1

@@ -86,6 +86,14 @@ def judge_server(standing: ServerStanding) -> Findings:
         found = f"this box's clock is {abs(standing.clock_ahead):.0f} s {which} the server's"
         fix = "have NTP set it: leases are the server's, but moments and ages are the box's"
         yield CheckResult("server clock", "warning", found, fix)
+    for view in standing.old_views:
+        name = view.application or "without a name"
+        found = (
+            f"the session {view.pid} ({name}) is in one transaction since {view.seconds / 60:.0f} min:"
+            " each commit of the log takes longer until it ends"
+        )
+        fix = f"end what it does, or `SELECT pg_terminate_backend({view.pid})`"
+        yield CheckResult("server", "warning", found, fix)
 
 
 def _judge_standby(settings: Mapping[str, str]) -> CheckResult:

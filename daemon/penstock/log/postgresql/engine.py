@@ -66,6 +66,8 @@ WITH renewed AS (
 )
 UPDATE log SET %s WHERE EXISTS (SELECT 1 FROM renewed)
 """
+# Bytes of a row, and the fewest rows, by which room is looked for: more than is free in pages at hand.
+_ROOM_ROW, _ROOM_ROWS = 1000, 16
 _DELETES = re.compile(rf"DELETE FROM ({'|'.join(_SIZES)}) ")
 
 
@@ -491,6 +493,20 @@ class PostgresDb:
         if self._turn is not None:
             self._used = used
         return used
+
+    def try_room(self, size: int) -> None:
+        """psycopg.Error unless the server's disk has room for about so many bytes.
+
+        A full disk may have room in pages that are there, and for nothing that anybody wants written. The
+        table is made where the others are, is in no write-ahead log, and goes with its bytes at once.
+        """
+        rows = size // _ROOM_ROW + _ROOM_ROWS
+        self.execute("SAVEPOINT room")
+        self.execute(
+            f"CREATE UNLOGGED TABLE room AS SELECT repeat('x', {_ROOM_ROW})"
+            f" FROM generate_series(1, {rows})"
+        )
+        self.execute("ROLLBACK TO SAVEPOINT room")
 
     def _delete(self, sql: str, size: str, values: Sequence[Any]) -> Any:
         gone = f"WITH gone AS ({sql} RETURNING {size} AS size)"

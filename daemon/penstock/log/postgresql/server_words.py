@@ -37,6 +37,7 @@ _BY_CODE = {
 def tell(error: psycopg.Error) -> str:
     """The sentence of an error, which names no password: libpq tells none."""
     said = " ".join(str(error).split()) or type(error).__name__
+    code = error.sqlstate
     found = (advice for words, advice in _BY_WORDS.items() if words in said)
-    advice = _BY_CODE.get(error.sqlstate or "") or next(found, "")
+    advice = next(found, "") if code is None else _BY_CODE.get(code, "")
     return f"{said} ({advice})" if advice else said

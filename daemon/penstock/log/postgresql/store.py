@@ -42,7 +42,15 @@ from penstock.log.tables.rows import (
 from penstock.log.tables.schedules import find_box_slots, find_slots
 from penstock.log.tables.table_store import TableStore
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import Bounds, BoxRow, Opening, Result, RunRow, Write
+from penstock.log.writes import (
+    Bounds,
+    BoxRow,
+    Opening,
+    Result,
+    RunRow,
+    Write,
+    size_of_batch,
+)
 from penstock.words.errors import (
     PenstockError,
     Refused,
@@ -66,6 +74,8 @@ PAGE = 100
 
 # The server goes away or has no room, a turn or a statement took too long, a standby was asked to write.
 _AWAY = ("08", "40", "53", "57", "58", "25006", "25P03", "55P03")
+# There is no room on the server's disk.
+_DISK_FULL = "53100"
 # A table, a column or the whole schema is gone.
 _GONE = ("42P01", "42703", "3F000")
 
@@ -170,6 +180,8 @@ class PostgresStore(TableStore):
         self._unsure: tuple[list[Any], int] | None = None
         #: The size of the log, when it was counted, and the seconds which that took.
         self._counted = (0, 0.0, 0.0)
+        #: Bytes that the server's disk had no room for; 0 once it takes writes.
+        self._refused_bytes = 0
 
     def load_names(self) -> None:
         """Learn what the log is called; once, at the start."""
@@ -191,6 +203,7 @@ class PostgresStore(TableStore):
             if not batch:
                 # Only what writes finds out whether the store takes writes.
                 transaction.set_meta("head", transaction.next_position - 1)
+                self._try_room()
             transaction.finish()
             self._check()
             tried = True
@@ -200,15 +213,23 @@ class PostgresStore(TableStore):
             tried = tried and error.sqlstate is None
             self._unsure = (results, self._db.made) if tried else None
             self._undo()
+            if error.sqlstate == _DISK_FULL:
+                self._refused_bytes = max(self._refused_bytes, size_of_batch(batch))
             raise self._translate(error, tried=tried) from error
         except BaseException as error:
             self._undo()
             if isinstance(error, StoreBroken):
                 self._break(str(error))
             raise
+        self._refused_bytes = 0
         self._note_lost()
         self._note_newest(results)
         return results
+
+    def _try_room(self) -> None:
+        """psycopg.Error unless the server's disk has room for what it did not take before."""
+        if self._refused_bytes:
+            self._db.try_room(self._refused_bytes)
 
     def _note_newest(self, results: Sequence[R | PenstockError]) -> None:
         for result in reversed(results):
