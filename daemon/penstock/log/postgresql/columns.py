@@ -19,7 +19,7 @@ from psycopg.pq import Format
 from penstock.log.tables.rows import INSERT_EVENT
 
 #: Rows from which on that is less work.
-MANY = 12
+MANY = 16
 
 
 class Numbers(NamedTuple):

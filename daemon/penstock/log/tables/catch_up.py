@@ -32,16 +32,15 @@ _PAUSING = ("queue.paused", "queue.resumed", "box.drained", "box.resumed")
 # `max` of bytes.
 _TOLD = f"""
 WITH told AS MATERIALIZED (
-    SELECT run, max(CASE WHEN type = 'ask.raised' THEN 1 ELSE 0 END) AS asked,
-        max(CASE WHEN type IN {_PAUSING} THEN 1 ELSE 0 END) AS paused
+    SELECT run, max(CASE WHEN run = 0 AND type IN {_PAUSING} THEN 1 ELSE 0 END) AS paused
     FROM events WHERE position > ? AND position <= ? GROUP BY run
 ),
 touched AS MATERIALIZED (
     SELECT run FROM told
     UNION SELECT prerequisites.run FROM told CROSS JOIN prerequisites ON prerequisite = told.run
 )
-SELECT told.run, asked, paused, (SELECT event_id FROM events ORDER BY event_id DESC LIMIT 1),
-    plans.run, turn, not_before, stashed, {HEAD_COLUMNS}
+SELECT told.run, EXISTS (SELECT 1 FROM asks WHERE asks.run = told.run AND asks.state = 'open'), paused,
+    (SELECT event_id FROM events ORDER BY event_id DESC LIMIT 1), plans.run, turn, not_before, stashed, {HEAD_COLUMNS}
 FROM touched LEFT JOIN told ON told.run = touched.run LEFT JOIN plans ON plans.run = told.run
     LEFT JOIN runs ON runs.key = touched.run
 """
