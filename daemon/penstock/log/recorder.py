@@ -56,10 +56,13 @@ from penstock.words.errors import (
     StoreUnavailable,
     Terminal,
 )
-from penstock.words.events import DAEMON_STREAM, AnyEvent
+from penstock.words.events import DAEMON_STREAM, LARGEST_EVENT_BYTES, AnyEvent
 from penstock.words.recorded import Recorded
 
 R = TypeVar("R", bound=Result)
+
+#: Facts of others that are read at once, and bytes of them: twice the largest fact, see `_may_go_on`.
+PAGE, PAGE_BYTES = 500, 2 * LARGEST_EVENT_BYTES
 
 
 class Projection(Protocol):
@@ -456,14 +459,16 @@ class Recorder:
         """Fold what others wrote by now, as far as the store answers."""
         self._looking = False
         with suppress(StoreUnavailable):
-            while facts := await self._read_after(self.projection.head):
+            more = True
+            while more and (facts := await self._read_after(self.projection.head)):
                 self.projection.follow(facts)
+                more = _may_go_on(facts)
 
-    async def _read_after(self, position: int) -> list[Recorded]:
+    async def _read_after(self, position: int, most: int = PAGE) -> list[Recorded]:
         """The next facts, of whoever wrote them. StoreBroken if they cannot be read."""
         with trio.CancelScope(shield=True):
             try:
-                facts = await self.store.read_all(position)
+                facts = await self.store.read_all(position, most, max_bytes=PAGE_BYTES)
             except LogDamaged as error:
                 raise StoreBroken(
                     f"what another daemon wrote cannot be read: {error}"
@@ -478,11 +483,14 @@ class Recorder:
         own = {fact.position for fact in facts}
         first, last = facts[0].position, facts[-1].position
         between: list[Recorded] = []
+        # Those of one commit stand in a row: they are at hand, and are not read. Those of a batch that was
+        # written one by one may have others' between them.
+        end = first - 1 if last - first + 1 == len(facts) else last
         after, waited = self.projection.head, 0.0
-        while after < last:
+        while after < end:
             page: list[Recorded] = []
             with suppress(StoreUnavailable):
-                page = await self._read_after(after)
+                page = await self._read_after(after, min(PAGE, end - after))
             if not page:
                 # It is done, and nobody can be told before this is known.
                 await trio.sleep(delay := retry_delay(waited))
@@ -546,6 +554,16 @@ def _new_facts(results: Sequence[Result | PenstockError]) -> list[Recorded]:
         if isinstance(result, Result) and not getattr(result, "duplicate", False)
         for fact in result.recorded
     ]
+
+
+def _may_go_on(page: Sequence[Recorded]) -> bool:
+    """Whether a page may have been cut: by the number of its facts, or because the next one was too large for it.
+
+    Then it has more than a page less the largest fact there is.
+    """
+    if len(page) >= PAGE:
+        return True
+    return sum([len(fact.body) for fact in page]) > PAGE_BYTES - LARGEST_EVENT_BYTES
 
 
 _by_position = attrgetter("position")

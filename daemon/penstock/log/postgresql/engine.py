@@ -18,6 +18,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrDumperUnknown
 
+from penstock.log.postgresql.columns import (
+    MANY,
+    TYPES_OF,
+    by_columns,
+    columns_of,
+    register_columns,
+)
 from penstock.log.postgresql.dialect import translate
 from penstock.words.errors import LeaseLost, StoreBroken
 
@@ -118,6 +125,20 @@ class _Text(StrDumperUnknown):
         return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
 
 
+def _write(
+    made: psycopg.Connection[Any], later: Sequence[tuple[str, list[Sequence[Any]]]]
+) -> None:
+    """All of it at once; many facts as one statement, which is half the work for both ends."""
+    with made.pipeline():
+        for text, rows in later:
+            types = TYPES_OF.get(text) if len(rows) >= MANY else None
+            cursor = made.cursor(binary=True)
+            if types is None:
+                cursor.executemany(translate(text), rows)
+            else:
+                cursor.execute(by_columns(text, types), columns_of(rows, types))
+
+
 class PostgresDb:
     """A connection as handlers want it (`Db`); `box` and `life` are the daemon whose turn it takes.
 
@@ -186,6 +207,7 @@ class PostgresDb:
             made.prepared_max = PREPARED
             made.adapters.register_dumper(int, Int8BinaryDumper)
             made.adapters.register_dumper(str, _Text)
+            register_columns(made)
             if self.life:
                 self.timeline = self._ask_timeline(made)
             self._connection = made
@@ -251,9 +273,7 @@ class PostgresDb:
         try:
             if later:
                 self._later = []
-                with made.pipeline():
-                    for text, rows in later:
-                        made.cursor(binary=True).executemany(translate(text), rows)
+                _write(made, later)
             # Not within: a server forgets after a pipeline that a transaction may not stand still for long,
             # until the next statement.
             return made.execute(translate(sql), values or None, binary=True)
@@ -265,12 +285,6 @@ class PostgresDb:
         assert self._turn is not None
         self._wrote = True
         self._later.append((sql, list(rows)))
-
-    def ask_together(
-        self, asked: Sequence[tuple[str, Sequence[Any]]]
-    ) -> list[list[Any]]:
-        # By no pipeline, for the reason that `_send` has.
-        return [self._send(sql, values).fetchall() for sql, values in asked]
 
     # -- a turn
 

@@ -22,11 +22,6 @@ class SqliteDb:
         self.execute = connection.execute
         self.executemany = connection.executemany
 
-    def ask_together(
-        self, asked: Sequence[tuple[str, Sequence[Any]]]
-    ) -> list[list[Any]]:
-        return [self.execute(sql, values).fetchall() for sql, values in asked]
-
     def lock(self) -> bool:
         """Take the write lock at once: a reader that became a writer could be refused."""
         self._connection.execute("BEGIN IMMEDIATE")

@@ -43,12 +43,6 @@ class Db(Statements, Protocol):
     #: Whether runs may be claimed in this turn; never asked outside of one.
     may_claim: bool
 
-    def ask_together(
-        self, asked: Sequence[tuple[str, Sequence[Any]]]
-    ) -> list[list[Any]]:
-        """What these queries find, none of which needs another's answer."""
-        ...
-
     def lock(self) -> bool:
         """Begin, as the one writer: nobody else writes until `save`.
 

@@ -47,8 +47,6 @@ def drop_plan(db: Statements, run: int) -> None:
 
 
 ALL_PLANS = "SELECT run, turn, not_before, stashed FROM plans"
-#: Those of runs that have a fact after a position.
-TOUCHED_PLANS = f"{ALL_PLANS} WHERE run IN (SELECT run FROM events WHERE position > ?)"
 
 
 def plans_of(rows: Iterable[tuple[Any, ...]]) -> dict[int, WaitPlan]:

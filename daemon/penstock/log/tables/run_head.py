@@ -37,13 +37,15 @@ KEPT = frozenset(
     }
 )  # fmt: skip
 
-_SELECT = (
-    "SELECT key, run_id, state, life, token, attempt, cancel_requested, sequence, last_position,"
+#: What `head_of` takes.
+HEAD_COLUMNS = (
+    "key, run_id, state, life, token, attempt, cancel_requested, sequence, last_position,"
     " code_version, kind, priority, place, group_name, parent_id, created_at, wants_slot,"
-    " open_prerequisites, used_seconds, origin, needs, clock FROM runs"
+    " open_prerequisites, used_seconds, origin, needs, clock"
 )
+_SELECT = f"SELECT {HEAD_COLUMNS} FROM runs"
 _ONE = f"{_SELECT} WHERE run_id = ?"
-#: What `head_of` takes, of all runs.
+#: The same of all runs.
 SELECT_HEADS = f"{_SELECT} WHERE key > 0"
 # What these columns hold, but for the two that are JSON: with and without each that may be NULL.
 _TYPES = frozenset(
@@ -56,12 +58,6 @@ _TYPES = frozenset(
 )  # fmt: skip
 # Left to itself SQLite takes the index by place, and reads every run that ever was.
 _OPEN = f"{_SELECT} INDEXED BY runs_state WHERE ended_at IS NULL AND key > 0"
-_NEWS = "SELECT run FROM events WHERE position > ?"
-#: The runs that have a fact after a position, given twice, or wait for one that has; ended or not.
-TOUCHED_RUNS = (
-    f"{_SELECT} WHERE key > 0 AND key IN ({_NEWS} UNION"
-    f" SELECT run FROM prerequisites WHERE prerequisite IN ({_NEWS}))"
-)
 
 
 @dataclass(slots=True, eq=False)

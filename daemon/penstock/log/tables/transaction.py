@@ -38,7 +38,7 @@ from penstock.log.tables.output_window import (
     save_window,
 )
 from penstock.log.tables.plans import WaitPlan, drop_plan, save_plan
-from penstock.log.tables.recent_ids import RecentIds
+from penstock.log.tables.recent_ids import RecentIds, find_positions
 from penstock.log.tables.rows import (
     INSERT_EVENT,
     SELECT_EVENTS,
@@ -172,10 +172,7 @@ class Transaction:
         self._repeats = len(set(ids)) < len(ids)
         known, old = self._ids.look_up(ids)
         for start in range(0, len(old), 500):
-            some = old[start : start + 500]
-            marks = ",".join("?" * len(some))
-            sql = f"SELECT event_id, position FROM events WHERE event_id IN ({marks})"
-            known += self.db.execute(sql, some).fetchall()
+            known += find_positions(self.db, old[start : start + 500])
         self._known = {int.from_bytes(i): position for i, position in known}
         self._repeats = self._repeats or bool(known)
 
@@ -192,8 +189,8 @@ class Transaction:
             self.forget()
             return
         told = catch_up(
-            self.db, known, self._heads, self._open, self._ids, self.lost
-        )  # fmt: skip
+            self.db, known, head, self._heads, self._open, self._ids, self.lost
+        )
         self._head = head
         for key in told.keys & self._whole.keys():
             del self._whole[key]
