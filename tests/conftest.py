@@ -298,18 +298,22 @@ def start_daemon(
 ) -> Iterator[Callable[..., RealDaemon]]:
     """Starts daemons in this test's home: `start_daemon("--no-auth", PENSTOCK_…="…")`.
 
-    `port` is that of one that was stopped, to begin again in its place.
+    `port` is that of one that was stopped, to begin again in its place; `clock`, by how many seconds its
+    time of day is ahead.
     """
     daemons: list[RealDaemon] = []
 
-    def start(*flags: str, port: int | None = None, **environ: str) -> RealDaemon:
+    def start(
+        *flags: str, port: int | None = None, clock: int = 0, **environ: str
+    ) -> RealDaemon:
         port = port or next(free_ports)
+        off = ["penstock_drills.made_up_clock", str(clock)]
         log = home / f"daemon-{port}.log"
         environment = {**os.environ, **environ}
         argv = [
             sys.executable,
             "-m",
-            "penstock.cli.main",
+            *(off if clock else ["penstock.cli.main"]),
             "serve",
             "--port",
             str(port),
