@@ -1037,6 +1037,27 @@ TESTED_MUTANTS = (
         "log/test_own_lease.py::test_a_daemon_past_its_own_count_writes_nothing",
     ),
     TestedMutant(
+        "an alarm that could not be set is waited for",
+        "LeaseDeadline.bounded",
+        "if self._rings:\n    return seconds",
+        "if self.alarm >= 0:\n    return seconds",
+        "processes/test_refused_calls.py::test_a_lease_whose_alarm_cannot_be_set_is_looked_at_now_and_then",
+    ),
+    TestedMutant(
+        "the last resort sleeps by a call that may be refused",
+        "LastResort._wait",
+        "self._never.wait(self._seconds)",
+        "__import__('time').sleep(self._seconds)",
+        "processes/test_refused_calls.py::test_an_end_that_is_held_up_is_cut_short_where_nobody_may_sleep",
+    ),
+    TestedMutant(
+        "a start waits for processes by a call that may be refused",
+        "processes/termination:pause",
+        "select.select((), (), (), seconds)",
+        "time.sleep(seconds)",
+        "processes/test_refused_calls.py::test_a_start_waits_for_what_ends_where_nobody_may_sleep",
+    ),
+    TestedMutant(
         "a daemon that stands still within its turn keeps it",
         "log/postgresql/sharing:_forsaken",
         "db.execute(_STUCK)",
