@@ -1058,6 +1058,27 @@ TESTED_MUTANTS = (
         "processes/test_refused_calls.py::test_a_start_waits_for_what_ends_where_nobody_may_sleep",
     ),
     TestedMutant(
+        "a start gives up with the first turn that it has not had",
+        "log/postgresql/ownership:_wait_turn",
+        "if waiting.stopped() or time.monotonic() >= give_up:\n    raise",
+        "raise",
+        "service/test_starts.py::test_a_start_waits_for_its_turn_longer_than_any_commit_does",
+    ),
+    TestedMutant(
+        "a start that is to stop waits for its turn",
+        "log/postgresql/ownership:_wait_turn",
+        "if waiting.stopped() or time.monotonic() >= give_up:\n    raise",
+        "if time.monotonic() >= give_up:\n    raise",
+        "service/test_starts.py::test_a_start_does_not_wait_for_ever[stopped]",
+    ),
+    TestedMutant(
+        "the servers are imported by a loop that has a lease",
+        "service/daemon:open_daemon",
+        "await run_in_thread(_import_servers)",
+        "",
+        "service/test_starts.py::test_a_loop_that_has_a_lease_imports_nothing_of_size",
+    ),
+    TestedMutant(
         "a daemon that stands still within its turn keeps it",
         "log/postgresql/sharing:_forsaken",
         "db.execute(_STUCK)",

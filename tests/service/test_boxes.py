@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,11 @@ def start_box(
     schema = postgres.new_schema()
 
     def start(
-        box: str, *, folder: str = "", clock: int = 0, **settings: str
+        box: str,
+        *,
+        folder: str = "",
+        program: Sequence[str] = PENSTOCK[1:],
+        **settings: str,
     ) -> RealDaemon:
         place = tmp_path / (folder or box)
         given = {
@@ -60,7 +64,7 @@ def start_box(
             "PENSTOCK_STATE_DIR": str(place / "state"),
             "PENSTOCK_RUNTIME_DIR": str(place / "run"),
         }
-        return start_daemon(clock=clock, **given | settings)
+        return start_daemon(program=program, **given | settings)
 
     return start
 
@@ -287,7 +291,8 @@ def test_a_box_whose_clock_is_an_hour_off_is_a_box_as_any_other(
     right = start_box("right", **SHORT_LEASE)
     for number, clock in enumerate((HOUR, -HOUR)):
         box = f"off{number}"
-        wrong = start_box(box, **SHORT_LEASE, clock=clock)
+        off = ("-m", "penstock_drills.made_up_clock", str(clock))
+        wrong = start_box(box, **SHORT_LEASE, program=off)
         done = penstock(right, "run", "--on", f"box={box}", "--", "date", "+%s")
         assert done.returncode == 0, done.stderr
         # What it executes has the right time, and what it records has not.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from penstock.carried import keep_late_code
-from penstock.concurrency.threads import open_threads, run_in_thread
+from penstock.concurrency.threads import RunBlocking, open_threads, run_in_thread
 from penstock.kinds.registry import load_kinds
 from penstock.log.put_back import Watch, check_same_log, one_broken_store, watching
 from penstock.log.redaction import Secrets, make_held_back, make_redaction
@@ -62,7 +62,6 @@ from penstock.words.holder import tell_address
 
 if TYPE_CHECKING:
     from penstock.llm.models import DaemonModels
-    from penstock.log.postgresql.ownership import Owner
     from penstock.log.postgresql.store import PostgresStore
     from penstock.server.health import HealthOf
     from penstock.server.meter import Meter
@@ -242,6 +241,8 @@ async def open_daemon(
         token = ensure_token(paths.token) if config.auth else None
         given = adopt_listeners(sockets)
         check_exposure(config, token, [host for host, _ in tcp_addresses(given)])
+        # Before there is a lease, which on a loaded box would be over by the time that all is imported.
+        await run_in_thread(_import_servers)
         async with (
             open_daemon_models(config, environ, must_answer=True) as models,
             listening(config.host, config.port, paths.socket, given) as listeners,
@@ -402,47 +403,69 @@ async def _open_store(
             ) as store:
                 yield store
             return
-        open_log, owner_of, this_machine = _import_postgresql()
-        owner = owner_of(
-            life=life,
-            box=box_of(config),
-            machine=this_machine(),
-            folder=str(files.lock.parent),
-            lease_seconds=config.lease_seconds,
-            slots=config.max_concurrent,
-            labels=config.labels,
-            accept=config.accept,
-            settings=queue_settings(config),
-        )
-        async with open_log(
-            files.url,
-            schema=files.schema,
-            owner=owner,
-            run_blocking=run_blocking,
-            run_reading=run_reading,
-            limits=limits,
-            on_renewed=lease.renewed,
-            on_broken=lease.lost,
-            why_over=lease.why_over,
+        async with _open_far_store(
+            config, files, life, migration, lease, run_blocking, run_reading, limits
         ) as far_store:
             yield far_store
 
 
-def _import_postgresql() -> tuple[
-    Callable[..., AbstractAsyncContextManager[PostgresStore]],
-    type[Owner],
-    Callable[[], str],
-]:
-    """What opens such a log, and tells who this daemon is. StartRefused without the extra."""
+@asynccontextmanager
+async def _open_far_store(
+    config: Config, files: LogFiles, life: str, migration: MigrationPolicy, lease: Lease,
+    run_blocking: RunBlocking, run_reading: RunBlocking, limits: WindowLimits,
+) -> AsyncIterator[PostgresStore]:  # fmt: skip
+    await run_in_thread(_import_postgresql)
+    from penstock.log.postgresql.ownership import Owner, Waiting, this_machine
+    from penstock.log.postgresql.store import open_postgresql
+
+    assert files.url is not None
+    owner = Owner(
+        life=life,
+        box=box_of(config),
+        machine=this_machine(),
+        folder=str(files.lock.parent),
+        lease_seconds=config.lease_seconds,
+        slots=config.max_concurrent,
+        labels=config.labels,
+        accept=config.accept,
+        settings=queue_settings(config),
+    )
+    async with open_postgresql(
+        files.url,
+        schema=files.schema,
+        owner=owner,
+        run_blocking=run_blocking,
+        run_reading=run_reading,
+        limits=limits,
+        on_renewed=lease.renewed,
+        on_broken=lease.lost,
+        why_over=lease.why_over,
+        waiting=Waiting(migration.tell, migration.stopped),
+    ) as store:
+        yield store
+
+
+def _import_postgresql() -> None:
+    """What opens such a log, and tells who this daemon is; blocks for a moment. StartRefused without the extra."""
     try:
-        from penstock.log.postgresql.ownership import Owner, this_machine
-        from penstock.log.postgresql.store import open_postgresql
+        import penstock.log.postgresql.ownership
+        import penstock.log.postgresql.store  # noqa: F401
     except ImportError as error:
         raise StartRefused(
             f"`store` is PostgreSQL, and psycopg cannot be used ({error}); install"
             " `penstock[postgresql]`"
         ) from None
-    return open_postgresql, Owner, this_machine
+
+
+def _import_servers() -> None:
+    """What `open_servers` uses, and so the frameworks; blocks for half a second, or for several."""
+    import penstock.server.app
+    import penstock.server.door
+    import penstock.server.health
+    import penstock.server.mcp.lazy
+    import penstock.server.meter
+    import penstock.server.rest.daemon
+    import penstock.server.ws  # noqa: F401
 
 
 @asynccontextmanager
