@@ -2448,6 +2448,27 @@ TESTED_MUTANTS = (
         "runs/test_shared_log.py::test_each_box_executes_what_it_claims_and_all_see_everything",
     ),
     TestedMutant(
+        "a start repairs what other boxes execute",
+        "runs/core:_repair",
+        "rows = [r for r in rows if r.host == sharing.box or r.run_id in lost]",
+        "pass",
+        "runs/test_shared_log.py::test_a_cancel_acts_where_the_run_is_and_tells_of_it_once_it_is_over",
+    ),
+    TestedMutant(
+        "an execution that was given away and came back holds up the stop",
+        "RunTable._claimed",
+        "earlier.concluded.set()",
+        "",
+        "runs/test_shared_log.py::test_what_another_box_gave_away_ends_here_and_holds_up_no_stop",
+    ),
+    TestedMutant(
+        "an execution that was given away and came back goes on beside the new one",
+        "RunTable._claimed",
+        'earlier.scope.cancel(reason="another daemon spoke for the run")',
+        "",
+        "runs/test_shared_log.py::test_what_another_box_gave_away_ends_here_and_holds_up_no_stop",
+    ),
+    TestedMutant(
         "a cancel that comes from another box is only noted",
         "RunTable._heed",
         "execution.cancel(event.reason)",
