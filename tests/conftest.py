@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, settings
 from fakes.free_ports import free_ports as ports_of
 from fakes.model_server import ModelServer, start_model_server
 from fakes.postgres import PostgresServer, open_postgres
-from fakes.real_daemon import RealDaemon, wait_until_answering
+from fakes.real_daemon import PENSTOCK, RealDaemon, wait_until_answering
 from penstock.testing.virtual_time import deterministic
 from penstock_drills.scratch import open_keeper
 
@@ -298,18 +298,23 @@ def start_daemon(
 ) -> Iterator[Callable[..., RealDaemon]]:
     """Starts daemons in this test's home: `start_daemon("--no-auth", PENSTOCK_…="…")`.
 
-    `port` is that of one that was stopped, to begin again in its place.
+    `port` is that of one that was stopped, to begin again in its place; `program` what is executed as the
+    command line.
     """
     daemons: list[RealDaemon] = []
 
-    def start(*flags: str, port: int | None = None, **environ: str) -> RealDaemon:
+    def start(
+        *flags: str,
+        port: int | None = None,
+        program: Sequence[str] = PENSTOCK[1:],
+        **environ: str,
+    ) -> RealDaemon:
         port = port or next(free_ports)
         log = home / f"daemon-{port}.log"
         environment = {**os.environ, **environ}
         argv = [
             sys.executable,
-            "-m",
-            "penstock.cli.main",
+            *program,
             "serve",
             "--port",
             str(port),

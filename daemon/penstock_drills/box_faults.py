@@ -25,18 +25,13 @@ BEYOND_SECONDS = 5.0
 FENCED_SECONDS = 25.0
 #: Seconds in which the processes of a killed daemon must be gone: TERM, grace, KILL.
 GONE_SECONDS = 10.0
-#: Where Debian has the library that makes up a clock.
-FAKETIMES = "*/faketime/libfaketimeMT.so.1"
+#: Seconds that the clock of a box is off.
+CLOCK_SECONDS = 3600
 #: Answers to COMMIT that are lost in a row: a renewal that is not answered does not count, so more of them
 #: are as long as a lease this short.
 MOST_LOST = 2
 
 BoxFault = Callable[[BoxRig, DrilledBox, Random], Awaitable[None]]
-
-
-def find_faketime() -> Path | None:
-    """The library that makes up a clock; None: it is not installed (Debian: faketime)."""
-    return next(Path("/usr/lib").glob(FAKETIMES), None)
 
 
 def _short(rng: Random) -> float:
@@ -199,17 +194,9 @@ async def _start_second(rig: BoxRig, box: DrilledBox, _rng: Random) -> None:
 
 async def _set_clock(rig: BoxRig, box: DrilledBox, rng: Random) -> None:
     """Its next life has a clock that is an hour ahead, or behind, or right again."""
-    library = find_faketime()
-    offset = rng.choice(("+3600", "-3600"))
-    fake = {
-        "LD_PRELOAD": str(library),
-        "FAKETIME": offset,
-        "DONT_FAKE_MONOTONIC": "1",
-        # Else all that is compiled looks as if it were not, and is compiled at each start.
-        "NO_FAKE_STAT": "1",
-    }
     await _stop_in_order(rig, box, rng)
-    box.clock = fake if library and not box.clock else {}
+    off = rng.choice((CLOCK_SECONDS, -CLOCK_SECONDS))
+    box.clock = 0 if box.clock else off
 
 
 async def _check_fenced(rig: BoxRig, box: DrilledBox, what: str) -> None:

@@ -50,8 +50,8 @@ class DrilledBox:
     process: subprocess.Popen[bytes] | None = None
     #: It may end by itself now: its lease may be over, or the server lost what it had.
     may_end: bool = False
-    #: What its environment has besides, until it is started the next time.
-    clock: dict[str, str] = field(default_factory=dict)
+    #: Seconds by which the clock of its next life is ahead.
+    clock: int = 0
 
     @property
     def running(self) -> subprocess.Popen[bytes] | None:
@@ -61,7 +61,7 @@ class DrilledBox:
 
     def start(self) -> None:
         assert self.running is None
-        self.process = start(self.scratch, **self.settings, **self.clock)
+        self.process = start(self.scratch, clock=self.clock, **self.settings)
 
     def signal_daemon(self, number: signal.Signals) -> None:
         """To its daemon alone."""
@@ -115,8 +115,6 @@ class BoxRig:
     read: int = 0
     #: Since when the server may lose what it acknowledges; None: it loses nothing.
     lost_from: float | None = None
-    #: Daemons that ended by themselves under a made-up clock.
-    clock_ends: int = 0
 
     @property
     def marks(self) -> Path:

@@ -17,7 +17,7 @@ import trio
 
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import CANCELLED, COMPLETED
-from penstock_drills.box_faults import BOX_FAULTS, find_faketime
+from penstock_drills.box_faults import BOX_FAULTS
 from penstock_drills.box_load import (
     PAUSE_SECONDS,
     RECEIPT_SECONDS,
@@ -140,12 +140,6 @@ class BoxesDrill:
         code = None if process is None else process.wait()
         # Who was killed or told to stop is no news.
         if code in {None, 0, -9} or box.may_end:
-            return
-        if box.clock:
-            # faketime stands between it and the system's sleeps, which then fail or last for seconds at
-            # times: whether that was the cause nobody can tell, so it is counted, and begins without.
-            box.clock = {}
-            self.rig.clock_ends += 1
             return
         self.rig.broken.append(
             f"a daemon goes on: {box.name} ended with {code}: {box.scratch.tail()}"
@@ -272,8 +266,6 @@ def figures(rig: BoxRig) -> list[str]:
     return [
         told,
         f"{lives} processes of {len(rig.judge.lives)} runs gave {rig.judge.words} signs of life",
-        f"{rig.clock_ends} daemons with a made-up clock ended by themselves",
         f"{rig.watch.facts} facts audited; {lost} answers to COMMIT lost",
         *([f"of daemons: {daemons}"] if daemons else []),
-        *([] if find_faketime() else ["no clock was set: faketime is not installed"]),
     ]

@@ -50,11 +50,12 @@ import trio
 from penstock.processes.detection import Containment
 from penstock.processes.forking import open_launcher
 from penstock.processes.launching import launch_executed
+from penstock.processes.lease_deadline import boottime, encode
 from penstock.processes.process import run_process
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.processes.spec import Program, TreeLease
 
-lease, grace, kept, method, way, run_id, script = sys.argv[1:]
+lease, seconds, grace, kept, method, way, run_id, script = sys.argv[1:]
 size = WindowSize(24, 80) if way == "terminal" else None
 
 async def tell(started):
@@ -66,6 +67,8 @@ async def nothing(*_):
 async def main():
     program = Program(("sh", "-c", script), Path("/"), {"PATH": "/usr/bin:/bin"}, terminal=size)
     async with open_launcher() as warm:
+        # Here, since a loaded box takes longer than a short lease to come so far.
+        Path(lease).write_bytes(encode(boottime() + int(float(seconds) * 1e9)))
         await run_process(
             program, run_id=run_id, containment=Containment(method), grace=float(grace),
             launcher=launch_executed if way == "executed" else warm, testimonies=Path(kept),
@@ -142,10 +145,9 @@ class Freezer:
         """One whose lease is to be renewed within so many seconds, once its program has begun."""
         number = next(self.numbers)
         lease, run_id = self.folder / f"lease{number}", f"lease-{os.getpid()}-{number}"
-        lease.write_bytes(encode(boottime() + int(seconds * SECOND)))
         kept = self.folder / "kept"
         process = subprocess.Popen(
-            [sys.executable, "-c", DAEMON, lease, str(grace), kept, method, way, run_id, script],
+            [sys.executable, "-c", DAEMON, lease, str(seconds), str(grace), kept, method, way, run_id, script],
             stdout=subprocess.PIPE,
             text=True,
         )  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fakes.cores import Nothing, Seconds, kind, request, wait_ended, whole_log
 from fakes.shared_log import LEASE, BoxStore, SharedLog, open_box, open_shared_log
 from penstock.log.put_back import one_broken_store
 from penstock.log.spans import TraceSpan
+from penstock.log.writes import Release, new_event
 from penstock.pipeline import Run
 from penstock.runs.core import Core
 from penstock.runs.tracing import attach_spans
@@ -24,7 +26,7 @@ from penstock.words.errors import (
     StoreBroken,
     StoreUnavailable,
 )
-from penstock.words.events import BoxLost
+from penstock.words.events import BoxLost, RunRequeued
 from penstock.words.lifecycle import TERMINAL_STATES
 
 Clock = trio.testing.MockClock
@@ -42,6 +44,13 @@ async def until(holds: Callable[[], bool], core: Core) -> None:
     with trio.fail_after(100):
         while not holds():
             await core.bus.wait_published(None)
+
+
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """What has come to nothing by then fails, and does not go on waiting: virtual time never ends."""
+    with trio.fail_after(1000):
+        yield
 
 
 def placed(core: Core) -> dict[str, str]:
@@ -99,6 +108,7 @@ async def test_a_cancel_acts_where_the_run_is_and_tells_of_it_once_it_is_over(
     slow = kind("slow", slow_to_end)
     async with (
         open_shared_log() as log,
+        in_time(),
         open_box(log, "a", slow) as (a, _),
     ):
         await submit(a, "r1", kind="slow")
@@ -111,7 +121,45 @@ async def test_a_cancel_acts_where_the_run_is_and_tells_of_it_once_it_is_over(
             assert over == [trio.current_time()] or over[0] < trio.current_time()
             assert (receipt.outcome, receipt.box) == ("cancelled", "a")
             assert receipt.gone_at is not None
+        # Once, and by nobody else: a start takes nothing of a box that is there.
+        told = [fact.type for fact in await whole_log(log.store) if fact.run_id == "r1"]
+        assert told.count("run.started") == 1
+        assert "run.requeued" not in told
         await check_shared(log)
+
+
+async def test_what_another_box_gave_away_ends_here_and_holds_up_no_stop(
+    autojump_clock: Clock,
+) -> None:
+    """MB-05: our lease was over by its word; what it gave away may even come back before we are gone."""
+    ended: list[int] = []
+
+    async def stays(run: Run, inputs: Seconds) -> Nothing:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.append(run.attempt)
+        return Nothing()
+
+    async with (
+        open_shared_log() as log,
+        in_time(),
+        open_box(log, "b") as (b, _),
+        open_box(log, "a", kind("stays", stays)) as (a, _),
+    ):
+        await submit(a, "r1", kind="stays")
+        await until(lambda: placed(b) == {"r1": "a"}, b)
+        first = a.table.executions["r1"]
+        away = new_event("r1", RunRequeued(reason="crash"), now=b.now())
+        await b.recorder.record(Release(first.fence, away))
+        try:
+            with trio.fail_after(100):
+                await first.concluded.wait()
+        finally:
+            # A stop waits for it, come what may: who finds a bug here must not wait for ever.
+            first.concluded.set()
+        await until(lambda: "r1" in a.table.executions, a)
+        assert ended == [1]
 
 
 async def test_who_waits_in_vain_for_another_box_is_told_that_nothing_is_known(

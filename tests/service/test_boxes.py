@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from trio.to_thread import run_sync as in_thread
 
 from fakes.postgres import PostgresServer
 from fakes.real_daemon import PENSTOCK, RealDaemon, penstock
-from penstock_drills.box_faults import find_faketime
 from penstock_drills.relay import open_relay
 
 #: Seconds that anything may take here but a lease.
 PATIENCE = 60.0
 #: A lease that a test can wait for, and a loaded box still renews in time.
 SHORT_LEASE = {"PENSTOCK_LEASE_SECONDS": "10"}
+#: Seconds by which a clock is off.
+HOUR = 3600
 
 pytestmark = [pytest.mark.processes, pytest.mark.sockets]
 
@@ -46,7 +47,13 @@ def start_box(
     """Starts a daemon as a box of this name, on a log that all of a test share."""
     schema = postgres.new_schema()
 
-    def start(box: str, *, folder: str = "", **settings: str) -> RealDaemon:
+    def start(
+        box: str,
+        *,
+        folder: str = "",
+        program: Sequence[str] = PENSTOCK[1:],
+        **settings: str,
+    ) -> RealDaemon:
         place = tmp_path / (folder or box)
         given = {
             "PENSTOCK_STORE": postgres.url,
@@ -57,7 +64,7 @@ def start_box(
             "PENSTOCK_STATE_DIR": str(place / "state"),
             "PENSTOCK_RUNTIME_DIR": str(place / "run"),
         }
-        return start_daemon(**given | settings)
+        return start_daemon(program=program, **given | settings)
 
     return start
 
@@ -281,26 +288,20 @@ def test_a_box_whose_clock_is_an_hour_off_is_a_box_as_any_other(
     start_box: Callable[..., RealDaemon],
 ) -> None:
     """MB-11: leases and the order of things are the server's; both take runs, and neither is lost."""
-    library = find_faketime()
-    if library is None:
-        pytest.skip("faketime is not installed")
-    clock = {
-        "LD_PRELOAD": str(library),
-        "DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",
-    }
     right = start_box("right", **SHORT_LEASE)
-    for number, offset in enumerate(("+1h", "-1h")):
+    for number, clock in enumerate((HOUR, -HOUR)):
         box = f"off{number}"
-        wrong = start_box(box, **SHORT_LEASE, **clock, FAKETIME=offset)
-        done = penstock(right, "run", "--on", f"box={box}", "--", "echo", box)
-        assert (done.returncode, done.stdout) == (0, f"{box}\n"), done.stderr
-        # The clock is the daemon's alone: faketime is not made for all that a command line does.
-        environ = {
-            k: v for k, v in wrong.environ.items() if k not in {*clock, "FAKETIME"}
-        }
-        asking = replace(wrong, environ=environ)
-        done = penstock(asking, "run", "--on", "box=right", "--", "echo", "back")
+        off = ("-m", "penstock_drills.made_up_clock", str(clock))
+        wrong = start_box(box, **SHORT_LEASE, program=off)
+        done = penstock(right, "run", "--on", f"box={box}", "--", "date", "+%s")
+        assert done.returncode == 0, done.stderr
+        # What it executes has the right time, and what it records has not.
+        assert abs(int(done.stdout) - time.time()) < HOUR / 2
+        starts = told(right, "events", "--type", "daemon.started")
+        [start] = [fact for fact in starts if fact["event"].get("box") == box]
+        recorded = datetime.fromisoformat(start["at"]).timestamp()
+        assert abs(recorded - time.time() - clock) < HOUR / 2
+        done = penstock(wrong, "run", "--on", "box=right", "--", "echo", "back")
         assert (done.returncode, done.stdout) == (0, "back\n"), done.stderr
     # Longer than a lease: who judged by their own clocks would take each other for lost by now.
     time.sleep(float(SHORT_LEASE["PENSTOCK_LEASE_SECONDS"]) + 2)

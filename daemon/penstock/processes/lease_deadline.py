@@ -64,6 +64,7 @@ class LeaseDeadline:
         # Kept open: the file's folder may be removed, as a session's is at its end.
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._armed = 0
+        self._rings = False
         #: Is readable when it is time to look; -1 where there is no such timer.
         self.alarm = make_timer()
         self.passed()
@@ -83,7 +84,7 @@ class LeaseDeadline:
         # It only moves on, so that an alarm which is too early costs one look.
         if self.alarm >= 0 and self._armed <= now:
             self._armed = deadline
-            set_timer(self.alarm, deadline)
+            self._rings = set_timer(self.alarm, deadline)
         return False
 
     def grace_left(self) -> float:
@@ -92,7 +93,7 @@ class LeaseDeadline:
 
     def bounded(self, seconds: float | None) -> float | None:
         """For how long one may wait until the next look, None: for the alarm alone."""
-        if self.alarm >= 0:
+        if self._rings:
             return seconds
         return LOOK_SECONDS if seconds is None else min(seconds, LOOK_SECONDS)
 
@@ -124,13 +125,13 @@ def make_timer() -> int:
     return -1 if calls is None else calls[0](time.CLOCK_BOOTTIME, _TIMER_FLAGS)
 
 
-def set_timer(fd: int, deadline: int) -> None:
-    """Have it readable from this time on, and not before."""
+def set_timer(fd: int, deadline: int) -> bool:
+    """Have it readable from this time on, and not before; False if that is refused: then it never is."""
     import ctypes
 
     calls = find_timer_calls()
     assert calls is not None
     seconds, rest = divmod(deadline, _SECOND)
-    # Interval, then value; a timer that cannot be set is one that is looked at too early.
+    # Interval, then value.
     when = (ctypes.c_long * 4)(0, 0, seconds, rest)
-    calls[1](fd, _ABSOLUTE, when, None)
+    return calls[1](fd, _ABSOLUTE, when, None) == 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from penstock.processes.termination import LOOK_SECONDS
+from penstock.processes.termination import LOOK_SECONDS, pause
 
 
 def name_of(boot: str, pid: int, start_time: int) -> str:
@@ -54,5 +54,5 @@ def wait_testimonies(
     while not wanted <= (found := find_testimonies(folder, boot)):
         if time.monotonic() >= until:
             break
-        time.sleep(LOOK_SECONDS)
+        pause(LOOK_SECONDS)
     return found

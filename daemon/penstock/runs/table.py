@@ -444,6 +444,10 @@ class RunTable:
             if execution := self.executions.get(row.run_id):
                 execution.unparked.set()
         for row in result.started:
+            if (earlier := self.executions.get(row.run_id)) is not None:
+                # Another daemon spoke for it and gave it away: nothing that it says is recorded any more.
+                earlier.scope.cancel(reason="another daemon spoke for the run")
+                earlier.concluded.set()
             # The scope exists from here on: no cancel falls between the claim and the first step.
             execution = Execution(row, row.fence)
             self.executions[row.run_id] = execution

@@ -211,6 +211,8 @@ async def open_daemon(
         token = ensure_token(paths.token) if config.auth else None
         given = adopt_listeners(sockets)
         check_exposure(config, token, [host for host, _ in tcp_addresses(given)])
+        # Before there is a lease, which on a loaded box would be over by the time that all is imported.
+        await run_in_thread(_import_servers)
         async with (
             open_daemon_models(config, environ, must_answer=True) as models,
             listening(config.host, config.port, paths.socket, given) as listeners,
@@ -297,6 +299,17 @@ async def open_stored_core(
         ) as core:
             stored.watch.start(core.bus)
             yield core
+
+
+def _import_servers() -> None:
+    """What `open_servers` uses, and so the frameworks; blocks for half a second, or for several."""
+    import penstock.server.app
+    import penstock.server.door
+    import penstock.server.health
+    import penstock.server.mcp.lazy
+    import penstock.server.meter
+    import penstock.server.rest.daemon
+    import penstock.server.ws  # noqa: F401
 
 
 @asynccontextmanager

@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +45,7 @@ class LastResort:
         self._seconds = seconds
         self._flush = flush
         self._armed = threading.Event()
+        self._never = threading.Event()
         # Made at the start: at the end there may be no thread to be had.
         self._thread = threading.Thread(
             target=self._wait, name="penstock-last-resort", daemon=True
@@ -63,8 +63,9 @@ class LastResort:
 
     def _wait(self) -> None:
         self._armed.wait()
-        # The process ends meanwhile, if all is well, and this thread with it.
-        time.sleep(self._seconds)
+        # The process ends meanwhile, if all is well, and this thread with it. Not by `sleep`, which a
+        # sandbox may refuse: this is the last that may fail.
+        self._never.wait(self._seconds)
         log.critical(
             "the end is held up; the main thread stands at:\n%s", _main_stack()
         )

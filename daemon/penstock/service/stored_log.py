@@ -22,7 +22,6 @@ from penstock.words.config import Config
 from penstock.words.errors import StartRefused
 
 if TYPE_CHECKING:
-    from penstock.log.postgresql.ownership import Owner
     from penstock.log.postgresql.store import PostgresStore
 
 
@@ -83,6 +82,8 @@ async def open_stored_log(
         tell=tell,
         stopped=lambda: stop is not None and stop.reason is not None,
     )
+    if files.url is not None:
+        await run_in_thread(_require_postgresql)
     async with (
         _open_lease(config, files, lease_file, flush) as lease,
         # With threads of its own: a commit must not wait for one that nobody can have.
@@ -132,8 +133,10 @@ def _open_store(
             migration=migration,
             limits=limits,
         )
-    open_log, owner_of, this_machine = _import_postgresql()
-    owner = owner_of(
+    from penstock.log.postgresql.ownership import Owner, Waiting, this_machine
+    from penstock.log.postgresql.store import open_postgresql
+
+    owner = Owner(
         life=life,
         box=box_of(config),
         machine=this_machine(),
@@ -144,7 +147,7 @@ def _open_store(
         accept=config.accept,
         settings=queue_settings(config),
     )
-    return open_log(
+    return open_postgresql(
         files.url,
         schema=files.schema,
         owner=owner,
@@ -154,21 +157,17 @@ def _open_store(
         on_renewed=lease.renewed,
         on_broken=lease.lost,
         why_over=lease.why_over,
+        waiting=Waiting(migration.tell, migration.stopped),
     )
 
 
-def _import_postgresql() -> tuple[
-    Callable[..., AbstractAsyncContextManager[PostgresStore]],
-    type[Owner],
-    Callable[[], str],
-]:
-    """What opens such a log, and tells who this daemon is. StartRefused without the extra."""
+def _require_postgresql() -> None:
+    """Import what opens such a log, before there is a lease. StartRefused without the extra."""
     try:
-        from penstock.log.postgresql.ownership import Owner, this_machine
-        from penstock.log.postgresql.store import open_postgresql
+        import penstock.log.postgresql.ownership
+        import penstock.log.postgresql.store  # noqa: F401
     except ImportError as error:
         raise StartRefused(
             f"`store` is PostgreSQL, and psycopg cannot be used ({error}); install"
             " `penstock[postgresql]`"
         ) from None
-    return open_postgresql, Owner, this_machine

@@ -7,9 +7,10 @@ writes nothing more: neither one that was cut off for longer, nor one whose box 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +25,13 @@ from penstock.log.postgresql.schema import prepare
 from penstock.log.postgresql.server_words import tell
 from penstock.words.errors import LogInUse, PenstockError, StartRefused
 
+log = logging.getLogger("penstock.record")
+
 #: The oldest server that is taken, as it tells its version.
 OLDEST_SERVER = 120000
+#: Seconds for which a start waits for its turn while others have it: by then the server has taken it from
+#: whoever stands still, and it is less than a service manager gives a start.
+START_TURN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,21 @@ class Owner:
     alone: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How a start waits for its turn. `tell` and `stopped` are called in the store's thread."""
+
+    #: Is told what is waited for.
+    tell: Callable[[str], None] = lambda _: None
+    #: Whether to wait no more.
+    stopped: Callable[[], bool] = lambda: False
+    seconds: float = START_TURN_SECONDS
+
+
+#: With nobody who listens.
+UNHEARD = Waiting()
+
+
 def this_machine() -> str:
     """What tells this machine from any other, whatever it is called."""
     machine = ""
@@ -68,18 +89,13 @@ def place_of(url: str, schema: str) -> str:
     return f"schema {schema} of the PostgreSQL {host}{parts.path}"
 
 
-def open_log(db: PostgresDb, owner: Owner, where: str) -> None:
+def open_log(
+    db: PostgresDb, owner: Owner, where: str, waiting: Waiting = UNHEARD
+) -> None:
     """Make the tables, or migrate them, and take the log. StartRefused, LogInUse."""
     try:
         check_server(db, where)
-        db.begin()
-        prepare(db, db.schema)
-        asked_at = _take_box(db, owner, where)
-        if owner.alone:
-            refuse_others(db, where, but=owner)
-        db.execute("COMMIT")
-        db.end_turn()
-        db.on_renewed(asked_at)
+        db.on_renewed(_wait_turn(db, owner, where, waiting))
     except psycopg.Error as error:
         db.close()
         raise StartRefused(
@@ -88,6 +104,38 @@ def open_log(db: PostgresDb, owner: Owner, where: str) -> None:
     except PenstockError:
         db.close()
         raise
+
+
+def _wait_turn(db: PostgresDb, owner: Owner, where: str, waiting: Waiting) -> int:
+    """As `_take_log`, once others make way."""
+    give_up = time.monotonic() + waiting.seconds
+    told = False
+    while True:
+        try:
+            return _take_log(db, owner, where)
+        except psycopg.errors.LockNotAvailable:
+            if waiting.stopped() or time.monotonic() >= give_up:
+                raise
+            db.rollback()
+        waiting.tell("waiting for the log's turn")
+        if not told:
+            log.warning(
+                "waiting for the log's turn, for %g s at most: others write, or a session has it",
+                waiting.seconds,
+            )
+        told = True
+
+
+def _take_log(db: PostgresDb, owner: Owner, where: str) -> int:
+    """The tables and the log, in one turn; as of `_take_box`."""
+    db.begin()
+    prepare(db, db.schema)
+    asked_at = _take_box(db, owner, where)
+    if owner.alone:
+        refuse_others(db, where, but=owner)
+    db.execute("COMMIT")
+    db.end_turn()
+    return asked_at
 
 
 def check_server(db: PostgresDb, where: str) -> None:

@@ -21,7 +21,13 @@ from penstock.concurrency.threads import RunBlocking
 from penstock.log.filters import RunFilter
 from penstock.log.postgresql.dialect import within_bytes
 from penstock.log.postgresql.engine import CALL_SECONDS, PostgresDb
-from penstock.log.postgresql.ownership import Owner, open_log, place_of
+from penstock.log.postgresql.ownership import (
+    UNHEARD,
+    Owner,
+    Waiting,
+    open_log,
+    place_of,
+)
 from penstock.log.postgresql.server_words import tell
 from penstock.log.postgresql.sharing import PostgresSharing, find_boxes
 from penstock.log.tables.handlers import event_ids, handle
@@ -93,6 +99,7 @@ async def open_postgresql(
     on_renewed: Callable[[int], None] = lambda _asked_at: None,
     on_broken: Callable[[str], None] = lambda _why: None,
     why_over: Callable[[], str | None] = lambda: None,
+    waiting: Waiting = UNHEARD,
 ) -> AsyncIterator[PostgresStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
 
@@ -100,6 +107,7 @@ async def open_postgresql(
     thread, of each renewal of the lease: when it was asked, in nanoseconds of CLOCK_BOOTTIME; `on_broken`
     of the reason for which nothing more will be written. `why_over` says why the daemon's own count of its
     lease is over, None while it is not: its processes are being ended by then, and nothing is recorded of it.
+    `waiting` is for the first turn.
     """
     writer = PostgresDb(
         url, schema, owner.box, owner.life, on_renewed, owner.lease_seconds
@@ -108,7 +116,7 @@ async def open_postgresql(
     readers = [PostgresDb(url, schema) for _ in range(READERS)]
     # Around the start and the end as well, which no cancel reaches: both are calls of the server.
     async with _cutting_overdue((writer, listener, *readers)):
-        await run_blocking(open_log, writer, owner, place_of(url, schema))
+        await run_blocking(open_log, writer, owner, place_of(url, schema), waiting)
         store = PostgresStore(
             writer, readers, listener, owner=owner, run_blocking=run_blocking,
             run_reading=run_reading, new_id=new_id, limits=limits, on_broken=on_broken, why_over=why_over,
