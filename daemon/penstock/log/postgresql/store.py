@@ -30,7 +30,9 @@ from penstock.log.tables.output_window import LIMITS, WindowLimits
 from penstock.log.tables.queries import (
     READERS,
     Readings,
+    dismissed_in,
     drained_in,
+    draining_in,
     open_rows,
     paused_in,
 )
@@ -397,7 +399,9 @@ class PostgresStore(Readings):
                 _bounds(db),
                 self._open_runs(db),
                 paused_in(db),
+                draining_in(db),
                 drained_in(db),
+                dismissed_in(db),
                 find_slots(db),
                 find_box_slots(db),
             )

@@ -379,7 +379,9 @@ class SqliteStore(Readings):
             await self.bounds(),
             await self.open_runs(),
             await self.paused(),
+            await self.draining(),
             await self.drained(),
+            await self.dismissed(),
             await self.slots(),
             await self.box_slots(),
         )

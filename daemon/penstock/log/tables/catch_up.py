@@ -23,8 +23,10 @@ MOST_FACTS = 4096
 #: Columns that may change without a fact of their run.
 UNTOLD = frozenset({"open_prerequisites", "wants_slot"})
 
-# What changes the table of pauses, in which boxes that are drained stand as well.
-_PAUSING = frozenset({"queue.paused", "queue.resumed", "box.drained", "box.resumed"})
+# What changes the table of pauses, in which what is drained stands as well.
+_PAUSING = frozenset({
+    "queue.paused", "queue.resumed", "queue.drained", "queue.opened", "box.drained", "box.resumed",
+})  # fmt: skip
 
 _TOLD = "SELECT event_id, position, run, type FROM events WHERE position > ?"
 
