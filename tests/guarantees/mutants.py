@@ -2997,4 +2997,49 @@ TESTED_MUTANTS = (
         "lost = []",
         "log/test_faulty_servers.py::test_a_pooler_before_the_server_is_found_out",
     ),
+    TestedMutant(
+        "a box that has not heard of a drain takes a run in",
+        "log/tables/handle_submit:enqueue",
+        "check_drained(transaction, spec.group)",
+        "pass",
+        "runs/test_said_to_one_box.py::"
+        "test_a_box_that_has_not_heard_of_a_drain_takes_nothing_in",
+    ),
+    TestedMutant(
+        "what another drained is not read",
+        "catch_up",
+        "told.paused = True",
+        "pass",
+        "log/test_catch_up.py::test_what_another_was_told_to_drain_is_drained_here",
+    ),
+    TestedMutant(
+        "any daemon that starts ends everybody's drain",
+        "QueueControl.open_again",
+        "held = self.table.draining.items()",
+        "held = [(group, '') for group in self.table.draining]",
+        "runs/test_said_to_one_box.py::test_a_drain_stands_where_several_share_the_log",
+    ),
+    TestedMutant(
+        "a daemon that has its log alone refuses runs for ever",
+        "open_core",
+        "await core.queue.open_again()",
+        "",
+        "runs/test_said_to_one_box.py::"
+        "test_a_daemon_that_has_its_log_alone_takes_runs_again_when_it_starts",
+    ),
+    TestedMutant(
+        "a dismissal is forgotten by the next start",
+        "runs/core:_repair",
+        "core.table.dismissed.add(opening.dismissed)",
+        "",
+        "runs/test_said_to_one_box.py::"
+        "test_a_failure_that_was_seen_at_one_box_is_so_at_all",
+    ),
+    TestedMutant(
+        "who took a forgotten run's id has its dismissal too",
+        "RunTable.fold",
+        "self.dismissed.discard(fact.run_id)",
+        "",
+        "runs/test_said_to_one_box.py::test_another_run_of_a_forgotten_ones_id_is_news",
+    ),
 )

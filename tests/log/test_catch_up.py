@@ -29,10 +29,13 @@ from penstock.log.writes import (
     Release,
     RequestCancel,
     RunRow,
+    SetBox,
+    SetDrain,
     SetPause,
     Unpark,
     Write,
 )
+from penstock.words.errors import NotAvailable
 from penstock.words.events import AskRaised, Log, RunRequeued
 from penstock.words.values import new_event_id
 from penstock.words.wait_reason import Waiting
@@ -238,3 +241,25 @@ def test_what_no_fact_tells_of_is_read_all_the_same() -> None:
         one.save()
         two.begin(())
         assert two.get("quiet").priority == 3
+
+
+def test_what_another_was_told_to_drain_is_drained_here() -> None:
+    """By what stands in the tables, before any daemon has folded the fact of it."""
+    (connection,) = open_database(None, 0)
+    with closing(connection):
+        story = Story(connection, 0)
+        one, two = story.daemons["one"], story.daemons["two"]
+        commit(two, enqueue("known"))
+        for drain, ends in (
+            (SetDrain(True, at()), SetDrain(False, at())),
+            (SetDrain(True, at(), "g"), SetPause(False, at(), "g")),
+            (SetBox("b", True, at()), SetBox("b", False, at())),
+        ):
+            commit(one, drain)
+            assert remembered(two)["paused"] == one.paused != set()
+            if isinstance(drain, SetDrain):
+                [refused] = commit(two, enqueue("new", group="g"))
+                assert isinstance(refused, NotAvailable)
+            commit(two, ends)
+            assert remembered(one)["paused"] == two.paused == set()
+        commit(one, enqueue("new", group="g"))

@@ -195,21 +195,6 @@ async def test_how_full_a_box_is_counts_its_own_slots(autojump_clock: Clock) -> 
         assert boxes == {"a": (1, "ok"), "b": (2, "ok")}
 
 
-async def test_a_failure_that_was_seen_is_so_at_the_daemon_that_was_told(
-    autojump_clock: Clock,
-) -> None:
-    """TU-03: it is kept by a daemon as long as it lives, and is no fact that others could read."""
-    async with (
-        open_shared_log() as log,
-        open_box(log, "a", accept="team") as (a, _),
-        open_box(log, "b", accept="team") as (b, _),
-    ):
-        await a.submitter.submit(request(run_id="r", fail=True))
-        await until(lambda: b.bus.head > 3 and not b.table.views, b)
-        a.dismissals.add(["r"])
-        assert (a.dismissals.run_ids, b.dismissals.run_ids) == (("r",), ())
-
-
 @pytest.mark.parametrize("lost", [3, 5])
 async def test_a_schedule_is_made_once_though_answers_are_lost(
     autojump_clock: Clock, lost: int

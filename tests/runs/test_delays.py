@@ -185,7 +185,7 @@ async def test_a_queue_with_a_stashed_run_cannot_be_drained(
     async with open_fake_core() as core:
         await core.submitter.submit(request(run_id="aside", stashed=True))
         with pytest.raises(Conflict, match="stashed"):
-            core.queue.start_drain()
+            await core.queue.start_drain()
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,18 @@ def test_a_loss_is_the_loudest_alert_and_the_first_thing_that_ails() -> None:
     assert list(ailments(ill)) == ["the box cellar is lost: silent for 130 s"]
 
 
+def test_a_failure_that_was_dismissed_at_another_screen_needs_nobody_here() -> None:
+    """MB-15 DU-06: as soon as that is recorded, at whichever box."""
+    world = World()
+    world.submit("r", "command", {"argv": ["false"]}, 20, 10)
+    world.start("r", 6)
+    world.record("r", e.RunFailed(reason="error", error="x"), 5)
+    _listing, model = listed(world)
+    assert not model.runs["r"].seen
+    model.apply(world.record(e.DAEMON_STREAM, e.FailuresDismissed(runs=("r", "gone")), 1))  # fmt: skip
+    assert model.runs["r"].seen
+
+
 def test_a_run_and_its_receipt_name_the_box() -> None:
     """MB-03"""
     _listing, model = listed(world_of("attic"))

@@ -69,7 +69,8 @@ ORIGINAL_NAMES: dict[str, tuple[str, ...]] = {
 }
 OUR_OWN = {
     "run.waiting", "run.preempted", "run.requeued", "run.resumed", "run.cancel_requested",
-    "run.paused", "run.continued", "run.rearranged", "run.edited", "slots.changed", "schedule.set", "schedule.removed",
+    "run.paused", "run.continued", "run.rearranged", "run.edited", "slots.changed",
+    "queue.drained", "queue.opened", "failures.dismissed", "schedule.set", "schedule.removed",
     "schedule.skipped", "intervention.received", "log.truncated", "process.started", "process.exited", "log",
     "subscriber.lagged", "queue.paused", "queue.resumed", "daemon.started", "daemon.stopping",
     "box.lost", "box.drained", "box.resumed",
@@ -129,6 +130,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "subscriber.lagged": {"subscriber": "s", "dropped": 3},
     "box.lost": {"box": "loft", "life": "l", "silent_seconds": 121.5},
     "box.drained": {"box": "loft"},
+    "failures.dismissed": {"runs": ["r1", "r2"]},
     "box.resumed": {"box": "loft"},
     "daemon.started": {"version": "1", "life": "l"},
 }

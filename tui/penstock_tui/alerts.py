@@ -23,6 +23,8 @@ _TONES: Mapping[str, str] = {
     "run.failed": "error",
     "queue.paused": "warning",
     "queue.resumed": "success",
+    "queue.drained": "warning",
+    "queue.opened": "success",
     "daemon.started": "dim",
     "daemon.stopping": "warning",
     "log.truncated": "dim",

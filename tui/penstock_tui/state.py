@@ -24,7 +24,7 @@ from penstock.client.log_reader import (
     WentBack,
 )
 from penstock.log.projections import AskView, RunView
-from penstock.words.events import DAEMON_STREAM
+from penstock.words.events import DAEMON_STREAM, FailuresDismissed
 from penstock.words.lifecycle import EXECUTING_STATES
 from penstock.words.recorded import Recorded
 from penstock.words.run_id import GENERATED, NAME_LABEL
@@ -209,6 +209,8 @@ class DashboardState:
         self.tail_count += 1
         if fact.run_id != DAEMON_STREAM:
             self._fold(fact)
+        elif isinstance(event := fact.event, FailuresDismissed):
+            self.dismiss(event.runs)
         if alert := alert_of(fact):
             self.alerts.append(alert)
             self.alert_count += 1

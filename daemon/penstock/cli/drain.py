@@ -21,8 +21,8 @@ def drain(
 ) -> None:
     """Take no new runs in, and wait until none runs or is queued.
 
-    New ones are refused until `resume`, or until the daemon starts again. Ctrl-C ends the waiting
-    and not the drain.
+    New ones are refused until `resume`, or until the daemon starts again; where several boxes share the
+    log no box takes one, until `resume` alone. Ctrl-C ends the waiting and not the drain.
 
     A box that is drained starts nothing more, also once its daemon has started again; what executes
     there goes on, and what is queued for it waits.

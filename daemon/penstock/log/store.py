@@ -152,8 +152,16 @@ class Store(Protocol):
         """Paused groups and why; the key None is the whole queue."""
         ...
 
+    async def draining(self) -> Mapping[str | None, str]:
+        """Groups that take no new runs, and the box where that was said; the key None is the whole queue."""
+        ...
+
     async def drained(self) -> frozenset[str]:
         """Boxes that start nothing more until they are resumed."""
+        ...
+
+    async def dismissed(self) -> Sequence[str]:
+        """Runs whose failures somebody has seen, the newest `MOST_DISMISSED` of them, the newest last."""
         ...
 
     async def slots(self) -> Mapping[str | None, int]:

@@ -206,9 +206,11 @@ class Opening:
 
     bounds: Bounds
     open_runs: Sequence[RunRow]
-    #: As `Store.paused`, `Store.drained`, `Store.slots` and `Store.box_slots`.
+    #: As `Store.paused`, `Store.draining`, `Store.drained`, `Store.dismissed`, `Store.slots` and `Store.box_slots`.
     paused: Mapping[str | None, str]
+    draining: Mapping[str | None, str]
     drained: frozenset[str]
+    dismissed: Sequence[str]
     slots: Mapping[str | None, int]
     box_slots: Mapping[str, int]
 
@@ -650,12 +652,39 @@ class SetSlots(Write[Appended]):
 
 @dataclass(frozen=True, slots=True)
 class SetPause(Write[Appended]):
-    """Pause or resume the queue or one group: Appended (`queue.paused` or `queue.resumed`)."""
+    """Pause or resume the queue or one group: Appended (`queue.paused`, or `queue.resumed` and `queue.opened`)."""
 
     paused: bool
     at: datetime
     group: str | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetDrain(Write[Appended]):
+    """Have the queue or one group take no new runs, or take them again: Appended (`queue.drained`, `queue.opened`).
+
+    Until it is opened, Enqueue is refused (NotAvailable), but for children. To resume it opens it too.
+    `box`: where it was said, of a log that several share.
+    """
+
+    draining: bool
+    at: datetime
+    group: str | None = None
+    box: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss(Write[Appended]):
+    """Failures of these runs need nobody any more: Appended (`failures.dismissed`).
+
+    What has not failed, or was dismissed before, is left out. `box`: where it was said, of a log that
+    several share.
+    """
+
+    runs: tuple[str, ...]
+    at: datetime
+    box: str = ""
 
 
 @dataclass(frozen=True, slots=True)

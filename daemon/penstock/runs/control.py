@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,10 +16,12 @@ from penstock.log.writes import (
     Answer,
     Append,
     CancelAnswer,
+    Dismiss,
     Edit,
     Rearrange,
     RequestCancel,
     SetBox,
+    SetDrain,
     SetPause,
     SetSlots,
     TreeRun,
@@ -56,6 +58,7 @@ from penstock.words.events import (
 from penstock.words.lifecycle import CANCELLED, QUEUED_STATES, SLOT_STATES
 from penstock.words.recorded import Recorded
 from penstock.words.run_id import check_run_id
+from penstock.words.sentences import drained_sentence, queue_name
 from penstock.words.staleness import CodeMark, Judgement, judge
 from penstock.words.values import new_event_id
 
@@ -72,9 +75,6 @@ class QueueControl:
     now: Callable[[], datetime]
     #: What the boxes are called that share the log.
     boxes: Callable[[], Awaitable[Collection[str]]]
-    #: What is drained: new runs of it are refused.
-    draining: set[str | None] = field(default_factory=set)
-    _waiting: dict[trio.CancelScope, str | None] = field(default_factory=dict)
 
     async def pause(self, group: str | None = None, reason: str = "") -> None:
         """Start nothing more of it. Twice is once; Refused for an unknown group."""
@@ -83,13 +83,9 @@ class QueueControl:
 
     async def resume(self, group: str | None = None) -> None:
         """Start, and take in, what belongs to it again; ends a drain too."""
-        if group not in self.table.paused:
-            # A paused group may have gone from the configuration since.
+        if group not in {*self.table.paused, *self.table.draining}:
+            # Such a group may have gone from the configuration since.
             self._check(group)
-        self.draining.discard(group)
-        for scope, waited_for in self._waiting.items():
-            if waited_for == group:
-                scope.cancel(reason="resumed")
         await self.recorder.record(SetPause(False, self.now(), group))
 
     async def drain_box(self, box: str) -> None:
@@ -161,40 +157,43 @@ class QueueControl:
         Returns also when `resume` ends the drain. Conflict as `start_drain`; ShuttingDown if the
         daemon stops first.
         """
-        self.start_drain(group)
+        await self.start_drain(group)
         await self._wait_drained(group)
 
-    def start_drain(self, group: str | None = None) -> None:
-        """Take nothing new in until `resume`. Conflict if what is queued could never start."""
+    async def start_drain(self, group: str | None = None) -> None:
+        """Take nothing new in until `resume`, at no box. Conflict if what is queued could never start."""
         self._check(group)
         held = [name for name in (None, group) if name in self.table.paused]
         if held and any(v.state in QUEUED_STATES for v in self._open(group)):
             raise Conflict(
-                f"{name_of(held[0])} is paused, and runs are queued: resume it first"
+                f"{queue_name(held[0])} is paused, and runs are queued: resume it first"
             )
         for view in self._open(group):
             if view.stashed:
                 raise Conflict(f"the run {view.run_id!r} is stashed: enqueue it first")
-        self.draining.add(group)
+        drain = SetDrain(True, self.now(), group, self.table.shared_box)
+        await self.recorder.record(drain)
+
+    async def open_again(self) -> None:
+        """Take new runs in again that the last life took none of. The daemon starts.
+
+        Where several share the log a drain is everybody's, and stands; but not one of when it had one box.
+        """
+        held = self.table.draining.items()
+        for group in [g for g, box in held if not (box and self.table.place.shared)]:
+            await self.recorder.record(SetDrain(False, self.now(), group))
 
     async def _wait_drained(self, group: str | None) -> None:
-        with trio.CancelScope() as scope:
-            self._waiting[scope] = group
-            try:
-                while group in self.draining and self._open(group):
-                    if self.table.stopping:
-                        raise ShuttingDown("the daemon stops; what is queued is kept")
-                    await self.table.bus.wait_published(None)
-            finally:
-                del self._waiting[scope]
+        while group in self.table.draining and self._open(group):
+            if self.table.stopping:
+                raise ShuttingDown("the daemon stops; what is queued is kept")
+            await self.table.bus.wait_published(None)
 
     def drained(self, group: str | None) -> str | None:
         """Why a new run of this group is refused now, if it is."""
         for name in (None, group):
-            if name in self.draining:
-                return (
-                    f"{name_of(name)} is drained and takes no new runs until `resume`"
-                )
+            if name in self.table.draining:
+                return drained_sentence(name)
         return None
 
     def _open(self, group: str | None) -> list[RunView]:
@@ -205,11 +204,6 @@ class QueueControl:
         groups = self.table.group_slots
         if group is not None and group not in groups:
             raise no_group(group, groups)
-
-
-def name_of(group: str | None) -> str:
-    """What is meant, in a sentence."""
-    return "the queue" if group is None else f"the group {group!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +258,11 @@ class Control:
     #: Seconds a waiting cancel may take before its receipt lists what is left.
     cancel_sla: float
     kinds: Mapping[str, Kind]
+
+    async def dismiss(self, run_ids: Collection[str]) -> None:
+        """Note that somebody has seen how these failed, for all boxes; others than failures are passed over."""
+        seen = Dismiss(tuple(run_ids), self.now(), self.table.shared_box)
+        await self.recorder.record(seen)
 
     async def cancel(
         self, run_id: str, reason: str, *, wait: bool = False

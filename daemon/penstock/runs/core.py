@@ -44,7 +44,6 @@ from penstock.processes.output import HeldBack, nothing_secret
 from penstock.runs.alarm import Alarm
 from penstock.runs.boxes import Boxes
 from penstock.runs.control import Control, LineControl, QueueControl
-from penstock.runs.dismissals import Dismissals
 from penstock.runs.folders import FolderLocks
 from penstock.runs.gauges import Gauges, Note, QueueStatistics, take_statistics
 from penstock.runs.guarded_trees import GuardedTrees, is_guarded
@@ -148,7 +147,6 @@ class Core:
     selection: Selection
     live_outputs: LiveOutputs
     schedules: Schedules
-    dismissals: Dismissals
     tokens: RunTokens
     trees: GuardedTrees
     version: str = penstock.__version__
@@ -157,11 +155,6 @@ class Core:
     def epoch(self) -> str:
         """Id of the log."""
         return self.store.epoch
-
-    @property
-    def shared_box(self) -> str:
-        """What this daemon's box is called where others share the log; else nobody needs its name."""
-        return "" if self.store.sharing is None else self.environment.host
 
     @property
     def bus(self) -> Bus:
@@ -207,9 +200,7 @@ class Core:
 
     def statistics(self) -> QueueStatistics:
         """How full everything is now, at any load without waiting (SC-11)."""
-        return take_statistics(
-            self.table, self.submitter.admission, self.queue.draining
-        )
+        return take_statistics(self.table, self.submitter.admission)
 
     async def shutdown(
         self, *, cancel_queued: bool = False, reason: str = "shutdown"
@@ -282,6 +273,7 @@ async def open_core(
         _open_watchers(lasting),
     ):
         started = _started(core, await _repair(core, opening), put_back)
+        await core.queue.open_again()
         async with _open_watchers(watchers), _open_runs(core, started):
             yield core
 
@@ -365,7 +357,6 @@ def _make_core(
         selection=Selection(store),
         live_outputs=LiveOutputs(config.live_bytes),
         schedules=Schedules(recorder, store, submitter, reader.is_open, now),
-        dismissals=Dismissals(),
         tokens=RunTokens(table.executions, environment.secrets),
         trees=GuardedTrees(),
     )
@@ -509,8 +500,8 @@ def _make_gauges(core: Core) -> Gauges:
             "recorder": lambda: Level(recorder.pending, config.recorder_capacity),
             "submits": lambda: Level(admission.waiting, config.max_waiting_submits),
         },
-        _note_of_box(recorder, core.shared_box)
-        if core.shared_box
+        _note_of_box(recorder, core.table.shared_box)
+        if core.table.shared_box
         else recorder.coalesce,
     )
     preemptor = Preemptor(table, recorder)
@@ -557,7 +548,9 @@ async def _repair(core: Core, opening: Opening) -> Repaired:
         rows.append(row)
     await _linger(core, rows)
     core.table.paused.update(opening.paused)
+    core.table.draining.update(opening.draining)
     core.table.drained.update(opening.drained)
+    core.table.dismissed.add(opening.dismissed)
     for group, slots in opening.slots.items():
         core.table.give_slots(group, slots)
     _give_own_slots(core.table, opening.box_slots)
@@ -684,7 +677,7 @@ async def _stop(core: Core) -> None:
 async def _announce_stop(core: Core, reason: str) -> None:
     """Record that the daemon stops; a broken log takes no word, and the runs end all the same."""
     with suppress(StoreBroken):
-        await _announce(core, DaemonStopping(reason=reason, box=core.shared_box))
+        await _announce(core, DaemonStopping(reason=reason, box=core.table.shared_box))
 
 
 async def _announce(core: Core, event: AnyEvent) -> None:
@@ -703,5 +696,5 @@ def _started(core: Core, repaired: Repaired, put_back: str) -> DaemonStarted:
         asked=tuple(repaired.asked),
         ended_pids=tuple(repaired.ended_pids),
         put_back=put_back,
-        box=core.shared_box,
+        box=core.table.shared_box,
     )

@@ -1,7 +1,7 @@
-"""Failures that somebody has seen: they need nobody any more, on no screen and on no other one.
+"""Failures that somebody has seen: they need nobody any more, on no screen and at no box.
 
-Whether a failure is news is a matter of minutes, and no fact of the run; so this is kept as long as the
-daemon lives, and bounded.
+That is in the log as long as the run is; whether a failure is news is a matter of minutes, so of these a
+daemon keeps the newest in mind.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-#: Ids that are kept, the newest: more failures than anybody looks through in a quarter of an hour.
-MOST_DISMISSED = 2000
+from penstock.words.run_id import MOST_DISMISSED
 
 
 @dataclass(eq=False, slots=True)
@@ -31,3 +30,7 @@ class Dismissals:
             self._ids[run_id] = None
         for run_id in list(self._ids)[:-MOST_DISMISSED]:
             del self._ids[run_id]
+
+    def discard(self, run_id: str) -> None:
+        """A run of this id is another by now."""
+        self._ids.pop(run_id, None)

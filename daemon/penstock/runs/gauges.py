@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -102,9 +102,7 @@ class QueueStatistics:
         return asdict(self)
 
 
-def take_statistics(
-    table: RunTable, admission: Admission, draining: Iterable[str | None]
-) -> QueueStatistics:
+def take_statistics(table: RunTable, admission: Admission) -> QueueStatistics:
     """The snapshot of now."""
     queue = table.queue
     return QueueStatistics(
@@ -121,7 +119,7 @@ def take_statistics(
         paused=tuple(
             {"group": group, "reason": reason} for group, reason in table.paused.items()
         ),
-        draining=tuple(draining),
+        draining=tuple(table.draining),
         drained_boxes=tuple(sorted(table.drained)),
         groups=_count_groups(table),
     )

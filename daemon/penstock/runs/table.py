@@ -33,6 +33,7 @@ from penstock.log.writes import (
     Unpark,
     Write,
 )
+from penstock.runs.dismissals import Dismissals
 from penstock.runs.execution import Execution
 from penstock.runs.queue import (
     Candidate,
@@ -49,6 +50,9 @@ from penstock.words.events import (
     AnyEvent,
     BoxDrained,
     BoxResumed,
+    FailuresDismissed,
+    QueueDrained,
+    QueueOpened,
     QueuePaused,
     QueueResumed,
     RunCancelRequested,
@@ -112,6 +116,10 @@ class RunTable:
     interrupting: set[str] = field(default_factory=set)
     #: Why the queue (None) or a group is paused.
     paused: dict[str | None, str] = field(default_factory=dict)
+    #: The queue (None) and groups that take no new runs, and the box where that was said.
+    draining: dict[str | None, str] = field(default_factory=dict)
+    #: Whose failures somebody has seen.
+    dismissed: Dismissals = field(default_factory=Dismissals)
     #: When runs may start that wait for a moment, by id; some of these moments may be over.
     moments: dict[str, datetime] = field(default_factory=dict)
     #: Called when one of them is new, another, or none any more.
@@ -155,6 +163,11 @@ class RunTable:
     def configures(self, group: str | None) -> bool:
         """Whether the configuration has this group."""
         return group in self._configured
+
+    @property
+    def shared_box(self) -> str:
+        """This box, where others share the log; else nobody needs its name."""
+        return self.place.box if self.place.shared else ""
 
     def begin_claiming(self, start: Callable[[Execution], None]) -> None:
         """Claim runs from now on; `start` begins an execution in the step of its claim."""
@@ -362,6 +375,8 @@ class RunTable:
             if fact.type in TERMINAL_TYPES:
                 del self.views[fact.run_id]
                 self.terms.pop(fact.run_id, None)
+                # A forgotten run may have had its id.
+                self.dismissed.discard(fact.run_id)
         self.bus.publish(facts)
         self.after_commit()
 
@@ -425,6 +440,12 @@ class RunTable:
         elif isinstance(event, QueueResumed):
             self.paused.pop(event.group, None)
             self.moved = True
+        elif isinstance(event, QueueDrained):
+            self.draining[event.group] = event.box
+        elif isinstance(event, QueueOpened):
+            self.draining.pop(event.group, None)
+        elif isinstance(event, FailuresDismissed):
+            self.dismissed.add(event.runs)
         elif isinstance(event, BoxDrained):
             self.drained.add(event.box)
         elif isinstance(event, BoxResumed):

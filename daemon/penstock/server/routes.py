@@ -259,12 +259,12 @@ ROUTES: tuple[Route, ...] = (
         reply=wire.EventsPage, queries=(_AFTER, _AFTER_ID, _LIMIT, _OVERFLOW),
     ),
     Route(
-        "GET", "/dismissals", "dismissals", "Failures that somebody has seen since the daemon began",
+        "GET", "/dismissals", "dismissals", "Failures that somebody has seen, at any box",
         reply="DismissalsReply",
     ),
     Route(
         "POST", "/dismissals", "dismiss", "Say that these failures need nobody any more",
-        body=wire.DismissalsRequest, reply="DismissalsReply",
+        body=wire.DismissalsRequest, reply="DismissalsReply", errors=(503,),
     ),
     Route("GET", "/queue", "queue", "The queue and the slots", reply="QueueReply"),
     Route(

@@ -158,7 +158,9 @@ class FaultyStore:
             await self.bounds(),
             await self.open_runs(),
             await self.paused(),
+            await self.draining(),
             await self.drained(),
+            await self.dismissed(),
             await self.slots(),
             await self.box_slots(),
         )
@@ -177,6 +179,12 @@ class FaultyStore:
 
     async def paused(self) -> Mapping[str | None, str]:
         return await self._call(self.store.paused)
+
+    async def draining(self) -> Mapping[str | None, str]:
+        return await self._call(self.store.draining)
+
+    async def dismissed(self) -> Sequence[str]:
+        return await self._call(self.store.dismissed)
 
     async def drained(self) -> frozenset[str]:
         return await self._call(self.store.drained)

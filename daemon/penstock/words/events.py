@@ -632,6 +632,24 @@ class QueueResumed(Fact):
     group: str | None = None
 
 
+class QueueDrained(Fact):
+    """The queue (null) or a group takes no new runs until `queue.opened`; those there are go on."""
+
+    type: Literal["queue.drained"] = "queue.drained"
+    group: str | None = None
+    #: Where it was said, of a log that several boxes share.
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
+
+
+class QueueOpened(Fact):
+    type: Literal["queue.opened"] = "queue.opened"
+    group: str | None = None
+
+
 class SlotsChanged(Fact):
     """The queue (null) or a group has other slots; null: those of the configuration again.
 
@@ -643,6 +661,19 @@ class SlotsChanged(Fact):
     group: str | None = None
     slots: int | None = None
     #: Of a log that several boxes share, the one whose slots these are: each has its own.
+    box: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_no_box(serialize(self))
+
+
+class FailuresDismissed(Fact):
+    """Somebody has seen how these runs failed: they need nobody any more."""
+
+    type: Literal["failures.dismissed"] = "failures.dismissed"
+    runs: tuple[str, ...]
+    #: Where it was said, of a log that several boxes share.
     box: str = ""
 
     @model_serializer(mode="wrap")
@@ -764,7 +795,7 @@ KnownEvent = (
     | ModelUsed | ModelAnswered | ModelProgress
     | AgentSaid | ToolCalled | ToolEnded | PlanUpdated
     | AskRaised | AskAnswered | AskWithdrawn | InterventionReceived | BackpressureRaised | BackpressureCleared
-    | SubscriberLagged | QueuePaused | QueueResumed | SlotsChanged
+    | SubscriberLagged | QueuePaused | QueueResumed | QueueDrained | QueueOpened | SlotsChanged | FailuresDismissed
     | ScheduleSet | ScheduleRemoved | ScheduleSkipped | BoxLost | BoxDrained | BoxResumed
     | DaemonStarted | DaemonStopping
 )  # fmt: skip

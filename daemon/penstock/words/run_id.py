@@ -8,6 +8,9 @@ from typing import Any
 
 #: Characters in a run id: it is part of file names and URLs.
 LONGEST_RUN_ID = 200
+#: Runs whose dismissed failures a daemon keeps in mind, the newest: more than anybody looks through in
+#: the quarter of an hour in which a failure is news.
+MOST_DISMISSED = 2000
 #: Ids in one request that dismisses failures.
 MOST_DISMISSED_AT_ONCE = 500
 #: The label that says what a run is called by people.

@@ -44,6 +44,16 @@ def detail_of(fact: Recorded, inputs: Mapping[str, Any] | None = None) -> str:
     return SENTENCES[event.type].detail(event)
 
 
+def queue_name(group: str | None) -> str:
+    """What the queue (None) or a group of it is called within a sentence."""
+    return "the queue" if group is None else f"the group {group!r}"
+
+
+def drained_sentence(group: str | None) -> str:
+    """Why the queue or a group takes no new run."""
+    return f"{queue_name(group)} is drained and takes no new runs until `resume`"
+
+
 def sentence_of(fact: ShownFact) -> str | None:
     """What a fact says on its own, without the run's name; None if it is not worth a line, "" if just this one is not.
 
@@ -228,7 +238,9 @@ def _raised(event: e.BackpressureRaised) -> str:
     return f"{event.gauge} {event.used}/{event.capacity}, above 80 %"
 
 
-def _queue(event: e.QueuePaused | e.QueueResumed) -> str:
+def _queue(
+    event: e.QueuePaused | e.QueueResumed | e.QueueDrained | e.QueueOpened,
+) -> str:
     return "queue" if event.group is None else f"group {event.group}"
 
 
@@ -380,6 +392,11 @@ SENTENCES: Mapping[str, Sentence] = {
         _pairs, lambda e: f"{_queue(e)} paused {e.reason}".rstrip()
     ),
     "queue.resumed": Sentence(_pairs, lambda e: f"{_queue(e)} resumed"),
+    "queue.drained": Sentence(_pairs, lambda e: f"{_queue(e)} takes no new runs"),
+    "queue.opened": Sentence(_pairs, lambda e: f"{_queue(e)} takes new runs again"),
+    "failures.dismissed": Sentence(
+        lambda e: " ".join(e.runs), lambda e: f"dismissed: {', '.join(e.runs)}"
+    ),
     "slots.changed": Sentence(_pairs, _slots),
     "schedule.set": Sentence(
         lambda e: f"{e.name}  {e.timing}  {e.kind}  {about(e.inputs)}".rstrip(),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from uuid import uuid4
 
-from penstock.log.sqlite.schema import TABLES
+from penstock.log.sqlite.schema import DISMISSALS, TABLES
 from penstock.log.tables.db import Statements
 from penstock.words.errors import StartRefused
 from penstock.words.events import DAEMON_STREAM
@@ -25,6 +25,8 @@ _PLACEMENT = (
     'ALTER TABLE runs ADD COLUMN needs TEXT COLLATE "C"',
     """ALTER TABLE runs ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT ''""",
     """ALTER TABLE schedules ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT ''""",
+    "ALTER TABLE runs ADD COLUMN dismissed BIGINT",
+    DISMISSALS,
     "UPDATE schedules SET origin = (SELECT box FROM log)",
     """UPDATE runs SET origin = log.box, needs = json_build_object('box', log.box) FROM log
     WHERE ended_at IS NULL AND key > 0""",

@@ -34,7 +34,9 @@ from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
 from penstock.log.tables.queries import (
     READERS,
+    dismissed_in,
     drained_in,
+    draining_in,
     paused_in,
 )
 from penstock.log.tables.rows import (
@@ -388,7 +390,9 @@ class PostgresStore(TableStore):
                 _bounds(db),
                 self._open_runs(db),
                 paused_in(db),
+                draining_in(db),
                 drained_in(db),
+                dismissed_in(db),
                 find_slots(db),
                 find_box_slots(db),
             )

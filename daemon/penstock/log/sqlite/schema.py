@@ -41,7 +41,7 @@ class Batches:
 Step: TypeAlias = Callable[[sqlite3.Connection], None] | Batches
 Migrations: TypeAlias = Mapping[int, Step]
 
-# The commas before `checksum`, `needs` and `origin` stand where SQLite puts them when it adds the
+# The commas before `checksum`, `needs`, `origin` and `dismissed` stand where SQLite puts them when it adds the
 # columns to an older file.
 #
 # Large and constant columns stand in `specs`: a fact rewrites its row of `runs`, and must not
@@ -61,7 +61,7 @@ CREATE TABLE runs (
     clock TEXT NOT NULL DEFAULT '{}', host TEXT NOT NULL DEFAULT '', on_restart TEXT NOT NULL,
     preemptible INTEGER NOT NULL, created_at INTEGER NOT NULL, started_at INTEGER,
     ended_at INTEGER, outcome TEXT
-, needs TEXT, origin TEXT NOT NULL DEFAULT '');
+, needs TEXT, origin TEXT NOT NULL DEFAULT '', dismissed INTEGER);
 CREATE INDEX runs_in_line ON runs(priority, place) WHERE state IN ('queued', 'preempted');
 CREATE INDEX runs_state ON runs(state) WHERE ended_at IS NULL;
 CREATE INDEX runs_ended ON runs(ended_at) WHERE ended_at IS NOT NULL;
@@ -127,14 +127,22 @@ CREATE TABLE schedules (
     skipped INTEGER NOT NULL DEFAULT 0, umask INTEGER, environ BLOB
 );
 """
-# What a run asks of its box, and where it was submitted: of runs and of schedules.
+# What a run asks of its box, and where it was submitted: of runs and of schedules. `dismissed` is where the
+# fact stands that somebody has seen the run's failure.
 _ADDED_IN_8: tuple[tuple[str, str, str | None], ...] = (
     ("runs", "needs TEXT", None),
     ("runs", "origin TEXT NOT NULL DEFAULT ''", ""),
     ("schedules", "origin TEXT NOT NULL DEFAULT ''", ""),
+    ("runs", "dismissed INTEGER", None),
+)
+#: Few runs are in it, so it costs the others nothing.
+DISMISSALS = (
+    "CREATE INDEX runs_dismissed ON runs(dismissed) WHERE dismissed IS NOT NULL;"
 )
 _ORIGIN = "environ BLOB\n, origin TEXT NOT NULL DEFAULT '');"
-TABLES += _NEW_IN_4 + _LABELS + _NEW_IN_7.replace("environ BLOB\n);", _ORIGIN)
+TABLES += (
+    _NEW_IN_4 + _LABELS + _NEW_IN_7.replace("environ BLOB\n);", _ORIGIN) + DISMISSALS
+)
 
 _TABLE_NAMES = tuple(re.findall(r"CREATE TABLE (\w+)", TABLES))
 #: What files of older versions, which only readers leave as they are, do not have yet.
@@ -190,9 +198,10 @@ def _add_plans(db: sqlite3.Connection) -> None:
 
 
 def _add_placement(db: sqlite3.Connection) -> None:
-    """Version 8: what runs ask of a box; older ones asked for nothing."""
+    """Version 8: what runs ask of a box, and who was dismissed; older ones asked for nothing."""
     for table, column, _ in _ADDED_IN_8:
         db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    db.execute(DISMISSALS)
 
 
 #: version → the step that makes the next one of it.

@@ -356,7 +356,9 @@ class SqliteStore(TableStore):
             await self.bounds(),
             await self.open_runs(),
             await self.paused(),
+            await self.draining(),
             await self.drained(),
+            await self.dismissed(),
             await self.slots(),
             await self.box_slots(),
         )

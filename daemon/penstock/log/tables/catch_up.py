@@ -24,8 +24,10 @@ MOST_FACTS = 4096
 #: Columns that may change without a fact of their run.
 UNTOLD = frozenset({"open_prerequisites", "wants_slot"})
 
-# What changes the table of pauses, in which boxes that are drained stand as well.
-_PAUSING = ("queue.paused", "queue.resumed", "box.drained", "box.resumed")
+# What changes the table of pauses, in which what is drained stands as well.
+_PAUSING = (
+    "queue.paused", "queue.resumed", "queue.drained", "queue.opened", "box.drained", "box.resumed",
+)  # fmt: skip
 
 # One row for each run with a fact among those, and for each that waits for such a one. Both bounds are
 # given: where only the lower one is, PostgreSQL takes the facts between them for a third of all. It has no

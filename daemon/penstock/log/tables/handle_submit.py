@@ -9,6 +9,7 @@ from pydantic_core import from_json
 
 from penstock.log.tables.callers import keep_surroundings
 from penstock.log.tables.handle_end import end
+from penstock.log.tables.handle_pauses import check_drained
 from penstock.log.tables.new_run import FRESH, NewRun
 from penstock.log.tables.plans import WaitPlan
 from penstock.log.tables.rows import shown_beside, to_json, to_micros
@@ -60,6 +61,8 @@ def enqueue(transaction: Transaction, write: Enqueue) -> Accepted | Existing:
         # It may have been forgotten while this waited for room, and its environment with it.
         transaction.get(spec.retry_of)
     root_id, depth, parent = _check_tree(transaction, write)
+    if parent is None:
+        check_drained(transaction, spec.group)
     prerequisites = _find_prerequisites(transaction, spec)
     born = _born_ended(transaction, spec, parent, prerequisites)
     if born is None and write.capacity is not None:

@@ -24,11 +24,12 @@ from penstock.log.tables.handle_end import (
     release,
     request_cancel,
 )
+from penstock.log.tables.handle_pauses import set_box, set_drain, set_pause
 from penstock.log.tables.handle_prune import prune
 from penstock.log.tables.handle_submit import enqueue
 from penstock.log.tables.output_window import PIECE
 from penstock.log.tables.plans import WaitPlan
-from penstock.log.tables.rows import BOX_OF, group_key, shown_beside, to_micros
+from penstock.log.tables.rows import NUMBERS, WORDS, shown_beside, to_json, to_micros
 from penstock.log.tables.run_head import RunHead, check_clock_size, check_move
 from penstock.log.tables.schedules import (
     advance_schedule,
@@ -45,6 +46,7 @@ from penstock.log.writes import (
     Claim,
     Complete,
     Continue,
+    Dismiss,
     Edit,
     Enqueue,
     LoseBox,
@@ -58,6 +60,7 @@ from penstock.log.writes import (
     RequestPreempt,
     Result,
     SetBox,
+    SetDrain,
     SetPause,
     SetSchedule,
     SetSlots,
@@ -75,10 +78,7 @@ from penstock.words.errors import (
 )
 from penstock.words.events import (
     AskAnswered,
-    BoxDrained,
-    BoxResumed,
-    QueuePaused,
-    QueueResumed,
+    FailuresDismissed,
     RunContinued,
     RunEdited,
     RunPaused,
@@ -87,6 +87,7 @@ from penstock.words.events import (
     RunWaiting,
 )
 from penstock.words.lifecycle import (
+    FAILED,
     MOVING_TYPES,
     PARKED_STATES,
     PAUSED,
@@ -290,44 +291,24 @@ def request_preempt(transaction: Transaction, write: RequestPreempt) -> Appended
     return Appended()
 
 
-def set_pause(transaction: Transaction, write: SetPause) -> Appended:
-    """Pause or resume the queue or one group; what is so already is no new fact."""
-    name = group_key(write.group)
-    if (name in transaction.paused) == write.paused:
-        return Appended()
-    transaction.writes += 1
-    event: QueuePaused | QueueResumed
-    if write.paused:
-        transaction.db.execute(
-            "INSERT INTO pauses (name, reason, at) VALUES (?, ?, ?)",
-            (name, write.reason, to_micros(write.at)),
-        )
-        transaction.paused.add(name)
-        event = QueuePaused(group=write.group, reason=write.reason)
-    else:
-        transaction.db.execute("DELETE FROM pauses WHERE name = ?", (name,))
-        transaction.paused.discard(name)
-        event = QueueResumed(group=write.group)
-    return Appended((transaction.make(transaction.daemon(), event, write.at),))
+_NEW_FAILURES = (
+    f"SELECT key, run_id FROM runs WHERE run_id IN {WORDS} AND state = '{FAILED}'"
+    " AND dismissed IS NULL ORDER BY key"
+)
 
 
-def set_box(transaction: Transaction, write: SetBox) -> Appended:
-    """Drain or resume a box; what is so already is no new fact."""
-    name = f"{BOX_OF}{write.box}"
-    if (name in transaction.paused) == write.draining:
+def dismiss(transaction: Transaction, write: Dismiss) -> Appended:
+    """Note that somebody has seen these failures; what is none, or was seen, is no new fact."""
+    found = transaction.query(_NEW_FAILURES, (to_json(write.runs),)).fetchall()
+    if not found:
         return Appended()
     transaction.writes += 1
-    event: BoxDrained | BoxResumed
-    if write.draining:
-        sql = "INSERT INTO pauses (name, reason, at) VALUES (?, '', ?)"
-        transaction.db.execute(sql, (name, to_micros(write.at)))
-        transaction.paused.add(name)
-        event = BoxDrained(box=write.box)
-    else:
-        transaction.db.execute("DELETE FROM pauses WHERE name = ?", (name,))
-        transaction.paused.discard(name)
-        event = BoxResumed(box=write.box)
-    return Appended((transaction.make(transaction.daemon(), event, write.at),))
+    seen = FailuresDismissed(runs=tuple([run for _, run in found]), box=write.box)
+    fact = transaction.make(transaction.daemon(), seen, write.at)
+    sql = f"UPDATE runs SET dismissed = ? WHERE key IN {NUMBERS}"
+    keys = to_json([key for key, _ in found])
+    transaction.db.execute(sql, (fact.position, keys))
+    return Appended((fact,))
 
 
 def rearrange(transaction: Transaction, write: Rearrange) -> Appended:
@@ -431,7 +412,9 @@ HANDLERS: Mapping[type[Write[Result]], Callable[[Transaction, Any], Any]] = dict
         Suspend.handled_by(suspend),
         Continue.handled_by(suspend),
         SetPause.handled_by(set_pause),
+        SetDrain.handled_by(set_drain),
         SetBox.handled_by(set_box),
+        Dismiss.handled_by(dismiss),
         SetSlots.handled_by(set_slots),
         SetSchedule.handled_by(set_schedule),
         RemoveSchedule.handled_by(remove_schedule),

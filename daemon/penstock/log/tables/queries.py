@@ -12,6 +12,7 @@ from penstock.log.tables.callers import find_surroundings
 from penstock.log.tables.db import Statements
 from penstock.log.tables.rows import (
     BOX_OF,
+    DRAIN_OF,
     SELECT_EVENTS,
     SELECT_OPEN_KEYS,
     SELECT_RUNS,
@@ -28,6 +29,7 @@ from penstock.log.writes import AskRow, BoxRow, RunRow, ScheduleRow, TreeRun
 from penstock.words.errors import LogDamaged
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
+from penstock.words.run_id import MOST_DISMISSED
 from penstock.words.surroundings import Surroundings
 
 T = TypeVar("T")
@@ -103,6 +105,12 @@ class Readings(ABC):
     async def paused(self) -> Mapping[str | None, str]:
         return await self._read(paused_in)
 
+    async def draining(self) -> Mapping[str | None, str]:
+        return await self._read(draining_in)
+
+    async def dismissed(self) -> Sequence[str]:
+        return await self._read(dismissed_in)
+
     async def drained(self) -> frozenset[str]:
         return await self._read(drained_in)
 
@@ -155,15 +163,40 @@ def _rows(db: Statements, sql: str, values: tuple[Any, ...]) -> list[RunRow]:
 
 def paused_in(db: Statements) -> Mapping[str | None, str]:
     """Paused groups and why; the key None is the whole queue."""
-    rows = db.execute("SELECT name, reason FROM pauses").fetchall()
+    rows = _held(db, "")
+    others = (BOX_OF, DRAIN_OF)
     return {
         group_of_key(name): reason
-        for name, reason in rows
-        if not name.startswith(BOX_OF)
+        for name, reason in rows.items()
+        if not name.startswith(others)
     }
+
+
+def draining_in(db: Statements) -> Mapping[str | None, str]:
+    """Groups that take no new runs, and the box where that was said; the key None is the whole queue."""
+    return {group_of_key(name): box for name, box in _held(db, DRAIN_OF).items()}
 
 
 def drained_in(db: Statements) -> frozenset[str]:
     """Boxes that start nothing more."""
-    names = [name for (name,) in db.execute("SELECT name FROM pauses").fetchall()]
-    return frozenset(n.removeprefix(BOX_OF) for n in names if n.startswith(BOX_OF))
+    return frozenset(_held(db, BOX_OF))
+
+
+def _held(db: Statements, begins: str) -> dict[str, str]:
+    """What the table of pauses has under names that begin so, without that."""
+    rows = db.execute("SELECT name, reason FROM pauses").fetchall()
+    return {
+        name.removeprefix(begins): reason
+        for name, reason in rows
+        if name.startswith(begins)
+    }
+
+
+def dismissed_in(db: Statements) -> list[str]:
+    """Runs whose failures somebody has seen, the newest last."""
+    sql = (
+        "SELECT run_id FROM runs WHERE dismissed IS NOT NULL"
+        " ORDER BY dismissed DESC, key DESC LIMIT ?"
+    )
+    rows = db.execute(sql, (MOST_DISMISSED,)).fetchall()
+    return [run_id for (run_id,) in reversed(rows)]

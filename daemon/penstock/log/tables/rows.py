@@ -132,6 +132,8 @@ def group_of_key(key: str) -> str | None:
 
 #: Begins the names of boxes in the table of pauses: one that is drained starts nothing.
 BOX_OF = "box:"
+#: Begins the names of groups there that take no new runs, as `group_key` has them after it.
+DRAIN_OF = "drain:"
 
 
 def find_columns(db: Statements, keys: Sequence[int]) -> list[tuple[Any, ...]]:

@@ -62,7 +62,7 @@ def queue_handlers(core: Core) -> dict[str, Handler]:
         elif wait:
             await core.queue.drain(request.group)
         else:
-            core.queue.start_drain(request.group)
+            await core.queue.start_drain(request.group)
         return json_answer(core.statistics().to_json(), 200 if wait else 202)
 
     async def slots(call: Call) -> HttpAnswer:
@@ -106,13 +106,13 @@ def schedule_handlers(core: Core) -> dict[str, Handler]:
 
 
 def dismissal_handlers(core: Core) -> dict[str, Handler]:
-    """The handlers of `/dismissals`, by the name of their route. Neither waits for anything."""
+    """The handlers of `/dismissals`, by the name of their route."""
 
     def dismissals(_call: Call) -> HttpAnswer:
-        return json_answer({"runs": core.dismissals.run_ids})
+        return json_answer({"runs": core.table.dismissed.run_ids})
 
-    def dismiss(call: Call) -> HttpAnswer:
-        core.dismissals.add(read_json(DismissalsRequest, call.body).runs)
+    async def dismiss(call: Call) -> HttpAnswer:
+        await core.control.dismiss(read_json(DismissalsRequest, call.body).runs)
         return dismissals(call)
 
     return {"dismissals": dismissals, "dismiss": dismiss}
