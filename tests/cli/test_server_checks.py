@@ -15,6 +15,7 @@ from fakes.penstock_command import Penstock
 from fakes.postgres import PostgresServer
 from fakes.stores_elsewhere import postgres_store
 from penstock.cli.server_checks import judge_boxes, judge_server
+from penstock.log.postgresql.schema import VERSION, needed_version
 from penstock.log.postgresql.standing import (
     BoxOnServer,
     ServerStanding,
@@ -26,7 +27,8 @@ from penstock.words.config import Config
 
 GOOD = ServerStanding(
     where="schema log of the PostgreSQL db/penstock",
-    tables=2,
+    tables=VERSION,
+    needed=2,
     settings={
         "server_version": "15.18",
         "fsync": "on",
@@ -102,7 +104,8 @@ async def test_a_server_and_its_boxes_are_looked_at(postgres: PostgresServer) ->
     assert look_at_server(postgres.url, schema).tables is None
     async with postgres_store(postgres, schema=schema):
         standing = look_at_server(postgres.url, schema)
-        assert (standing.tables, standing.lost, standing.private) == (2, [], True)
+        assert (standing.tables, standing.needed) == (VERSION, needed_version())
+        assert (standing.lost, standing.private) == ([], True)
         assert abs(standing.clock_ahead) < 30
         [here] = standing.boxes
         assert (here.box, here.lease_left > 0) == ("here", True)
@@ -131,7 +134,7 @@ def test_the_doctor_tells_of_the_configured_server(
     assert "`penstock migrate`" in first["log file"]["fix"]
     assert penstock("migrate").exit_code == 0
     second = told()
-    assert "has version 2" in second["log"]["found"]
+    assert f"has version {VERSION}" in second["log"]["found"]
     assert "log file" not in second
     monkeypatch.delenv("PENSTOCK_STORE")
     third = told()["log"]
