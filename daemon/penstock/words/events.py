@@ -41,7 +41,11 @@ LARGEST_EVENT_BYTES = 8 * 1024 * 1024
 
 
 class Fact(BaseModel):
-    """What every fact has in common: it is frozen and has no unknown fields."""
+    """What every fact has in common: it is frozen and has no unknown fields.
+
+    A field may be added, with a default, if who does not know it takes the fact for what it is without it:
+    boxes of older releases fold it, and execute runs by it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -784,7 +788,8 @@ DROPPABLE_TYPES = frozenset({
 def parse_event(data: Mapping[str, Any]) -> AnyEvent:
     """The fact in `data` (a JSON object with `type`); whatever does not fit becomes UnknownEvent.
 
-    Nothing that was recorded may crash its reader, so this takes any JSON value.
+    Nothing that was recorded may crash its reader, so this takes any JSON value. Fields that a newer
+    release added to a fact are passed over: it is still what it was.
     """
     if not isinstance(data, Mapping) or not isinstance(data.get("type"), str):
         return unknown({"type": ""}, "not a JSON object with a type")
@@ -794,7 +799,20 @@ def parse_event(data: Mapping[str, Any]) -> AnyEvent:
     try:
         return cls.model_validate(data)  # type: ignore[return-value]
     except ValidationError as error:
-        return unknown(data, str(error))
+        known = _known_part(data, error)
+        return unknown(data, str(error)) if known is None else parse_event(known)
+
+
+def _known_part(
+    data: Mapping[str, Any], error: ValidationError
+) -> dict[str, Any] | None:
+    """The fact without fields of its own that only a newer release knows; None if more is amiss than these."""
+    newer = set()
+    for problem in error.errors(include_url=False, include_context=False):
+        if problem["type"] != "extra_forbidden" or len(problem["loc"]) > 1:
+            return None
+        newer.add(problem["loc"][0])
+    return {name: value for name, value in data.items() if name not in newer}
 
 
 def encode_event(event: AnyEvent) -> bytes:
