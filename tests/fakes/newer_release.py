@@ -38,15 +38,22 @@ _EDITS: Mapping[str, Mapping[str, str]] = {
     },
     "log/tables/handle_submit.py": {
         "from penstock.words.events import": (
-            "from penstock.words.events import DaemonTinted, RunTinted\n"
+            "from penstock.words.events import RunTinted\n"
             "from penstock.words.events import"
         ),
         "    facts = [fact]\n": (
             "    facts = [fact]\n"
             '    tinted = RunTinted(colour="red", problem={"shade": 1})\n'
             "    facts.append(transaction.make(head, tinted, write.at))\n"
-            "    facts.append(transaction.make(transaction.daemon(), DaemonTinted(), write.at))\n"
             "    transaction.db.execute(\"UPDATE runs SET colour = 'red' WHERE key = ?\", (head.key,))\n"
+        ),
+    },
+    "log/tables/handlers.py": {
+        "        event = BoxResumed(box=write.box)\n    return Appended((": (
+            "        event = BoxResumed(box=write.box)\n"
+            "    from penstock.words.events import DaemonTinted\n\n"
+            "    tinted = transaction.make(transaction.daemon(), DaemonTinted(), write.at)\n"
+            "    return Appended((tinted, "
         ),
     },
 }

@@ -17,7 +17,7 @@ from fakes.postgres import PostgresServer
 from fakes.real_daemon import RealDaemon, penstock
 from fakes.tui_pilot import dashboard, shows
 from penstock.log.postgresql.schema import VERSION, needed_version
-from penstock.words.address import find_paths, socket_address
+from penstock.words.address import socket_address
 from service.test_boxes import SHORT_LEASE, start_box, state_of, told, until
 
 __all__ = ["start_box"]
@@ -40,7 +40,7 @@ def submit(daemon: RealDaemon, run_id: str, *words: str) -> None:
 
 def versions_in(server: PostgresServer, daemon: RealDaemon) -> list[tuple[int, int]]:
     schema = daemon.environ["PENSTOCK_STORE_SCHEMA"]
-    return server.ask(f"SELECT version, tables FROM {schema}.log")  # type: ignore[return-value]
+    return server.ask(f"SELECT version, tables FROM {schema}.log")
 
 
 def test_a_newer_release_comes_to_a_log_that_an_older_one_has(
@@ -89,6 +89,8 @@ def test_an_older_box_shows_what_a_newer_one_recorded(
         events = {f["event"]["type"]: f["event"] for f in facts if "event" in f}
         assert events["run.tinted"] == tinted, done.stderr
         assert events["run.started"]["colour"] == "blue"
+    assert penstock(new, "drain", "--box", "new").returncode == 0
+    assert penstock(new, "resume", "--box", "new").returncode == 0
     assert "daemon.tinted" in {f["event"]["type"] for f in facts_at(old, "events")}
     left_out = ("last_at", "number", "wait", "age")
     [here], [there] = (told(daemon, "show", "r1") for daemon in (old, new))
@@ -105,11 +107,11 @@ def test_an_older_box_shows_what_a_newer_one_recorded(
 @aio
 async def look_at_it(old: RealDaemon) -> None:
     """The dashboard of the older release, beside its own daemon."""
-    address = socket_address(find_paths(old.environ).socket)
+    address = socket_address(Path(old.environ["PENSTOCK_RUNTIME_DIR"]) / "daemon.sock")
     async with dashboard(address) as (app, pilot):
         await shows(app, "exit 3")
         await pilot.press("enter")
-        await shows(app, "new")
+        await shows(app, "run.tinted")
 
 
 def test_an_older_box_takes_over_from_a_newer_one(

@@ -209,8 +209,8 @@ ROUTES: tuple[Route, ...] = (
         queries=(Query("wait", "Wait for the proof", "flag", default=False),),
     ),
     Route(
-        "POST", f"{_RUN}/retry", "retry", "Run it again, as a new run, with these changes of its inputs",
-        reply=wire.SubmitReply, body=wire.EditRequest, without_body="The same inputs", status=202, errors=(404, 409, 429, 503),
+        "POST", f"{_RUN}/retry", "retry", "Run it again, as a new run, with these changes of its inputs, or of where it executes",
+        reply=wire.SubmitReply, body=wire.RetryRequest, without_body="The same inputs, where it was", status=202, errors=(404, 409, 429, 503),
         queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
     ),
     Route(
