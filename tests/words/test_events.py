@@ -73,7 +73,7 @@ OUR_OWN = {
     "run.paused", "run.continued", "run.rearranged", "run.edited", "slots.changed", "schedule.set", "schedule.removed",
     "schedule.skipped", "intervention.received", "log.truncated", "process.started", "process.exited", "log",
     "subscriber.lagged", "queue.paused", "queue.resumed", "daemon.started", "daemon.stopping",
-    "box.lost", "box.drained", "box.resumed",
+    "box.lost", "box.drained", "box.resumed", "box.forgotten",
     "model.used", "model.answered", "model.progress",
     "agent.said", "tool.called", "tool.ended", "plan.updated", "ask.withdrawn",
 }  # fmt: skip
@@ -129,6 +129,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "backpressure.cleared": {"gauge": "g", "used": 1, "capacity": 10},
     "subscriber.lagged": {"subscriber": "s", "dropped": 3},
     "box.lost": {"box": "loft", "life": "l", "silent_seconds": 121.5},
+    "box.forgotten": {"box": "loft"},
     "box.drained": {"box": "loft"},
     "box.resumed": {"box": "loft"},
     "daemon.started": {"version": "1", "life": "l"},

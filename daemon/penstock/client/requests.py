@@ -260,6 +260,10 @@ class Calls(Generic[R]):
         """Make no more runs of it; the schedules that are left."""
         return self.request("POST", "schedules", name, "remove")
 
+    def forget_box(self, box: str) -> R:
+        """Tell of a box no more until it comes back; the boxes that are left."""
+        return self.request("POST", "boxes", box, "forget")
+
     def drain(self, group: str | None, *, wait: bool, box: str | None = None) -> R:
         """Take no new runs in; with `wait` this waits until none is left. A box: start none there."""
         parts = ("queue", "drain")

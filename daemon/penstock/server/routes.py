@@ -309,6 +309,10 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/boxes", "boxes", "The boxes that share the log, and how each stands", reply="BoxesReply",
         errors=(503,),
     ),
+    Route(
+        "POST", "/boxes/{name}/forget", "forget_box", "Tell of a lost box no more, until it comes back",
+        reply="BoxesReply", errors=(404, 409, 503),
+    ),
     Route("GET", "/clients", "clients", "Who reads streams, and how far behind", reply="ReadersReply"),
     Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,), for_run="all"),
     Route("GET", "/metrics", "metrics", "The daemon's numbers, as Prometheus reads them", errors=(503,)),

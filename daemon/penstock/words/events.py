@@ -693,6 +693,15 @@ class BoxLost(Fact):
     by: str = ""
 
 
+class BoxForgotten(Fact):
+    """Nobody tells of a box any more that has no lease and no open runs of its own; it may come back."""
+
+    type: Literal["box.forgotten"] = "box.forgotten"
+    box: str
+    #: The box that was told to.
+    by: str = ""
+
+
 class BoxDrained(Fact):
     """A box starts no more runs until `box.resumed`; what it executes goes on."""
 
@@ -769,7 +778,7 @@ KnownEvent = (
     | AgentSaid | ToolCalled | ToolEnded | PlanUpdated
     | AskRaised | AskAnswered | AskWithdrawn | InterventionReceived | BackpressureRaised | BackpressureCleared
     | SubscriberLagged | QueuePaused | QueueResumed | SlotsChanged
-    | ScheduleSet | ScheduleRemoved | ScheduleSkipped | BoxLost | BoxDrained | BoxResumed
+    | ScheduleSet | ScheduleRemoved | ScheduleSkipped | BoxLost | BoxForgotten | BoxDrained | BoxResumed
     | DaemonStarted | DaemonStopping
 )  # fmt: skip
 Event = Annotated[KnownEvent, Field(discriminator="type")]

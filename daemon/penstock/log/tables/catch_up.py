@@ -24,7 +24,9 @@ MOST_FACTS = 4096
 UNTOLD = frozenset({"open_prerequisites", "wants_slot"})
 
 # What changes the table of pauses, in which boxes that are drained stand as well.
-_PAUSING = frozenset({"queue.paused", "queue.resumed", "box.drained", "box.resumed"})
+_PAUSING = frozenset(
+    {"queue.paused", "queue.resumed", "box.drained", "box.resumed", "box.forgotten"}
+)
 
 _TOLD = "SELECT event_id, position, run, type FROM events WHERE position > ?"
 
