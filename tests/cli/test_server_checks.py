@@ -17,6 +17,7 @@ from fakes.postgres import PostgresServer
 from fakes.stores_elsewhere import postgres_store
 from penstock.cli.server_checks import judge_boxes, judge_server
 from penstock.log.postgresql import standing
+from penstock.log.postgresql.schema import VERSION, needed_version
 from penstock.log.postgresql.standing import (
     BoxOnServer,
     OldView,
@@ -29,7 +30,8 @@ from penstock.words.config import Config
 
 GOOD = ServerStanding(
     where="schema log of the PostgreSQL db/penstock",
-    tables=2,
+    tables=VERSION,
+    needed=2,
     settings={
         "server_version": "15.18",
         "fsync": "on",
@@ -106,7 +108,8 @@ async def test_a_server_and_its_boxes_are_looked_at(postgres: PostgresServer) ->
     assert look_at_server(postgres.url, schema).tables is None
     async with postgres_store(postgres, schema=schema):
         told = look_at_server(postgres.url, schema)
-        assert (told.tables, told.lost, told.private) == (2, [], True)
+        assert (told.tables, told.needed) == (VERSION, needed_version())
+        assert (told.lost, told.private) == ([], True)
         assert abs(told.clock_ahead) < 30
         [here] = told.boxes
         assert (here.box, here.lease_left > 0) == ("here", True)
@@ -153,7 +156,7 @@ def test_the_doctor_tells_of_the_configured_server(
     assert "`penstock migrate`" in first["log file"]["fix"]
     assert penstock("migrate").exit_code == 0
     second = told()
-    assert "has version 2" in second["log"]["found"]
+    assert f"has version {VERSION}" in second["log"]["found"]
     assert "log file" not in second
     monkeypatch.delenv("PENSTOCK_STORE")
     third = told()["log"]

@@ -2991,6 +2991,88 @@ TESTED_MUTANTS = (
         "test_only_an_empty_log_that_no_daemon_has_takes_an_import",
     ),
     TestedMutant(
+        "a step that older releases cannot go on beside is made under them",
+        "log/postgresql/schema:_migrate",
+        """
+            if step.breaks and version > 1:
+                _refuse_beside_older(db, schema, version + 1, own)
+        """,
+        "",
+        "log/test_mixed_versions.py::"
+        "test_a_breaking_step_waits_until_no_older_box_has_a_lease",
+    ),
+    TestedMutant(
+        "columns that a newer release added keep the older one out",
+        "log/postgresql/schema:prepare",
+        "needed, found = versions_of(db)",
+        "needed = found = versions_of(db)[1]",
+        "log/test_mixed_versions.py::"
+        "test_columns_are_added_under_the_daemons_of_older_releases",
+    ),
+    TestedMutant(
+        "a fact with a field that a newer release added is none that is known",
+        "words/events:_known_part",
+        "return {name: value for name, value in data.items() if name not in newer}",
+        "return None",
+        "words/test_events.py::test_a_field_that_a_newer_release_added_is_passed_over",
+    ),
+    TestedMutant(
+        "a run whose first fact is not understood has no beginning",
+        "RunView.apply",
+        """
+            if fact.type == 'run.queued':
+                self.created_at = fact.at
+        """,
+        "",
+        "log/test_projections.py::"
+        "test_a_run_whose_first_fact_is_not_understood_waits_since_then",
+    ),
+    TestedMutant(
+        "a retry that asks for what its box has not waits for ever",
+        "Submitter._again",
+        """
+            if self.place.shared and (why := stranded(needs, wanted.needs, self.place)):
+                raise Refused('needs', why)
+        """,
+        "",
+        "runs/test_placement.py::test_a_retry_that_could_start_nowhere_is_refused",
+    ),
+    TestedMutant(
+        "a retry that may execute anywhere stays where it was",
+        "words/placement:moved",
+        "return {**(kept if anywhere else needs), **asked}",
+        "return {**needs, **asked}",
+        "runs/test_placement.py::test_a_retry_may_be_sent_elsewhere",
+    ),
+    TestedMutant(
+        "a box is forgotten that has a lease",
+        "log/tables/boxes:forget_box",
+        "state, until = found",
+        "state, until = ('lost', found[1])",
+        "runs/test_forgotten_boxes.py::"
+        "test_a_box_that_is_gone_is_told_of_until_it_is_forgotten",
+    ),
+    TestedMutant(
+        "a box is forgotten that runs wait for",
+        "log/tables/boxes:_left_to",
+        "return [run_id for run_id, needs, host, life in rows if life is not None and host == box or (needs is not"
+        " None and pinned_to(from_json(needs)) == box)]",
+        "return []",
+        "runs/test_forgotten_boxes.py::"
+        "test_a_box_that_is_gone_is_told_of_until_it_is_forgotten",
+    ),
+    TestedMutant(
+        "a box that is forgotten leaves its drain at the others",
+        "RunTable._fold_own",
+        """
+            self.drained.discard(event.box)
+            self.box_slots.pop(event.box, None)
+        """,
+        "",
+        "runs/test_forgotten_boxes.py::"
+        "test_a_box_that_is_gone_is_told_of_until_it_is_forgotten",
+    ),
+    TestedMutant(
         "what a pooler passed over is not missed",
         "log/postgresql/ownership:check_server",
         "lost = db.lost_settings()",

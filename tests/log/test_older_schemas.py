@@ -16,7 +16,7 @@ from fakes.stores import append, at, enqueue
 from fakes.stores_elsewhere import postgres_store
 from penstock.log.audit import audit_whole
 from penstock.log.postgresql import schema as versions
-from penstock.log.postgresql.schema import VERSION
+from penstock.log.postgresql.schema import VERSION, Step, needed_version
 from penstock.log.postgresql.whole_schema import read_whole_schema
 from penstock.log.tables.db import Statements
 from penstock.words.errors import StartRefused
@@ -46,7 +46,8 @@ async def test_a_log_of_the_first_release_is_opened_and_goes_on(
         f"SELECT position, event_id, type FROM {schema}.events ORDER BY position"
     )
     async with postgres_store(postgres, schema=schema, box=BOX, life="life-2") as store:
-        assert postgres.ask(f"SELECT version FROM {schema}.log") == [(VERSION,)]
+        sql = f"SELECT version, tables FROM {schema}.log"
+        assert postgres.ask(sql) == [(needed_version(), VERSION)]
         told = await store.read_all(0, 1000)
         assert [(f.position, f.event_id.bytes, f.type) for f in told] == facts
         rows = {row.run_id: row for row in await store.open_runs()}
@@ -83,10 +84,10 @@ async def test_a_step_that_fails_changes_nothing(
     before, known = shape(postgres, schema), dict(versions.MIGRATIONS)
 
     def break_off(db: Statements) -> None:
-        known[max(known)](db)
+        known[max(known)].make(db)
         db.execute("SELECT 1 / 0")
 
-    steps: Mapping[int, Any] = {**known, max(known): break_off}
+    steps: Mapping[int, Any] = {**known, max(known): Step(break_off)}
     monkeypatch.setattr(versions, "MIGRATIONS", steps)
     with pytest.raises(StartRefused, match="cannot be opened: division by zero"):
         async with postgres_store(postgres, schema=schema, box=BOX):

@@ -460,7 +460,7 @@ def make_first_version(server: PostgresServer, schema: str, **owner: str) -> Non
     server.ask(f"DROP TABLE {schema}.boxes")
     for table, name in (("runs", "needs"), ("runs", "origin"), ("schedules", "origin")):
         server.ask(f"ALTER TABLE {schema}.{table} DROP COLUMN {name}")
-    for name in ("past", "timeline", "settling", "untold"):
+    for name in ("past", "timeline", "settling", "untold", "tables"):
         server.ask(f"ALTER TABLE {schema}.log DROP COLUMN {name}")
     for name in ("owner", "box", "machine"):
         server.ask(f"ALTER TABLE {schema}.log ADD {name} TEXT NOT NULL DEFAULT ''")

@@ -127,6 +127,16 @@ def test_a_row_that_does_not_validate_is_counted_and_the_rest_stands() -> None:
     assert view.step is None
 
 
+def test_a_run_whose_first_fact_is_not_understood_waits_since_then() -> None:
+    """VW-07 MB-14: it is in line, whoever may start it: who is started next is asked of all that are."""
+    [queued] = story(QUEUED)
+    body = b'{"type":"run.queued","kind":["a","b"]}'
+    view = fold([
+        Recorded(1, "r", 1, queued.event_id, queued.at, {}, None, 0, "run.queued", body)
+    ])  # fmt: skip
+    assert (view.state, view.unknown, view.created_at) == ("queued", 1, queued.at)
+
+
 @pytest.mark.parametrize(("sequence", "wrong"), [(2, "repeated"), (4, "came where 3")])
 def test_a_broken_story_names_run_and_number(sequence: int, wrong: str) -> None:
     """VW-05"""

@@ -190,8 +190,12 @@ async def test_what_is_no_log_of_this_version_is_not_read(
         lines_of(postgres, schema)
     async with postgres_store(postgres, schema=schema):
         pass
-    for version, why in ((VERSION + 1, "newer penstock"), (VERSION - 1, "older")):
-        postgres.ask(f"UPDATE {schema}.log SET version = {version}")
+    for needed, version, why in (
+        (VERSION + 1, VERSION + 1, "newer penstock"),
+        (1, VERSION - 1, "older"),
+    ):
+        sql = f"UPDATE {schema}.log SET version = {needed}, tables = {version}"
+        postgres.ask(sql)
         with pytest.raises(StartRefused, match=why):
             lines_of(postgres, schema)
 

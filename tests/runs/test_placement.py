@@ -31,7 +31,7 @@ from penstock.pipeline import Kind, Run
 from penstock.runs.core import Core, open_core
 from penstock.runs.queue import Candidate, ClaimRules, SlotHolder, choose_preemption
 from penstock.testing import START
-from penstock.words.api import ScheduleRequest
+from penstock.words.api import RetryRequest, ScheduleRequest
 from penstock.words.config import Config, Group
 from penstock.words.errors import Refused
 from penstock.words.events import AnyEvent, Log, RunQueued, encode_event
@@ -244,6 +244,57 @@ async def test_a_retry_needs_what_the_run_did(autojump_clock: Clock) -> None:
                 again = (await core.submitter.retry(run_id)).view
                 assert (again.needs, again.origin) == (needs, "b")
                 assert await store.surroundings(again.run_id) == kept
+
+
+@pytest.mark.parametrize(
+    ("wanted", "needs", "environ"),
+    [
+        ({"needs": {"os": "linux"}}, {"gpu": "1", "os": "linux", "box": "a"}, True),
+        ({"needs": {"box": "a"}}, {"gpu": "1", "box": "a"}, True),
+        ({"needs": {"box": "b"}}, {"gpu": "1", "box": "b"}, False),
+        ({"anywhere": True}, {"gpu": "1"}, False),
+        ({"needs": {"gpu": "2"}, "anywhere": True}, {"gpu": "2"}, False),
+    ],
+)
+async def test_a_retry_may_be_sent_elsewhere(
+    wanted: dict[str, Any],
+    needs: dict[str, str],
+    environ: bool,
+    autojump_clock: Clock,
+) -> None:
+    """MB-16: as at a submit; what its box alone has of its caller stays there."""
+    given = Surroundings(b"A=1\0", None, "/home")
+    labels = {"gpu": "1", "os": "linux"}
+    async with open_box("a", shared=True, labels=labels) as core:
+        asked = request("command", "r", argv=["true"], needs={"gpu": "1"})
+        await core.submitter.submit(asked, surroundings=given)
+        await wait_ended(core, "r")
+        await core.queue.pause()
+        again = (await core.submitter.retry("r", RetryRequest(**wanted))).view
+        assert (again.needs, again.origin, again.retry_of) == (needs, "a", "r")
+        kept = await core.store.surroundings(again.run_id)
+        assert kept == Surroundings(b"A=1\0" if environ else None, None)
+
+
+async def test_a_retry_that_could_start_nowhere_is_refused(
+    autojump_clock: Clock,
+) -> None:
+    """MB-16: where its files are, or what its kind is, keeps it; as at a submit."""
+    async with open_box("a", shared=True, labels={"gpu": "1"}) as core:
+        given = Surroundings(b"", None, "/home")
+        asked = request("command", "r", argv=["true"])
+        await core.submitter.submit(asked, surroundings=given)
+        await submit(core, "stays")
+        await wait_ended(core, "r", "stays")
+        for run_id, wanted, why in (
+            ("r", {"needs": {"gpu": "2"}}, "gpu=2, which the box a has not"),
+            ("stays", {"anywhere": True}, "stay at the box"),
+            ("stays", {"needs": {"box": "b"}}, "stay at the box"),
+        ):
+            with pytest.raises(Refused, match=why):
+                await core.submitter.retry(run_id, RetryRequest(**wanted))
+        again = await core.submitter.retry("stays", RetryRequest(needs={"gpu": "1"}))
+        assert again.view.needs == {"box": "a", "gpu": "1"}
 
 
 async def test_a_box_says_whose_runs_it_takes(autojump_clock: Clock) -> None:

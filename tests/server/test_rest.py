@@ -558,6 +558,13 @@ async def test_people_answer_speak_and_report() -> None:
         assert retried.status_code == 202
         run = (await client.get(retried.headers["Location"])).json()
         assert run["retry_of"] == "r"
+        where = {"needs": {"gpu": "1"}}
+        moved = await client.post("/runs/r/retry", json=where)
+        run = (await client.get(moved.headers["Location"])).json()
+        assert (run["needs"], run["retry_of"]) == ({"gpu": "1"}, "r")
+        for field, wrong in (("needs", {"gpu": 1}), ("anywhere", "maybe")):
+            refused = await client.post("/runs/r/retry", json={field: wrong})
+            check_problem(refused, 400, field)
 
 
 async def test_a_task_without_its_kind_says_so() -> None:

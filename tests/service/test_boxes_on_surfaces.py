@@ -125,3 +125,31 @@ def test_a_lost_box_is_told_before_all_else(start_box: StartBox) -> None:
     again.stop(signal.SIGTERM)
     until(lambda: [b["standing"] for b in told(first, "boxes")] == ["ok", "left"])
     assert penstock(first, "health").returncode == 0
+
+
+def test_a_box_that_never_comes_back_is_forgotten(start_box: StartBox) -> None:
+    """MB-03: gone from the list, from what is amiss and from the numbers, at every box; until it is there again."""
+    first, second = start_box("first", **SHORT), start_box("second", **SHORT)
+    third = start_box("third", **SHORT)
+    refused = penstock(first, "boxes", "--forget", "second")
+    assert refused.returncode != 0
+    assert "the box second has a lease" in refused.stderr
+    second.stop(signal.SIGKILL)
+    until(lambda: told(first, "boxes")[1]["standing"] == "lost")
+    submit = ("submit", "--id", "r", "--on", "box=second", "--", "true")
+    assert penstock(third, *submit).returncode == 0
+    refused = penstock(first, "boxes", "--forget", "second")
+    assert "the run r could go on at the box second alone" in refused.stderr
+    assert penstock(first, "cancel", "r", "--wait").returncode == 0
+    left = told(first, "boxes", "--forget", "second")
+    assert [box["box"] for box in left] == ["first", "third"]
+    for daemon in (first, third):
+        assert [b["standing"] for b in told(daemon, "boxes")] == ["ok", "ok"]
+        assert penstock(daemon, "health").returncode == 0
+    refused = penstock(first, "boxes", "--forget", "second")
+    assert "there is no box 'second'" in refused.stderr
+    again = start_box("second", **SHORT)
+    until(lambda: [b["standing"] for b in told(first, "boxes")] == ["ok"] * 3)
+    done = penstock(first, "run", "--on", "box=second", "--", "echo", "back")
+    assert (done.returncode, done.stdout) == (0, "back\n"), done.stderr
+    assert penstock(again, "audit").returncode == 0

@@ -77,6 +77,31 @@ def test_runs_execute_where_they_fit_and_are_accepted(start_box: StartBox) -> No
     )
 
 
+def test_what_failed_at_one_box_is_tried_again_at_another(start_box: StartBox) -> None:
+    """MB-16: by the box's name, by a label, or anywhere; by itself it stays where its files are."""
+    first = start_box("first", PENSTOCK_LABELS='{"disk": "small"}')
+    start_box("second", PENSTOCK_LABELS='{"disk": "large"}')
+    submit(first, "r", "--on", "disk=small", "--cwd", "/", "--", "true")
+    until(ended(first, "r"))
+
+    def again(*words: str) -> str:
+        done = penstock(first, "retry", "r", *words)
+        assert done.returncode == 0, done.stderr
+        run_id = done.stdout.strip()
+        until(ended(first, run_id))
+        return str(run_of(first, run_id)["box"])
+
+    assert again() == "first"
+    large = ("--on", "disk=large")
+    assert again("--on", "box=second", *large) == "second"
+    assert again("--anywhere", *large) == "second"
+    refused = penstock(first, "retry", "r", *large)
+    assert refused.returncode != 0
+    assert "disk=large, which the box first has not" in refused.stderr
+    refused = penstock(first, "retry", "r", "--on", "second")
+    assert "'second' is not KEY=VALUE" in refused.stderr
+
+
 def test_what_executes_elsewhere_has_nothing_of_its_callers_box(
     start_box: StartBox, postgres: PostgresServer, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ from penstock.words.events import (
     Progress,
     RunCompleted,
     RunQueued,
+    RunStarted,
     UnknownEvent,
     encode_event,
     parse_event,
@@ -73,7 +74,7 @@ OUR_OWN = {
     "queue.drained", "queue.opened", "failures.dismissed", "schedule.set", "schedule.removed",
     "schedule.skipped", "intervention.received", "log.truncated", "process.started", "process.exited", "log",
     "subscriber.lagged", "queue.paused", "queue.resumed", "daemon.started", "daemon.stopping",
-    "box.lost", "box.drained", "box.resumed",
+    "box.lost", "box.drained", "box.resumed", "box.forgotten",
     "model.used", "model.answered", "model.progress",
     "agent.said", "tool.called", "tool.ended", "plan.updated", "ask.withdrawn",
 }  # fmt: skip
@@ -129,6 +130,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "backpressure.cleared": {"gauge": "g", "used": 1, "capacity": 10},
     "subscriber.lagged": {"subscriber": "s", "dropped": 3},
     "box.lost": {"box": "loft", "life": "l", "silent_seconds": 121.5},
+    "box.forgotten": {"box": "loft"},
     "box.drained": {"box": "loft"},
     "failures.dismissed": {"runs": ["r1", "r2"]},
     "box.resumed": {"box": "loft"},
@@ -398,13 +400,31 @@ def test_no_shape_of_a_fact_crashes_its_reader(data: dict[str, Any]) -> None:
     assert isinstance(parse_event(data), UnknownEvent)
 
 
-def test_a_known_type_in_an_unknown_shape_is_kept_with_its_problem() -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"type": "run.failed", "reason": ["a", "b"]},
+        {"type": "run.failed", "reason": ["a", "b"], "because": "new field"},
+        {"type": "run.started", "because": "it lacks what it had"},
+    ],
+)
+def test_a_known_type_in_an_unknown_shape_is_kept_with_its_problem(
+    data: dict[str, Any],
+) -> None:
     """EV-13, VW-07"""
-    data = {"type": "run.failed", "reason": "error", "because": "new field"}
     event = parse_event(data)
     assert isinstance(event, UnknownEvent)
-    assert "because" in event.problem
+    assert "validation error" in event.problem
     assert json.loads(encode_event(event)) == data
+
+
+def test_a_field_that_a_newer_release_added_is_passed_over() -> None:
+    """EV-13 MB-14: the fact is what it was; what was recorded is told as it came."""
+    data = {"type": "run.started", "kind": "command", "box": "new", "colour": {"x": 1}}
+    assert parse_event(data) == RunStarted(kind="command", box="new")
+    fact = recorded(json.dumps(data).encode(), "run.started")
+    assert fact.event == RunStarted(kind="command", box="new")
+    assert json.loads(fact.wire())["event"] == data
 
 
 def recorded(body: bytes, event_type: str = "log") -> Recorded:

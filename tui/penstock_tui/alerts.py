@@ -14,6 +14,7 @@ from penstock_tui.wording import plain
 #: How loud each of them is; no other fact is an alert.
 _TONES: Mapping[str, str] = {
     "box.lost": "error",
+    "box.forgotten": "dim",
     "box.drained": "warning",
     "box.resumed": "success",
     "backpressure.raised": "warning",

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from penstock.cli.offers import offer_boxes
 from penstock.cli.output import Column, emit, local_time, show_table
 from penstock.cli.run_lines import ago
 from penstock.cli.session import Session, json_option, pass_session
@@ -20,18 +21,33 @@ COLOURS: Mapping[str, str | None] = {
 
 
 @click.command()
+@click.option(
+    "--forget",
+    "gone",
+    metavar="NAME",
+    shell_complete=offer_boxes,
+    help="Tell of this one no more, until it comes back.",
+)
 @json_option
 @pass_session
-def boxes(session: Session, as_json: bool) -> None:
+def boxes(session: Session, gone: str | None, as_json: bool) -> None:
     """The boxes that share the log: `ok`, `silent`, `lost`, `left`, `draining` or `older`.
 
     One that is `lost` kept silent for longer than its lease: what it executed is taken over by the
     others. `left` are those whose daemon ended in order. The runs of one are found by its name:
     `penstock list box:NAME`. A log in a file has one box.
 
-    Example: penstock boxes
+    One that never comes back is told of until it is forgotten, which is refused while it has a lease,
+    or open runs that nobody else could execute.
+
+    \b
+    Examples: penstock boxes
+              penstock boxes --forget cellar
     """
-    rows = session.call(lambda client: client.get("boxes"))["boxes"]
+    if gone is None:
+        rows = session.call(lambda client: client.get("boxes"))["boxes"]
+    else:
+        rows = session.call(lambda client: client.forget_box(gone))["boxes"]
     if as_json:
         for row in rows:
             emit(row)

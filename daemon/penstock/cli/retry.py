@@ -12,6 +12,7 @@ from penstock.cli.changed_inputs import inputs_option, wanted_changes
 from penstock.cli.options import runs_argument
 from penstock.cli.output import require_stdout, say
 from penstock.cli.replies import show_started
+from penstock.cli.run_options import needs_option, needs_said
 from penstock.cli.selecting import select_named
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.surroundings import trace_of
@@ -27,10 +28,20 @@ from penstock.words.exit_codes import Exit
     "--edit", is_flag=True, help="Change the inputs first, in $VISUAL or $EDITOR."
 )
 @inputs_option
+@needs_option
+@click.option(
+    "--anywhere", is_flag=True, help="Its files are on every box: execute at any."
+)
 @json_option
 @pass_session
 def retry(
-    session: Session, words: tuple[str, ...], edit: bool, inputs: Any, as_json: bool
+    session: Session,
+    words: tuple[str, ...],
+    edit: bool,
+    inputs: Any,
+    needs: tuple[str, ...],
+    anywhere: bool,
+    as_json: bool,
 ) -> None:
     """The same inputs again, as new runs; prints their ids.
 
@@ -38,8 +49,10 @@ def retry(
     Examples: penstock retry 12
               penstock retry @failed
               penstock retry 12 --edit
+              penstock retry 12 --on box=attic
     """
     require_stdout()
+    where = needs_said(needs)
     run_ids = select_named(session, words, "retry")
     changes: dict[str, Any] = {}
     if edit or inputs is not None:
@@ -57,8 +70,9 @@ def retry(
             _check_kept(session, run_id)
             trace = trace_of(session.environ)
             again = partial(
-                SyncClient.retry, run_id=run_id, changes=changes, traceparent=trace
-            )
+                SyncClient.retry, run_id=run_id, changes=changes, traceparent=trace,
+                needs=where, anywhere=anywhere,
+            )  # fmt: skip
             reply = session.call(again)
         except DaemonUnreachable:
             raise

@@ -72,7 +72,7 @@ class RunOptions:
             "stashed": self.stash or None,
             "retries": self.retries or None,
             "backoff": self.backoff,
-            "needs": dict(_pair("--on", need) for need in self.needs),
+            "needs": needs_said(self.needs),
             "anywhere": self.anywhere or None,
         }
         return {
@@ -116,6 +116,17 @@ def _named(
     return tuple(select_one(session_of(ctx), word) for word in words)
 
 
+needs_option = click.option(
+    "--on", "needs", multiple=True, metavar="KEY=VALUE", shell_complete=offer_labels,
+    help="Execute at a box that has this label; box=NAME is that box.",
+)  # fmt: skip
+
+
+def needs_said(words: Iterable[str]) -> dict[str, str]:
+    """What `--on` asks of a box, by name. Refused."""
+    return dict(_pair("--on", need) for need in words)
+
+
 _OPTIONS: list[Callable[..., Any]] = [
     click.option("--inputs", type=JsonText(), default="{}", metavar="JSON|@FILE",
                  help="Inputs as one JSON object; flags go before it."),
@@ -139,8 +150,7 @@ _OPTIONS: list[Callable[..., Any]] = [
                  help="If it fails, execute it again, so often at most."),
     click.option("--backoff", type=DurationText(), metavar="DURATION",
                  help="Before the first of these; doubled each time, up to an hour.  [default: 10s]"),
-    click.option("--on", "needs", multiple=True, metavar="KEY=VALUE", shell_complete=offer_labels,
-                 help="Execute at a box that has this label; box=NAME is that box."),
+    needs_option,
     click.option("--anywhere", is_flag=True,
                  help="Its files are on every box: execute at any. Without --cwd, in no folder of yours."),
     click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Give programs this variable, as a part of what the run is."),

@@ -33,24 +33,27 @@ def check_server(box: Box) -> Findings:
         return
     from penstock.service.environment import box_of, queue_settings
 
-    yield _judge_tables(standing)
+    yield judge_tables(standing)
     yield from judge_server(standing)
     yield from judge_boxes(standing.boxes, box_of(config), queue_settings(config))
 
 
-def _judge_tables(standing: ServerStanding) -> CheckResult:
+def judge_tables(standing: ServerStanding) -> CheckResult:
+    """Whether this release can go on with what is there."""
     from penstock.log.postgresql.schema import VERSION
 
     server = f"PostgreSQL {standing.settings['server_version']}"
     if standing.tables is None:
         return CheckResult("log", "ok", f"the {standing.where} will be made ({server})")
     found = f"the {standing.where} has version {standing.tables} ({server})"
-    if standing.tables > VERSION:
+    if standing.needed > VERSION:
         fix = "install the penstock that made it"
         return CheckResult("log", "failure", f"{found}; this one knows {VERSION}", fix)
-    later = (
-        f"; {VERSION} when a daemon has started" if standing.tables < VERSION else ""
-    )
+    later = ""
+    if standing.tables > VERSION:
+        later = f"; this one knows {VERSION}, and goes on with it"
+    elif standing.tables < VERSION:
+        later = f"; {VERSION} when a daemon has started"
     return CheckResult("log", "ok", f"{found}{later}")
 
 

@@ -159,12 +159,17 @@ class Calls(Generic[R]):
         run_id: str,
         changes: Mapping[str, Any] | None = None,
         traceparent: str | None = None,
+        *,
+        needs: Mapping[str, str] | None = None,
+        anywhere: bool = False,
     ) -> R:
         """Run it again, as a new run; `changes` are inputs that are others this time.
 
+        `needs` are labels that it asks for besides, or instead; `anywhere`: its files are on all boxes.
         `traceparent`: where the caller is in its trace, if it is in any.
         """
-        body = {"inputs": changes} if changes else None
+        said = {"inputs": changes, "needs": needs, "anywhere": anywhere}
+        body = {name: value for name, value in said.items() if value} or None
         besides = {} if traceparent is None else {"traceparent": traceparent}
         path = ("runs", run_id, "retry")
         return self.send(Request("POST", path, body=body, besides=besides))
@@ -254,6 +259,10 @@ class Calls(Generic[R]):
     def remove_schedule(self, name: str) -> R:
         """Make no more runs of it; the schedules that are left."""
         return self.request("POST", "schedules", name, "remove")
+
+    def forget_box(self, box: str) -> R:
+        """Tell of a box no more until it comes back; the boxes that are left."""
+        return self.request("POST", "boxes", box, "forget")
 
     def drain(self, group: str | None, *, wait: bool, box: str | None = None) -> R:
         """Take no new runs in; with `wait` this waits until none is left. A box: start none there."""

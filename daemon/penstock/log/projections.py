@@ -147,6 +147,9 @@ class RunView:
         event = fact.event
         if isinstance(event, UnknownEvent):
             self.unknown += 1
+            if fact.type == "run.queued":
+                # Whatever else it says: it is a run, and waits since then.
+                self.created_at = fact.at
         else:
             effect(self, fact, event)
 

@@ -708,6 +708,19 @@ class LoseBox(Write[Appended]):
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetBox(Write[Appended]):
+    """A box is told of no more until it comes back: Appended (`box.forgotten`).
+
+    NotFound; Conflict while it has a lease, and while runs are open that execute there or could nowhere else.
+    """
+
+    box: str
+    at: datetime
+    #: The box that was told to.
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Prune(Write[Pruned]):
     """Forget ended runs: Pruned.
 

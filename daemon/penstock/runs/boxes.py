@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from penstock.log.projections import RunView
+from penstock.log.recorder import Recorder
 from penstock.log.store import Store
-from penstock.log.writes import BoxRow
+from penstock.log.writes import BoxRow, ForgetBox
 from penstock.runs.table import RunTable
 from penstock.runs.whereabouts import SeenBox
 from penstock.words.box_standing import (
@@ -20,7 +21,7 @@ from penstock.words.box_standing import (
     newest_of,
     standing_of,
 )
-from penstock.words.errors import StoreUnavailable
+from penstock.words.errors import Conflict, StoreUnavailable
 from penstock.words.lifecycle import SLOT_STATES
 from penstock.words.placement import own_labels, place_of
 from penstock.words.values import format_time
@@ -65,6 +66,7 @@ class Boxes:
 
     store: Store
     table: RunTable
+    recorder: Recorder
     version: str
     now: Callable[[], datetime]
     #: As they were told last; empty before anybody asked.
@@ -118,6 +120,13 @@ class Boxes:
     async def names(self) -> frozenset[str]:
         """What the boxes are called. StoreUnavailable."""
         return frozenset(box.box for box in await self.told())
+
+    async def forget(self, box: str) -> Sequence[KnownBox]:
+        """Tell of a box no more until it comes back; those that are left. NotFound, Conflict, StoreUnavailable."""
+        if not self.table.place.shared:
+            raise Conflict("this log is shared by no boxes")
+        await self.recorder.record(ForgetBox(box, self.now(), self.own))
+        return await self.told()
 
     def _alone(self) -> BoxRow:
         return BoxRow(

@@ -319,7 +319,7 @@ def _make_core(
     retention = _make_retention(
         config, store, recorder, table.bus, environment, reader.is_open
     )
-    boxes = Boxes(store, table, penstock.__version__, now)
+    boxes = Boxes(store, table, recorder, penstock.__version__, now)
     queue = QueueControl(table, recorder, now, boxes.names)
     submitter = Submitter(
         config,

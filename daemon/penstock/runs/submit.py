@@ -17,12 +17,18 @@ from pydantic import ValidationError
 
 from penstock.log.projections import RunView, fold
 from penstock.log.recorder import Recorder
-from penstock.log.writes import Accepted, Enqueue, Existing, RunSpec
+from penstock.log.writes import Accepted, Enqueue, Existing, RunRow, RunSpec
 from penstock.runs.kind import Inputs, Kind, check_whole, digest_inputs, encode_inputs
 from penstock.runs.reader import Reader, RunTerms, run_reply
 from penstock.runs.selection import no_group
 from penstock.runs.stop import Stop
-from penstock.words.api import RunReply, SubmitRequest, Timed, refused
+from penstock.words.api import (
+    RetryRequest,
+    RunReply,
+    SubmitRequest,
+    Timed,
+    refused,
+)
 from penstock.words.config import Config
 from penstock.words.errors import (
     NotAvailable,
@@ -36,6 +42,7 @@ from penstock.words.placement import (
     ANY_PLACE,
     Needs,
     Place,
+    moved,
     pinned_to,
     place_run,
     stranded,
@@ -43,6 +50,9 @@ from penstock.words.placement import (
 from penstock.words.priority import Priority
 from penstock.words.surroundings import Surroundings, check_environment
 from penstock.words.values import new_event_id
+
+#: A retry of which nothing is another.
+THE_SAME = RetryRequest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +221,15 @@ class Submitter:
     async def retry(
         self,
         run_id: str,
+        wanted: RetryRequest = THE_SAME,
         *,
         wait: bool = False,
-        changes: Mapping[str, Any] | None = None,
         traceparent: str | None = None,
     ) -> Submitted:
-        """A new run with the kind, inputs and surroundings of an ended one.
+        """A new run with the kind, inputs and surroundings of an ended one, but for what is `wanted` otherwise.
 
-        `changes`: inputs that are others this time; None as a value takes one out. `traceparent` is
-        where the caller is in its trace: that of the ended run is its own caller's. RunNotFound;
-        Refused while open.
+        `traceparent` is where the caller is in its trace: that of the ended run is its own caller's.
+        RunNotFound; Refused while open, and where no box could ever have what it asks for.
         """
         row = await self.reader.store.run(run_id)
         if row is None:
@@ -228,12 +237,25 @@ class Submitter:
         if self.reader.is_open(run_id):
             raise Refused("run_id", f"the run {run_id!r} has not ended")
         check_whole(row.inputs)
-        view = await self.reader.view(run_id)
-        box = pinned_to(row.needs)
+        request = self._again(row, await self.reader.view(run_id), wanted)
+        traced = request.in_trace(traceparent)
+        # Its files are where they were.
+        home = pinned_to(row.needs) or self.place.box
+        source = Provenance(self.place.box, home)
+        return await self.submit(traced, wait=wait, retry_of=run_id, source=source)
+
+    def _again(self, row: RunRow, view: RunView, wanted: RetryRequest) -> SubmitRequest:
+        """What is asked for by who retries it. Refused."""
+        needs = moved(row.needs, wanted.needs, anywhere=wanted.anywhere)
+        # As one that stays where its files are, whether it was submitted with that box's name or without.
+        if self.place.shared and (why := stranded(needs, wanted.needs, self.place)):
+            raise Refused("needs", why)
+        # Whoever could execute it before still may. One of a time with one box asked for none.
+        free = self.place.shared and bool(row.origin) and pinned_to(needs) is None
         try:
-            request = SubmitRequest(
+            return SubmitRequest(
                 kind=row.kind,
-                inputs=changed_inputs(row.inputs, changes or {}),
+                inputs=changed_inputs(row.inputs, wanted.inputs),
                 priority=Priority(row.priority),
                 group=row.group,
                 timeout=row.timeout,
@@ -241,20 +263,12 @@ class Submitter:
                 on_restart=row.on_restart,
                 retries=view.retries,
                 backoff=view.backoff,
-                needs=dict(row.needs),
-                # Whoever could execute it before still may. One of a time with one box asked for none.
-                anywhere=self.place.shared
-                and bool(row.origin)
-                and box is None
-                and self.kind(row.kind).portable,
+                needs=needs,
+                anywhere=wanted.anywhere or (free and self.kind(row.kind).portable),
             )
         except ValidationError as error:
             # It was accepted by an older daemon, which asked for less.
             raise refused(error) from None
-        traced = request.in_trace(traceparent)
-        # Its files are where they were.
-        source = Provenance(self.place.box, box or self.place.box)
-        return await self.submit(traced, wait=wait, retry_of=run_id, source=source)
 
     def _spec(
         self,

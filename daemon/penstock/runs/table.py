@@ -49,6 +49,7 @@ from penstock.words.events import (
     TERMINAL_TYPES,
     AnyEvent,
     BoxDrained,
+    BoxForgotten,
     BoxResumed,
     FailuresDismissed,
     QueueDrained,
@@ -451,6 +452,9 @@ class RunTable:
         elif isinstance(event, BoxResumed):
             self.drained.discard(event.box)
             self.moved = True
+        elif isinstance(event, BoxForgotten):
+            self.drained.discard(event.box)
+            self.box_slots.pop(event.box, None)
         elif isinstance(event, SlotsChanged):
             self._note_slots(event)
         for follow in self.own_followers:

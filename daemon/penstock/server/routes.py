@@ -209,8 +209,8 @@ ROUTES: tuple[Route, ...] = (
         queries=(Query("wait", "Wait for the proof", "flag", default=False),),
     ),
     Route(
-        "POST", f"{_RUN}/retry", "retry", "Run it again, as a new run, with these changes of its inputs",
-        reply=wire.SubmitReply, body=wire.EditRequest, without_body="The same inputs", status=202, errors=(404, 409, 429, 503),
+        "POST", f"{_RUN}/retry", "retry", "Run it again, as a new run, with these changes of its inputs, or of where it executes",
+        reply=wire.SubmitReply, body=wire.RetryRequest, without_body="The same inputs, where it was", status=202, errors=(404, 409, 429, 503),
         queries=(Query("wait", "Wait for room in the queue", "flag", default=False),),
     ),
     Route(
@@ -308,6 +308,10 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/boxes", "boxes", "The boxes that share the log, and how each stands", reply="BoxesReply",
         errors=(503,),
+    ),
+    Route(
+        "POST", "/boxes/{name}/forget", "forget_box", "Tell of a lost box no more, until it comes back",
+        reply="BoxesReply", errors=(404, 409, 503),
     ),
     Route("GET", "/clients", "clients", "Who reads streams, and how far behind", reply="ReadersReply"),
     Route("GET", "/health", "health", "Whether the daemon works", reply=wire.HealthReply, errors=(503,), for_run="all"),

@@ -625,6 +625,16 @@ class EditRequest(Sent):
     inputs: JsonObject
 
 
+class RetryRequest(Sent):
+    """What is another this time: inputs, of which those set to null are taken out, and where it may execute."""
+
+    inputs: JsonObject = {}
+    #: Labels that it asks for beside those that it asked for, or in their place; `box` is a box by its name.
+    needs: Annotated[dict[str, str], AfterValidator(_labels)] = {}
+    #: Its files are on all boxes, so that it may execute at any that has what it needs.
+    anywhere: bool = False
+
+
 class SlotsRequest(Sent):
     """How many runs may execute at once from now on; null: as the configuration has it."""
 

@@ -41,7 +41,11 @@ LARGEST_EVENT_BYTES = 8 * 1024 * 1024
 
 
 class Fact(BaseModel):
-    """What every fact has in common: it is frozen and has no unknown fields."""
+    """What every fact has in common: it is frozen and has no unknown fields.
+
+    A field may be added, with a default, if who does not know it takes the fact for what it is without it:
+    boxes of older releases fold it, and execute runs by it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -720,6 +724,15 @@ class BoxLost(Fact):
     by: str = ""
 
 
+class BoxForgotten(Fact):
+    """Nobody tells of a box any more that has no lease and no open runs of its own; it may come back."""
+
+    type: Literal["box.forgotten"] = "box.forgotten"
+    box: str
+    #: The box that was told to.
+    by: str = ""
+
+
 class BoxDrained(Fact):
     """A box starts no more runs until `box.resumed`; what it executes goes on."""
 
@@ -796,7 +809,7 @@ KnownEvent = (
     | AgentSaid | ToolCalled | ToolEnded | PlanUpdated
     | AskRaised | AskAnswered | AskWithdrawn | InterventionReceived | BackpressureRaised | BackpressureCleared
     | SubscriberLagged | QueuePaused | QueueResumed | QueueDrained | QueueOpened | SlotsChanged | FailuresDismissed
-    | ScheduleSet | ScheduleRemoved | ScheduleSkipped | BoxLost | BoxDrained | BoxResumed
+    | ScheduleSet | ScheduleRemoved | ScheduleSkipped | BoxLost | BoxForgotten | BoxDrained | BoxResumed
     | DaemonStarted | DaemonStopping
 )  # fmt: skip
 Event = Annotated[KnownEvent, Field(discriminator="type")]
@@ -815,7 +828,8 @@ DROPPABLE_TYPES = frozenset({
 def parse_event(data: Mapping[str, Any]) -> AnyEvent:
     """The fact in `data` (a JSON object with `type`); whatever does not fit becomes UnknownEvent.
 
-    Nothing that was recorded may crash its reader, so this takes any JSON value.
+    Nothing that was recorded may crash its reader, so this takes any JSON value. Fields that a newer
+    release added to a fact are passed over: it is still what it was.
     """
     if not isinstance(data, Mapping) or not isinstance(data.get("type"), str):
         return unknown({"type": ""}, "not a JSON object with a type")
@@ -825,7 +839,20 @@ def parse_event(data: Mapping[str, Any]) -> AnyEvent:
     try:
         return cls.model_validate(data)  # type: ignore[return-value]
     except ValidationError as error:
-        return unknown(data, str(error))
+        known = _known_part(data, error)
+        return unknown(data, str(error)) if known is None else parse_event(known)
+
+
+def _known_part(
+    data: Mapping[str, Any], error: ValidationError
+) -> dict[str, Any] | None:
+    """The fact without fields of its own that only a newer release knows; None if more is amiss than these."""
+    newer = set()
+    for problem in error.errors(include_url=False, include_context=False):
+        if problem["type"] != "extra_forbidden" or len(problem["loc"]) > 1:
+            return None
+        newer.add(problem["loc"][0])
+    return {name: value for name, value in data.items() if name not in newer}
 
 
 def encode_event(event: AnyEvent) -> bytes:

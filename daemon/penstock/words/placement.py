@@ -115,6 +115,12 @@ def place_run(
     return needs
 
 
+def moved(needs: Needs, asked: Needs, *, anywhere: bool = False) -> dict[str, str]:
+    """What a run needs that is the same again, where it is asked to be this time."""
+    kept = {name: value for name, value in needs.items() if name != BOX_LABEL}
+    return {**(kept if anywhere else needs), **asked}
+
+
 def stranded(needs: Needs, asked: Needs, place: Place) -> str | None:
     """Why a run that stays at this box for its files can never start there; None: it may.
 

@@ -411,6 +411,9 @@ SENTENCES: Mapping[str, Sentence] = {
         lambda e: f"{e.box}  silent for {e.silent_seconds:.0f} s",
         lambda e: f"box {e.box} is lost: silent for {e.silent_seconds:.0f} s",
     ),
+    "box.forgotten": Sentence(
+        lambda e: e.box, lambda e: f"box {e.box} is forgotten, until it comes back"
+    ),
     "box.drained": Sentence(
         lambda e: e.box, lambda e: f"box {e.box} drains: it starts no more runs"
     ),

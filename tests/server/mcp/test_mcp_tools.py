@@ -104,6 +104,9 @@ def test_every_tool_does_its_work(agents: Agents, era: str, loop: str) -> None:
             kinds = await call(client, "list_pipelines")
             assert "interview" in {kind["name"] for kind in kinds["pipelines"]}
             assert (await call(client, "queue_status"))["slots"] == 5
+            moved = await call(client, "retry_run", run_id=run_id, needs={"gpu": "1"})
+            shown = await call(client, "get_run", run_id=moved["run_id"])
+            assert shown["needs"] == {"gpu": "1"}
 
     run(scenario, loop)
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from functools import cache
 
+#: Microseconds by the server's clock, by which all leases are judged.
+NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
 _INDEX = re.compile(r" INDEXED BY \w+")
 _OUTER = re.compile(r"CROSS JOIN (\w+ ON )")
 _LIST = re.compile(r"json_each\(\?\)")

@@ -25,7 +25,7 @@ from penstock.log.postgresql.columns import (
     columns_of,
     register_columns,
 )
-from penstock.log.postgresql.dialect import translate
+from penstock.log.postgresql.dialect import NOW, translate
 from penstock.words.errors import LeaseLost, StoreBroken
 
 #: Seconds a server may take for a statement, and one writer wait for another's turn.
@@ -46,8 +46,6 @@ _SIZES = {
     "events": "octet_length(body) + 200",
     "specs": "octet_length(inputs) + octet_length(shown) + 400",
 }
-# Microseconds by the server's clock, by which all leases are judged.
-NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 # Taking the turn, with what tells whether the log is still the one that we know. The inner questions are
 # asked as of the statement's beginning, maybe before the turn is had: what they find is true or older.
 _TURN = """

@@ -20,7 +20,8 @@ from urllib.parse import parse_qsl, urlsplit
 import psycopg
 
 import penstock
-from penstock.log.postgresql.engine import NOW, PostgresDb
+from penstock.log.postgresql.dialect import NOW
+from penstock.log.postgresql.engine import PostgresDb
 from penstock.log.postgresql.schema import prepare
 from penstock.log.postgresql.server_words import tell
 from penstock.words.errors import LogInUse, PenstockError, StartRefused
@@ -129,7 +130,7 @@ def _wait_turn(db: PostgresDb, owner: Owner, where: str, waiting: Waiting) -> in
 def _take_log(db: PostgresDb, owner: Owner, where: str) -> int:
     """The tables and the log, in one turn; as of `_take_box`."""
     db.begin()
-    prepare(db, db.schema)
+    prepare(db, db.schema, owner.machine, owner.folder)
     asked_at = _take_box(db, owner, where)
     if owner.alone:
         refuse_others(db, where, but=owner)

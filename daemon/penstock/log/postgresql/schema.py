@@ -2,36 +2,56 @@
 
 One schema holds one log. Its versions are its own, since a step here is no step there; a new one is
 the tables as they are from then on, and a line in MIGRATIONS for the older ones.
+
+A team brings its boxes to a new release one after the other. So a step adds: columns that have a default, or
+may be NULL, and tables and indexes that an older release may pass over; what they hold must mean nothing to
+whoever executes a run without knowing them, and rows of such a table go with those that they belong to (ON
+DELETE CASCADE). Then daemons of older releases go on beside it, and start again. Any other step `breaks`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from uuid import uuid4
 
+from penstock.log.postgresql.dialect import NOW
 from penstock.log.sqlite.schema import DISMISSALS, TABLES
 from penstock.log.tables.db import Statements
-from penstock.words.errors import StartRefused
+from penstock.words.errors import LogInUse, StartRefused
 from penstock.words.events import DAEMON_STREAM
 
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What makes the next version of the tables, in the transaction that notes it."""
+
+    make: Callable[[Statements], None]
+    #: No older release can go on beside it: it waits until no box of one has a lease.
+    breaks: bool = False
+
+
 #: The version of the tables below.
-VERSION = 2
-#: version → the step that makes the next one of it, in the transaction that notes it.
-MIGRATIONS: Mapping[int, Callable[[Statements], None]] = {1: lambda db: _add_boxes(db)}
+VERSION = 3
+#: version → the step that makes the next one of it.
+MIGRATIONS: Mapping[int, Step] = {
+    1: Step(lambda db: _add_boxes(db), breaks=True),
+    2: Step(lambda db: _add_tables(db)),
+}
 
 # What is open was submitted at the one box that there was, and stays there.
 _PLACEMENT = (
     'ALTER TABLE runs ADD COLUMN needs TEXT COLLATE "C"',
     """ALTER TABLE runs ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT ''""",
     """ALTER TABLE schedules ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT ''""",
-    "ALTER TABLE runs ADD COLUMN dismissed BIGINT",
-    DISMISSALS,
     "UPDATE schedules SET origin = (SELECT box FROM log)",
     """UPDATE runs SET origin = log.box, needs = json_build_object('box', log.box) FROM log
     WHERE ended_at IS NULL AND key > 0""",
 )
 
+# `version` is what a release must know to go on with these tables, and `tables` what they are, where that
+# is more. Releases before the third version know `version` alone, and go by it too.
 # `changes` counts commits: who finds another number than its own looks what others did. `untold` is the
 # last commit that did what no fact tells of. `past` has the epochs that the log had before; `timeline`
 # is that of the server that it was on last, and `settling` 1 while claims wait for what boxes say there.
@@ -41,7 +61,7 @@ CREATE TABLE log (
     log_id TEXT NOT NULL, epoch TEXT NOT NULL, head BIGINT NOT NULL, floor BIGINT NOT NULL,
     numbered BIGINT NOT NULL, changes BIGINT NOT NULL, past TEXT NOT NULL DEFAULT '',
     timeline TEXT NOT NULL DEFAULT '', settling BIGINT NOT NULL DEFAULT 0,
-    untold BIGINT NOT NULL DEFAULT 0
+    untold BIGINT NOT NULL DEFAULT 0, tables BIGINT NOT NULL DEFAULT 0
 );
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
 """
@@ -113,7 +133,7 @@ def _add_boxes(db: Statements) -> None:
     db.execute(
         "INSERT INTO boxes (box, machine, folder, life, state, until, seen, lease_seconds, slots, labels,"
         " accept, version) SELECT box, machine, '', owner, 'here', now.at + 120000000, now.at, 120, 0, '{}',"
-        " 'self', '' FROM log, (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at) AS now"
+        f" 'self', '' FROM log, (SELECT {NOW} AS at) AS now"
         " WHERE owner <> ''"
     )
     for column in ("owner", "box", "machine"):
@@ -125,10 +145,32 @@ def _add_boxes(db: Statements) -> None:
         db.execute(f"ALTER TABLE log ADD COLUMN {column} BIGINT NOT NULL DEFAULT 0")
 
 
-def prepare(db: Statements, schema: str) -> None:
+def _add_tables(db: Statements) -> None:
+    """2 → 3: newer tables are told apart from tables that need a newer release; failures that somebody has seen."""
+    db.execute("ALTER TABLE log ADD COLUMN tables BIGINT NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE runs ADD COLUMN dismissed BIGINT")
+    db.execute(DISMISSALS)
+
+
+def needed_version() -> int:
+    """The version that a release must know to go on with tables of VERSION."""
+    return max(version + 1 for version, step in MIGRATIONS.items() if step.breaks)
+
+
+def versions_of(db: Statements) -> tuple[int, int]:
+    """What a release must know to go on with these tables, and what they are."""
+    # Older ones have no such column.
+    sql = "SELECT version, greatest(version, (to_jsonb(log) ->> 'tables')::bigint) FROM log"
+    needed, found = db.execute(sql).fetchone()
+    return needed, found
+
+
+def prepare(db: Statements, schema: str, machine: str = "", folder: str = "") -> None:
     """Make the tables if there are none, and bring older ones to VERSION, inside a transaction.
 
-    StartRefused for those of a newer penstock.
+    Those of a newer penstock are left as they are: StartRefused if this release cannot go on with them.
+    LogInUse while a box has a lease whose release could not go on with what is to be made of older ones;
+    that of this machine and folder is known to be gone.
     """
     # Two daemons may begin with an empty database at once.
     db.execute("SELECT pg_advisory_xact_lock(hashtext(?))", (f"penstock {schema}",))
@@ -137,15 +179,49 @@ def prepare(db: Statements, schema: str) -> None:
     if not there:
         _create(db, schema)
         return
-    (found,) = db.execute("SELECT version FROM log").fetchone()
-    if found > VERSION:
+    needed, found = versions_of(db)
+    if needed > VERSION:
         raise StartRefused(
             f"the schema {schema!r} has version {found}, made by a newer penstock; this one knows"
-            f" versions up to {VERSION}"
+            f" versions up to {VERSION}, and a release that knows {needed} is needed"
         )
+    if found < VERSION:
+        _migrate(db, schema, found, (machine, folder))
+
+
+def _migrate(db: Statements, schema: str, found: int, own: tuple[str, str]) -> None:
+    # First the turn, and whoever waits for it: a writer within its own would wait for tables of ours, and we
+    # for its.
+    db.execute("LOCK TABLE log IN ACCESS EXCLUSIVE MODE")
     for version in range(found, VERSION):
-        MIGRATIONS[version](db)
-        db.execute("UPDATE log SET version = ?", (version + 1,))
+        step = MIGRATIONS[version]
+        if step.breaks and version > 1:
+            _refuse_beside_older(db, schema, version + 1, own)
+        step.make(db)
+    sql = "UPDATE log SET version = ?, tables = ?"
+    db.execute(sql, (needed_version(), VERSION))
+
+
+def _refuse_beside_older(
+    db: Statements, schema: str, version: int, own: tuple[str, str]
+) -> None:
+    """LogInUse while a box has a lease: its release does not know this version, or it would be made.
+
+    One without a version is of the first release, whose daemon was proven to be gone.
+    """
+    sql = (
+        f"SELECT box, version, ((until - {NOW}) / 1e6)::float8 FROM boxes WHERE state = 'here'"
+        f" AND until > {NOW} AND version <> '' AND NOT (machine = ? AND folder = ?) ORDER BY box"
+    )
+    older = [
+        f"{box} (penstock {release}, its lease is over in {left:.0f} s)"
+        for box, release, left in db.execute(sql, own).fetchall()
+    ]
+    if older:
+        raise LogInUse(
+            f"the schema {schema!r} is to have version {version}, with which older releases cannot go on,"
+            f" and boxes of one have it: {', '.join(older)}; `penstock shutdown` there makes way"
+        )
 
 
 def _create(db: Statements, schema: str) -> None:
@@ -157,9 +233,9 @@ def _create(db: Statements, schema: str) -> None:
         db.execute(statement)
     epoch = str(uuid4())
     db.execute(
-        "INSERT INTO log (version, log_id, epoch, head, floor, numbered, changes)"
-        " VALUES (?, ?, ?, 0, 1, 0, 0)",
-        (VERSION, epoch, epoch),
+        "INSERT INTO log (version, tables, log_id, epoch, head, floor, numbered, changes)"
+        " VALUES (?, ?, ?, ?, 0, 1, 0, 0)",
+        (needed_version(), VERSION, epoch, epoch),
     )
     db.execute(
         "INSERT INTO runs (key, run_id, kind, priority, place, state, root_id, depth, on_restart,"

@@ -11,10 +11,10 @@ import trio
 from pydantic_core import from_json
 
 from penstock.concurrency.threads import RunBlocking
+from penstock.log.postgresql.dialect import NOW
 from penstock.log.postgresql.engine import (
     IDLE_PART,
     IDLE_SECONDS,
-    NOW,
     PostgresDb,
     channel_of,
 )

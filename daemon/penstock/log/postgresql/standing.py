@@ -12,8 +12,10 @@ from typing import Any
 import psycopg
 from pydantic_core import from_json
 
-from penstock.log.postgresql.engine import NOW, PostgresDb
+from penstock.log.postgresql.dialect import NOW
+from penstock.log.postgresql.engine import PostgresDb
 from penstock.log.postgresql.ownership import place_of
+from penstock.log.postgresql.schema import versions_of
 from penstock.log.postgresql.server_words import tell
 from penstock.words.errors import StartRefused
 
@@ -63,6 +65,8 @@ class ServerStanding:
     where: str
     #: The version of the log's tables; None: there are none.
     tables: int | None
+    #: The version that a release must know to go on with them.
+    needed: int
     settings: Mapping[str, str]
     #: What a session was told at its beginning, and did not come through.
     lost: Sequence[str]
@@ -92,9 +96,9 @@ def _ask(db: PostgresDb, where: str) -> ServerStanding:
     (now,) = db.execute(f"SELECT {NOW}").fetchone()
     ahead = time.time() - now / 1e6
     settings = dict(db.execute(sql, (json.dumps(SETTINGS),)).fetchall())
-    tables, boxes = None, list[BoxOnServer]()
+    tables, needed, boxes = None, 0, list[BoxOnServer]()
     if db.execute("SELECT to_regclass('log')").fetchone()[0] is not None:
-        (tables,) = db.execute("SELECT version FROM log").fetchone()
+        needed, tables = versions_of(db)
     if db.execute("SELECT to_regclass('boxes')").fetchone()[0] is not None:
         boxes = _find_boxes(db)
     info = db.connection.info
@@ -102,7 +106,15 @@ def _ask(db: PostgresDb, where: str) -> ServerStanding:
     private = nearby or db.connection.pgconn.ssl_in_use
     views = [OldView(*row) for row in db.execute(_OLD_VIEWS, (OLD_VIEW_SECONDS,))]
     return ServerStanding(
-        where, tables, settings, db.lost_settings(), private, ahead, boxes, views
+        where,
+        tables,
+        needed,
+        settings,
+        db.lost_settings(),
+        private,
+        ahead,
+        boxes,
+        views,
     )
 
 

@@ -13,7 +13,7 @@ from psycopg import sql as quoting
 from penstock.log.postgresql.dialect import translate
 from penstock.log.postgresql.engine import PostgresDb
 from penstock.log.postgresql.ownership import check_server, place_of, refuse_others
-from penstock.log.postgresql.schema import VERSION, prepare
+from penstock.log.postgresql.schema import VERSION, prepare, versions_of
 from penstock.log.postgresql.server_words import tell
 from penstock.log.sqlite.schema import VERSION as TABLES_VERSION
 from penstock.log.tables.output_window import Window
@@ -228,17 +228,18 @@ def _be_patient(db: PostgresDb) -> None:
 
 def _check_version(db: PostgresDb, where: str) -> None:
     try:
-        (found,) = db.execute("SELECT version FROM log").fetchone()
+        needed, found = versions_of(db)
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         raise NotFound(f"there is no log in the {where}") from None
     except TypeError:
         raise LogDamaged(
             f"the log in the {where} is damaged: its one row is missing"
         ) from None
-    if found == VERSION:
+    # What a newer release added to them is passed over.
+    if needed <= VERSION <= found:
         return
     what = (
-        "made by a newer penstock" if found > VERSION
+        "made by a newer penstock" if needed > VERSION
         else "of an older penstock; the daemon migrates it when it starts"
     )  # fmt: skip
     raise StartRefused(

@@ -26,7 +26,7 @@ UNTOLD = frozenset({"open_prerequisites", "wants_slot"})
 
 # What changes the table of pauses, in which what is drained stands as well.
 _PAUSING = (
-    "queue.paused", "queue.resumed", "queue.drained", "queue.opened", "box.drained", "box.resumed",
+    "queue.paused", "queue.resumed", "queue.drained", "queue.opened", "box.drained", "box.resumed", "box.forgotten",
 )  # fmt: skip
 
 # One row for each run with a fact among those, and for each that waits for such a one. Both bounds are

@@ -16,7 +16,7 @@ from penstock.log.tables.asks import (
     save_answer,
     withdraw_ask,
 )
-from penstock.log.tables.boxes import lose_box
+from penstock.log.tables.boxes import forget_box, lose_box
 from penstock.log.tables.handle_claim import claim
 from penstock.log.tables.handle_end import (
     complete,
@@ -49,6 +49,7 @@ from penstock.log.writes import (
     Dismiss,
     Edit,
     Enqueue,
+    ForgetBox,
     LoseBox,
     NewEvent,
     Park,
@@ -420,6 +421,7 @@ HANDLERS: Mapping[type[Write[Result]], Callable[[Transaction, Any], Any]] = dict
         RemoveSchedule.handled_by(remove_schedule),
         AdvanceSchedule.handled_by(advance_schedule),
         LoseBox.handled_by(lose_box),
+        ForgetBox.handled_by(forget_box),
         Prune.handled_by(prune),
     )
 )

@@ -56,6 +56,13 @@ class OneRun(Arguments):
     run_id: Run
 
 
+class RetryRun(OneRun):
+    needs: dict[str, str] = Field(
+        default_factory=dict, description="Other labels to ask of its box."
+    )
+    anywhere: Annotated[bool, Field(description="Its files are on every box.")] = False
+
+
 class ListPipelines(Arguments):
     kind: Annotated[
         str | None, Field(description="Only this one; leave out for all.")

@@ -36,6 +36,7 @@ from penstock.server.mcp.misfits import Misfits, taken
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import (
     RearrangeRequest,
+    RetryRequest,
     RunReply,
     ScheduleRequest,
     SlotsRequest,
@@ -105,9 +106,10 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
         row = await core.schedules.set(told, caller.surroundings)
         return schedule_json(row)
 
-    async def retry_run(args: a.OneRun, caller: Caller) -> dict[str, Any]:
+    async def retry_run(args: a.RetryRun, caller: Caller) -> dict[str, Any]:
+        wanted = taken(RetryRequest, args.model_dump(exclude={"run_id"}))
         submitted = await core.submitter.retry(
-            args.run_id, traceparent=caller.traceparent
+            args.run_id, wanted, traceparent=caller.traceparent
         )
         return submit_json(submitted, caller.base)
 

@@ -154,7 +154,7 @@ TOOLS: dict[str, Tool] = {
         Tool(
             "retry_run",
             "Start an ended run anew; returns the new run_id.",
-            a.OneRun,
+            a.RetryRun,
             destroys=True,
             repeatable=False,
             outside=True,

@@ -170,6 +170,9 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
     async def boxes(_call: Call) -> HttpAnswer:
         return json_answer(boxes_json(await core.boxes.told()))
 
+    async def forget_box(call: Call) -> HttpAnswer:
+        return json_answer(boxes_json(await core.boxes.forget(call.path["name"])))
+
     # The rest wait for nothing, whatever the load.
     def pipelines(_call: Call) -> HttpAnswer:
         return json_answer(kinds_json(core.kinds.values()))
@@ -187,6 +190,7 @@ def daemon_handlers(core: Core, health_of: HealthOf) -> dict[str, Handler]:
         "health": health,
         "models": models,
         "boxes": boxes,
+        "forget_box": forget_box,
         "pipelines": pipelines,
         "clients": clients,
         "openapi": openapi,

@@ -22,6 +22,7 @@ from penstock.words.api import (
     EditRequest,
     InterventionRequest,
     RearrangeRequest,
+    RetryRequest,
     RunRequest,
     SelectionReply,
     TaskRequest,
@@ -87,11 +88,10 @@ def run_handlers(core: Core, judge: ScopeJudge) -> dict[str, Handler]:
         return accepted(call, submitted, live=kept)
 
     async def retry(call: Call) -> HttpAnswer:
-        request = read_json(EditRequest, call.body, empty=b'{"inputs":{}}')
         submitted = await core.submitter.retry(
             call.run_id,
+            read_json(RetryRequest, call.body, empty=b"{}"),
             wait=call.query["wait"],
-            changes=request.inputs,
             traceparent=call.headers.get("traceparent"),
         )
         return accepted(call, submitted)
