@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -346,7 +346,7 @@ async def open_servers(
             count=meter.answered,
             mcp=mcp,
         )
-        serve = partial(
+        serve_all = partial(
             serve_door,
             listeners,
             app=app,
@@ -356,7 +356,13 @@ async def open_servers(
             run_of_pid=core.trees.scope_of,
         )
         door = trio.CancelScope()
-        await servers_nursery.start(_serve_within, door, serve)
+
+        # `serve_door` is what says that it has started.
+        async def serve(*, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128
+            with door:
+                await serve_all(task_status=task_status)
+
+        await servers_nursery.start(serve)
         # From here on the door ends by `last_words`, within its bounds, and by nothing else: who asked
         # while the log broke is told so, and a cancel would close the connection on the answer.
         door.shield = True
@@ -365,17 +371,6 @@ async def open_servers(
         finally:
             # Shielded and bounded inside.
             await _stop_serving(core, last_words)  # noqa: ASYNC102
-
-
-# `serve` is what says that it has started.
-async def _serve_within(  # noqa: ASYNC128
-    scope: trio.CancelScope,
-    serve: Callable[..., Awaitable[None]],
-    *,
-    task_status: trio.TaskStatus[None],
-) -> None:
-    with scope:
-        await serve(task_status=task_status)
 
 
 def _reports(
