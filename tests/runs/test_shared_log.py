@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,11 +12,13 @@ import trio.testing
 
 from fakes.cores import Nothing, Seconds, kind, request, wait_ended, whole_log
 from fakes.shared_log import LEASE, BoxStore, SharedLog, open_box, open_shared_log
+from fakes.stores import append, enqueue
 from penstock.log.put_back import one_broken_store
 from penstock.log.spans import TraceSpan
-from penstock.log.writes import Release, new_event
+from penstock.log.writes import Release, Write, new_event
 from penstock.pipeline import Run
 from penstock.runs.core import Core
+from penstock.runs.table import RunTable
 from penstock.runs.tracing import attach_spans
 from penstock.server.meter import attach_meter
 from penstock.testing import FakeProcesses, FakeProgram
@@ -26,8 +28,9 @@ from penstock.words.errors import (
     StoreBroken,
     StoreUnavailable,
 )
-from penstock.words.events import BoxLost, RunRequeued
+from penstock.words.events import BoxLost, Log, RunRequeued
 from penstock.words.lifecycle import TERMINAL_STATES
+from penstock.words.recorded import Recorded
 
 Clock = trio.testing.MockClock
 
@@ -423,3 +426,85 @@ async def test_a_run_is_counted_and_traced_by_the_box_that_executes_it(
             assert sum(meters[name].ended.values()) == 1
             runs = [span for span in spans[name] if span.name.startswith("run")]
             assert len(runs) == 1
+
+
+def positions_read(store: BoxStore) -> list[list[int]]:
+    """Where the facts of each page stand that a box reads from now on."""
+    pages: list[list[int]] = []
+    read = store.read_all
+
+    async def noted(*args: Any, **named: Any) -> list[Recorded]:
+        facts = await read(*args, **named)
+        pages.append([fact.position for fact in facts])
+        return facts
+
+    store.read_all = noted  # type: ignore[method-assign]
+    return pages
+
+
+async def test_what_others_wrote_is_read_to_its_end_and_no_further(
+    autojump_clock: Clock,
+) -> None:
+    """MB-01: one word of it is enough, however much it was; the last page is known as such."""
+    async with open_shared_log() as log, open_box(log, "b") as (b, b_store):
+        await trio.testing.wait_all_tasks_blocked()
+        a_store = log.join("a")
+        await a_store.commit([enqueue("many")])
+        with trio.fail_after(1):
+            await b.bus.wait_published("many")
+        pages = positions_read(b_store)
+        await a_store.commit([append("many", *[Log(text="x")] * 1200)])
+        (head,) = log.execute("SELECT max(position) FROM events").fetchone()
+        # Well before it looks by itself.
+        with trio.fail_after(1):
+            await until(lambda: b.table.head == head, b)
+            await trio.sleep(0.5)
+        assert [len(page) for page in pages] == [500, 500, 200]
+
+
+async def test_a_box_reads_what_others_wrote_before_it_and_not_its_own(
+    autojump_clock: Clock,
+) -> None:
+    """PF-02: its own facts are at hand."""
+    async with open_shared_log() as log, open_box(log, "b") as (b, b_store):
+        await trio.testing.wait_all_tasks_blocked()
+        # Nobody tells of these.
+        log.store._commit([enqueue("far", capacity=None)])
+        pages = positions_read(b_store)
+        await submit(b, "near")
+        facts = await whole_log(log.store)
+        (far,) = [f.position for f in facts if f.run_id == "far"]
+        assert pages == [[far]]
+        assert b.table.head >= facts[-1].position
+
+
+async def test_what_others_wrote_within_a_batch_that_went_one_by_one_is_folded(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MB-01: a batch that fails as a whole is as many commits, and others have turns between them."""
+    folded: list[int] = []
+    fold = RunTable.fold
+
+    def noted(table: RunTable, facts: Sequence[Recorded]) -> None:
+        folded.extend(fact.position for fact in facts)
+        fold(table, facts)
+
+    async with open_shared_log() as log, open_box(log, "b") as (b, b_store):
+        await trio.testing.wait_all_tasks_blocked()
+        log.store._commit([enqueue("far", capacity=None, kind="nobodys")])
+        commit = b_store.commit
+
+        async def split(batch: Sequence[Write[Any]]) -> list[Any]:
+            if len(batch) > 1:
+                raise RuntimeError("not as a whole")
+            results = await commit(batch)
+            log.store._commit([append("far", Log(text="between"))])
+            return results
+
+        monkeypatch.setattr(b_store, "commit", split)
+        monkeypatch.setattr(RunTable, "fold", noted)
+        async with trio.open_nursery() as nursery:
+            for run_id in ("r1", "r2", "r3"):
+                nursery.start_soon(submit, b, run_id)
+        assert folded == list(range(folded[0], folded[-1] + 1))
+        assert len({"r1", "r2", "r3"} & b.table.views.keys()) == 3

@@ -56,37 +56,31 @@ class CaughtUp:
     keys: set[int] = field(default_factory=set)
     #: Whether the queue or a group was paused, or goes on.
     paused: bool = False
+    #: Those that have an open question.
+    asking: set[int] = field(default_factory=set)
+    #: What `heads_of` takes: of them, and of runs that wait for one of them.
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    plans: dict[int, WaitPlan] = field(default_factory=dict)
+    #: The highest id that any fact has.
+    highest: bytes = b""
 
 
 def catch_up(
     db: Db,
     known: int,
-    head: int,
+    now: int,
     heads: dict[str, RunHead],
     open_runs: OpenRuns,
     ids: RecentIds,
     lost: set[str],
 ) -> CaughtUp:
-    """Bring what is remembered, as of the head `known`, to what the tables have as of `head`."""
-    told, rows, plans = CaughtUp(), list[tuple[Any, ...]](), dict[int, WaitPlan]()
-    if known == head:
-        return told
-    for run, asked, paused, highest, plan, *columns in db.execute(_TOLD, (known, head)):
-        ids.pass_over(highest)
-        if run is not None:
-            told.keys.add(run)
-            told.paused = told.paused or bool(paused)
-            if asked:
-                open_runs.asking.add(run)
-        turn, at, aside, *of_run = columns
-        if plan is not None:
-            plans[plan] = WaitPlan(turn, at, bool(aside))
-        # The daemon's own stream is no run, and one that is gone has no row.
-        if of_run[0]:
-            rows.append(tuple(of_run))
+    """Bring what is remembered, as of the head `known`, to what the tables have as of the head `now`."""
+    told = _read(db, known, now)
+    ids.pass_over(told.highest)
+    open_runs.asking |= told.asking
     if 0 in told.keys:
         heads.pop(DAEMON_STREAM, None)
-    touched = heads_of(rows, (*OPEN_STATES, *TERMINAL_STATES), lost)
+    touched = heads_of(told.rows, (*OPEN_STATES, *TERMINAL_STATES), lost)
     for run_id in lost & heads.keys():
         open_runs.lose(heads.pop(run_id))
     waits = False
@@ -96,14 +90,40 @@ def catch_up(
         if head.ended:
             open_runs.awaited.discard(head.key)
             continue
-        if head.key not in told.keys and old is not None:
-            # A dependant, of which its own facts tell nothing: its plan is as it was.
-            head.plan, head.place = old.plan, old.place
-        if (plan := plans.get(head.key)) is not None:
-            head.plan, head.place = plan, plan.turn
+        _keep_plan(head, told, old)
         heads[head.run_id] = head
         open_runs.add(head)
         waits = waits or head.open_prerequisites > 0
     if waits:
         open_runs.awaited = load_awaited(db)
     return told
+
+
+def _read(db: Db, known: int, now: int) -> CaughtUp:
+    told = CaughtUp()
+    if known == now:
+        return told
+    for run, asks, paused, highest, plan, turn, at, aside, *columns in db.execute(
+        _TOLD, (known, now)
+    ):
+        told.highest = highest
+        if run is not None:
+            told.keys.add(run)
+            told.paused = told.paused or bool(paused)
+        if asks:
+            told.asking.add(run)
+        if plan is not None:
+            told.plans[plan] = WaitPlan(turn, at, bool(aside))
+        # The daemon's own stream is no run, and one that is gone has no row.
+        if columns[0]:
+            told.rows.append(tuple(columns))
+    return told
+
+
+def _keep_plan(head: RunHead, told: CaughtUp, old: RunHead | None) -> None:
+    """How it waits in line, as it was read, or was."""
+    if head.key not in told.keys and old is not None:
+        # A dependant, of which its own facts tell nothing: its plan is as it was.
+        head.plan, head.place = old.plan, old.place
+    if (plan := told.plans.get(head.key)) is not None:
+        head.plan, head.place = plan, plan.turn
