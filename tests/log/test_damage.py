@@ -170,7 +170,8 @@ async def test_facts_of_an_older_log_have_no_checksum_and_are_read(log: Path) ->
     for table in ("plans", "slots", "schedules"):
         statement(log, f"DROP TABLE {table}")
     statement(log, "DROP INDEX specs_labels")
-    for column in ("needs", "origin"):
+    statement(log, "DROP INDEX runs_dismissed")
+    for column in ("needs", "origin", "dismissed"):
         statement(log, f"ALTER TABLE runs DROP COLUMN {column}")
     statement(log, "PRAGMA user_version = 2")
     assert audit_file(log).findings == []

@@ -458,12 +458,8 @@ async def test_a_daemon_of_an_older_release_must_be_gone_before_boxes_are_made(
 def make_first_version(server: PostgresServer, schema: str, **owner: str) -> None:
     """Turn a log into one as the first release of this store left it."""
     server.ask(f"DROP TABLE {schema}.boxes")
-    for table, name in (
-        ("runs", "needs"),
-        ("runs", "origin"),
-        ("runs", "dismissed"),
-        ("schedules", "origin"),
-    ):
+    newer = (("runs", "needs"), ("runs", "origin"), ("runs", "dismissed"), ("schedules", "origin"))  # fmt: skip
+    for table, name in newer:
         server.ask(f"ALTER TABLE {schema}.{table} DROP COLUMN {name}")
     for name in ("past", "timeline", "settling", "untold", "tables"):
         server.ask(f"ALTER TABLE {schema}.log DROP COLUMN {name}")
