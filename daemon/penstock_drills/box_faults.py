@@ -178,7 +178,7 @@ async def _start_second(rig: BoxRig, box: DrilledBox, _rng: Random) -> None:
         return
     with TemporaryDirectory(prefix="second", dir=box.scratch.folder) as name:
         elsewhere = scratch_in(Path(name))
-        second = start(elsewhere, **box.settings)
+        second = start(elsewhere, clock=box.clock, **box.settings)
         try:
             with trio.move_on_after(PATIENCE):
                 while second.poll() is None:  # noqa: ASYNC110 (of another process)
