@@ -274,14 +274,14 @@ def calls_terminal(source: str) -> bool:
     )
 
 
-@where(r"sleep")
+@where(r"sleep|pause")
 def sleeps(source: str) -> set[str]:
     return {
         function
         for function, node in walk(source)
         if isinstance(node, ast.Call)
         and dotted(node.func)
-        in {"trio.sleep", "time.sleep", "sleep", "trio.sleep_until"}
+        in {"trio.sleep", "time.sleep", "sleep", "trio.sleep_until", "pause"}
     }
 
 

@@ -1046,7 +1046,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "the last resort sleeps by a call that may be refused",
         "LastResort._wait",
-        "self._never.wait(self._seconds)",
+        "pause(self._seconds)",
         "__import__('time').sleep(self._seconds)",
         "processes/test_refused_calls.py::test_an_end_that_is_held_up_is_cut_short_where_nobody_may_sleep",
     ),

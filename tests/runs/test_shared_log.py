@@ -52,7 +52,7 @@ async def until(holds: Callable[[], bool], core: Core) -> None:
 @asynccontextmanager
 async def in_time() -> AsyncIterator[None]:
     """What has come to nothing by then fails, and does not go on waiting: virtual time never ends."""
-    with trio.fail_after(1000):
+    with trio.fail_after(1000):  # noqa: ASYNC100 (of the block in it)
         yield
 
 

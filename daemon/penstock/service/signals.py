@@ -20,6 +20,7 @@ from types import FrameType
 import trio
 
 from penstock.concurrency.threads import start_thread
+from penstock.processes.termination import pause
 
 log = logging.getLogger("penstock")
 
@@ -45,7 +46,6 @@ class LastResort:
         self._seconds = seconds
         self._flush = flush
         self._armed = threading.Event()
-        self._never = threading.Event()
         # Made at the start: at the end there may be no thread to be had.
         self._thread = threading.Thread(
             target=self._wait, name="penstock-last-resort", daemon=True
@@ -63,9 +63,8 @@ class LastResort:
 
     def _wait(self) -> None:
         self._armed.wait()
-        # The process ends meanwhile, if all is well, and this thread with it. Not by `sleep`, which a
-        # sandbox may refuse: this is the last that may fail.
-        self._never.wait(self._seconds)
+        # The process ends meanwhile, if all is well, and this thread with it.
+        pause(self._seconds)
         log.critical(
             "the end is held up; the main thread stands at:\n%s", _main_stack()
         )
