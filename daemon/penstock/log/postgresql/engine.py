@@ -19,7 +19,7 @@ from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrDumperUnknown
 
 from penstock.log.postgresql.dialect import translate
-from penstock.words.errors import LeaseLost, StoreBroken
+from penstock.words.errors import LeaseLost, StartRefused, StoreBroken
 
 #: Seconds a server may take for a statement, and one writer wait for another's turn.
 STATEMENT_SECONDS, TURN_SECONDS = 10, 5
@@ -47,7 +47,7 @@ _TURN = """
 SELECT head, floor, numbered, epoch, changes, timeline, settling, untold,
     (SELECT count(*) FROM boxes WHERE state = 'here'),
     (SELECT commits FROM boxes WHERE box = ? AND life = ?),
-    (SELECT event_id FROM events WHERE position = ?)
+    (SELECT event_id FROM events WHERE position = ?), current_setting('synchronous_commit')
 FROM log FOR UPDATE
 """
 # Boxes that may execute what this server knows nothing of: they have not said anything in this era.
@@ -72,6 +72,16 @@ _DELETES = re.compile(rf"DELETE FROM ({'|'.join(_SIZES)}) ")
 def channel_of(schema: str) -> str:
     """Where the server tells who listens that a log has new facts; names are short."""
     return f"penstock_{sha256(schema.encode()).hexdigest()[:16]}"
+
+
+def _read_address(url: str) -> dict[str, Any]:
+    """What it says to libpq, by name. StartRefused for what libpq cannot read."""
+    try:
+        return dict(conninfo_to_dict(url))
+    except psycopg.Error as error:
+        raise StartRefused(
+            f"`store` is no address that libpq can read: {' '.join(str(error).split())}"
+        ) from None
 
 
 class _Text(StrDumperUnknown):
@@ -105,17 +115,22 @@ class PostgresDb:
             "statement_timeout": int(STATEMENT_SECONDS * 1000),
             "lock_timeout": int(TURN_SECONDS * 1000),
             "idle_in_transaction_session_timeout": int(idle * 1000),
+            # Who waits for the turn sees then what was there when it was had.
+            "default_transaction_isolation": "read committed",
             # Asked by the server, which would else keep the session, and its lock, of a box that lost its
             # power until the system's own two hours are over; a quarter, if it has yet to be answered.
             "tcp_keepalives_idle": KEEPALIVE_SECONDS,
             "tcp_keepalives_interval": KEEPALIVE_SECONDS,
             "tcp_user_timeout": int(CALL_SECONDS * 1000),
         }
-        given = conninfo_to_dict(url)
+        given = _read_address(url)
         if "," in str(given.get("host", "")):
             # Of several servers the one that writes; what another one reads may be old.
             given.setdefault("target_session_attrs", "read-write")
-        ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        ours = " ".join(
+            "-c " + f"{name}={value}".replace(" ", r"\ ")
+            for name, value in settings.items()
+        )
         bounds: dict[str, Any] = {
             "application_name": f"penstock {life}".strip(),
             "connect_timeout": CONNECT_SECONDS,
@@ -124,7 +139,9 @@ class PostgresDb:
         }
         # Whoever names one of these in the address means it; settings of the session come last.
         options = f"{given.pop('options', '')} {ours}".strip()
-        self._conninfo = make_conninfo("", **{**bounds, **given, "options": options})
+        # In any other the texts of others come as bytes, or not at all.
+        fixed = {"client_encoding": "UTF8", "options": options}
+        self._conninfo = make_conninfo("", **{**bounds, **given, **fixed})
         self.schema = schema
         self._settings = settings
         self.box, self.life = box, life
@@ -223,6 +240,16 @@ class PostgresDb:
         }
         return [name for (name,) in self.execute(sql, (json.dumps(told),))]
 
+    def may_look(self) -> bool:
+        """Whether what is not found is not there; who may not use a schema finds nothing in it."""
+        sql = "SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = ?"
+        try:
+            found = self.execute(sql, (self.schema,)).fetchone()
+        except psycopg.Error:
+            # The next one who finds nothing asks again.
+            return False
+        return found is None or bool(found[0])
+
     # -- statements
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Any:
@@ -278,7 +305,7 @@ class PostgresDb:
         columns = self.execute(_TURN, values).fetchone()
         if columns is None:
             raise StoreBroken(f"the log of the schema {self.schema!r} is empty")
-        *meta, self._here, commits, found = columns
+        *meta, self._here, commits, found, durable = columns
         names = (
             "head", "floor", "numbered", "epoch", "changes", "timeline", "settling", "untold",
         )  # fmt: skip
@@ -295,6 +322,9 @@ class PostgresDb:
             self._tell_lost(why)
         self.untold = self._row["untold"] > known
         self.changes = self.answered = changes
+        if durable == "off":
+            # Turned off since the start, which would have been refused.
+            self.execute("SET LOCAL synchronous_commit = on")
         self._settle()
         return bool(changes == known)
 

@@ -68,8 +68,10 @@ LONG_COUNT, BETWEEN_COUNTS = 1.0, 20
 #: Runs read at once by a search for words.
 PAGE = 100
 
-# The server goes away or has no room, a turn or a statement took too long, a standby was asked to write.
-_AWAY = ("08", "40", "53", "57", "58", "25006", "25P03", "55P03")
+_READ_ONLY, _NO_RIGHT = "25006", "42501"
+# The server goes away or has no room, a turn or a statement took too long, a standby was asked to write, a right
+# was taken away.
+_AWAY = ("08", "40", "53", "57", "58", _READ_ONLY, "25P03", _NO_RIGHT, "55P03")
 # A table, a column or the whole schema is gone.
 _GONE = ("42P01", "42703", "3F000")
 
@@ -213,7 +215,7 @@ class PostgresStore(Readings):
             tried = tried and error.sqlstate is None
             self._unsure = (results, self._db.made) if tried else None
             self._undo()
-            raise self._translate(error, tried=tried) from error
+            raise self._translate(error, self._db, tried=tried) from error
         except BaseException as error:
             self._undo()
             if isinstance(error, StoreBroken):
@@ -245,7 +247,7 @@ class PostgresStore(Readings):
             # Others may have written since, so that only what this daemon did itself tells.
             done = self._db.own_commits() == made
         except psycopg.Error as error:
-            raise self._translate(error) from error
+            raise self._translate(error, self._db) from error
         except StoreBroken as error:
             self._break(str(error))
             raise
@@ -271,12 +273,22 @@ class PostgresStore(Readings):
         self._transaction.forget()
         self._db.rollback()
 
-    def _translate(self, error: psycopg.Error, *, tried: bool = False) -> Exception:
-        """What the port says of an error; `tried`: a commit had begun, and may be done."""
+    def _translate(
+        self, error: psycopg.Error, db: PostgresDb, *, tried: bool = False
+    ) -> Exception:
+        """What the port says of an error of `db`; `tried`: a commit had begun, and may be done."""
         state, why = error.sqlstate, tell(error)
+        if state == _READ_ONLY:
+            # A session keeps the default that it began with; another one asks anew.
+            db.close()
         if state is not None and state.startswith("XX00"):
             return self._break(f"the database is damaged: {why}")
         if state in _GONE:
+            if not db.may_look():
+                return StoreAway(
+                    f"the database took nothing: no right to use the schema {db.schema}",
+                    code=_NO_RIGHT,
+                )
             return self._break(f"the log is no longer what it was: {why}")
         if isinstance(error, psycopg.DataError) and not tried:
             return Refused("text", f"holds what PostgreSQL takes in no text: {why}")
@@ -311,7 +323,7 @@ class PostgresStore(Readings):
             self._db.save()
         except psycopg.Error as error:
             self._undo()
-            raise self._translate(error) from error
+            raise self._translate(error, self._db) from error
         self._db.epoch = epoch
         return epoch
 
@@ -340,7 +352,7 @@ class PostgresStore(Readings):
                         raise
             return fn(db, *args)
         except psycopg.Error as error:
-            raise self._translate(error) from error
+            raise self._translate(error, db) from error
         except LogDamaged as error:
             self.damage = self.damage or str(error)
             raise
