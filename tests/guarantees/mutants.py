@@ -3152,4 +3152,45 @@ TESTED_MUTANTS = (
         "",
         "runs/test_said_to_one_box.py::test_another_run_of_a_forgotten_ones_id_is_news",
     ),
+    TestedMutant(
+        "texts come as the role would have them",
+        "log/postgresql/engine:_conninfo",
+        "fixed = {'client_encoding': 'UTF8', 'options': options}",
+        "fixed = {'options': options}",
+        "log/test_odd_servers.py::test_texts_are_what_they_are_whatever_encoding_a_session_would_have",
+    ),
+    TestedMutant(
+        "a commit is left to the server's memory since somebody turned the wait off",
+        "PostgresDb.lock",
+        """
+            if durable == 'off':
+                self.execute('SET LOCAL synchronous_commit = on')
+        """,
+        "",
+        "log/test_odd_servers.py::test_a_commit_is_on_the_disk_although_somebody_has_turned_that_off_since",
+    ),
+    TestedMutant(
+        "a session that may not write is kept",
+        "PostgresStore._translate",
+        """
+            if state == _READ_ONLY:
+                db.close()
+        """,
+        "",
+        "log/test_odd_servers.py::test_a_server_that_took_no_writes_for_a_while_takes_them_again",
+    ),
+    TestedMutant(
+        "what may not be looked into is taken for gone",
+        "PostgresDb.may_look",
+        "return found is None or bool(found[0])",
+        "return True",
+        "log/test_odd_servers.py::test_rights_that_are_taken_away_are_waited_for",
+    ),
+    TestedMutant(
+        "what is gone is waited for",
+        "PostgresDb.may_look",
+        "return found is None or bool(found[0])",
+        "return False",
+        "log/test_odd_servers.py::test_a_schema_that_is_gone_is_not_waited_for",
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import time
@@ -19,6 +20,7 @@ from trio.to_thread import run_sync as in_thread
 
 from fakes.postgres import PostgresServer
 from fakes.real_daemon import PENSTOCK, RealDaemon, penstock
+from fakes.terminal_reading import read_terminal
 from penstock_drills.relay import open_relay
 
 #: Seconds that anything may take here but a lease.
@@ -108,6 +110,36 @@ def test_what_is_piped_in_reaches_its_run_or_ends_it(
     there = piped("--on", "box=second")
     assert there.returncode == 143
     assert "executes on the box second" in there.stderr
+
+
+def test_a_run_whose_terminal_cannot_be_had_is_not_left_behind(
+    start_box: Callable[..., RealDaemon],
+) -> None:
+    """PT-05: nobody would be at the terminal of what was sent to another box."""
+    first = start_box("first")
+    start_box("second")
+    words = [
+        *PENSTOCK,
+        "run",
+        "--tty",
+        "--id",
+        "far",
+        "--on",
+        "box=second",
+        "--anywhere",
+    ]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*words, "--", "sleep", "600"],
+        stdin=theirs, stdout=theirs, stderr=theirs, env=first.environ,
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        said = read_terminal(ours, process).decode()
+    assert process.returncode != 0
+    assert "executes on the box second" in said
+    assert "nothing of it is left" in said
+    (there,) = told(first, "show", "far")
+    assert there["state"] == "cancelled"
 
 
 def test_two_boxes_share_a_queue_and_a_log(

@@ -71,6 +71,10 @@ def judge_server(standing: ServerStanding) -> Findings:
             "name the primary, or several hosts with `target_session_attrs=read-write`"
         )
         yield CheckResult("server", "failure", "it takes no writes", fix)
+    if settings["server_encoding"] != "UTF8":
+        fix = "make one with `createdb --encoding UTF8 --locale C --template template0`"
+        found = f"the database is in {settings['server_encoding']}, and cannot hold every text"
+        yield CheckResult("server", "failure", found, fix)
     for name in ("fsync", "synchronous_commit"):
         if settings[name] == "off":
             fix = f"set {name} to on: a crash of the server takes what was acknowledged"

@@ -23,7 +23,7 @@ from penstock.client.surroundings import with_caller
 from penstock.client.sync import SyncClient
 from penstock.words.cancel_receipt import receipt_line
 from penstock.words.detach_keys import keys_of
-from penstock.words.errors import Terminal
+from penstock.words.errors import Conflict, Terminal
 from penstock.words.exit_codes import PROGRAM_KIND, Exit
 
 
@@ -38,7 +38,14 @@ def run_attached(session: Session, request: dict[str, Any], options: RunOptions)
                 quiet=options.quiet or not options.block,
             )
             tell_replayed(reply)
-            return _run(session, client, reply["run_id"])
+            run_id = reply["run_id"]
+            try:
+                return _run(session, client, run_id)
+            except Conflict as error:
+                if reply.get("created") and "box" in error.facts:
+                    # Ours, on another box, where nobody will ever be at its terminal.
+                    _cancel(client, run_id, "its terminal is on another box")
+                raise
 
     return at_terminal(work)
 
@@ -69,11 +76,15 @@ def _run(session: Session, client: SyncClient, run_id: str) -> int:
         return _tell_end(client, run_id, shown=False)
     interrupted = parted.how == "signal" and parted.number == signal.SIGINT
     if parted.how in ("signal", "gone") and (embedded or interrupted):
-        with suppress(OSError):
-            receipt = client.cancel(run_id, "interrupted", wait=True)
-            say(receipt_line(receipt))
+        _cancel(client, run_id, "interrupted")
         return 128 + (parted.number or signal.SIGHUP)
     return conclude(client, run_id, parted)
+
+
+def _cancel(client: SyncClient, run_id: str, why: str) -> None:
+    with suppress(OSError):
+        receipt = client.cancel(run_id, why, wait=True)
+        say(receipt_line(receipt))
 
 
 def conclude(client: SyncClient, run_id: str, parted: Parted) -> int:

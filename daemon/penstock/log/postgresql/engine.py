@@ -26,7 +26,7 @@ from penstock.log.postgresql.columns import (
     register_columns,
 )
 from penstock.log.postgresql.dialect import NOW, translate
-from penstock.words.errors import LeaseLost, StoreBroken
+from penstock.words.errors import LeaseLost, StartRefused, StoreBroken
 
 #: Seconds a server may take for a statement, and one writer wait for another's turn.
 STATEMENT_SECONDS, TURN_SECONDS = 10, 5
@@ -52,7 +52,7 @@ _TURN = """
 SELECT head, floor, numbered, epoch, changes, timeline, settling, untold,
     (SELECT count(*) FROM boxes WHERE state = 'here'),
     (SELECT commits FROM boxes WHERE box = ? AND life = ?),
-    (SELECT event_id FROM events WHERE position = ?)
+    (SELECT event_id FROM events WHERE position = ?), current_setting('synchronous_commit')
 FROM log FOR UPDATE
 """
 # Boxes that may execute what this server knows nothing of: they have not said anything in this era.
@@ -91,6 +91,8 @@ def _session_settings(schema: str, lease_seconds: float | None) -> dict[str, Any
         "statement_timeout": int(STATEMENT_SECONDS * 1000),
         "lock_timeout": int(TURN_SECONDS * 1000),
         "idle_in_transaction_session_timeout": int(idle * 1000),
+        # Who waits for the turn sees then what was there when it was had.
+        "default_transaction_isolation": "read committed",
         # Asked by the server, which would else keep the session, and its lock, of a box that lost its
         # power until the system's own two hours are over; a quarter, if it has yet to be answered.
         "tcp_keepalives_idle": KEEPALIVE_SECONDS,
@@ -101,7 +103,7 @@ def _session_settings(schema: str, lease_seconds: float | None) -> dict[str, Any
 
 def _conninfo(url: str, life: str, settings: Mapping[str, Any]) -> str:
     """The address with our bounds: whoever names one of these in it means it; settings come last."""
-    given = conninfo_to_dict(url)
+    given = _read_address(url)
     if "," in str(given.get("host", "")):
         # Of several servers the one that writes; what another one reads may be old.
         given.setdefault("target_session_attrs", "read-write")
@@ -111,9 +113,24 @@ def _conninfo(url: str, life: str, settings: Mapping[str, Any]) -> str:
         "keepalives_idle": KEEPALIVE_SECONDS,
         "tcp_user_timeout": int(CALL_SECONDS * 1000),
     }
-    ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    ours = " ".join(
+        "-c " + f"{name}={value}".replace(" ", r"\ ")
+        for name, value in settings.items()
+    )
     options = f"{given.pop('options', '')} {ours}".strip()
-    return make_conninfo("", **{**bounds, **given, "options": options})
+    # In any other the texts of others come as bytes, or not at all.
+    fixed = {"client_encoding": "UTF8", "options": options}
+    return make_conninfo("", **{**bounds, **given, **fixed})
+
+
+def _read_address(url: str) -> dict[str, Any]:
+    """What it says to libpq, by name. StartRefused for what libpq cannot read."""
+    try:
+        return dict(conninfo_to_dict(url))
+    except psycopg.Error as error:
+        raise StartRefused(
+            f"`store` is no address that libpq can read: {' '.join(str(error).split())}"
+        ) from None
 
 
 class _Text(StrDumperUnknown):
@@ -257,6 +274,16 @@ class PostgresDb:
         }
         return [name for (name,) in self.execute(sql, (json.dumps(told),))]
 
+    def may_look(self) -> bool:
+        """Whether what is not found is not there; who may not use a schema finds nothing in it."""
+        sql = "SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = ?"
+        try:
+            found = self.execute(sql, (self.schema,)).fetchone()
+        except psycopg.Error:
+            # The next one who finds nothing asks again.
+            return False
+        return found is None or bool(found[0])
+
     # -- statements
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Any:
@@ -304,7 +331,7 @@ class PostgresDb:
         columns = self.execute(_TURN, values).fetchone()
         if columns is None:
             raise StoreBroken(f"the log of the schema {self.schema!r} is empty")
-        *meta, self._here, commits, found = columns
+        *meta, self._here, commits, found, durable = columns
         names = (
             "head", "floor", "numbered", "epoch", "changes", "timeline", "settling", "untold",
         )  # fmt: skip
@@ -321,6 +348,9 @@ class PostgresDb:
             self._tell_lost(why)
         self.untold = self._row["untold"] > known
         self.changes = self.answered = changes
+        if durable == "off":
+            # Turned off since the start, which would have been refused.
+            self.execute("SET LOCAL synchronous_commit = on")
         self._settle()
         return bool(changes == known)
 

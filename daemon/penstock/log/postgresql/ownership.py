@@ -84,10 +84,12 @@ def this_machine() -> str:
 def place_of(url: str, schema: str) -> str:
     """Where a log is, for people: nothing that is secret."""
     parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2] or dict(parse_qsl(parts.query)).get(
-        "host", ""
-    )
-    return f"schema {schema} of the PostgreSQL {host}{parts.path}"
+    asked = dict(parse_qsl(parts.query))
+    host = parts.netloc.rpartition("@")[2] or asked.get("host", "")
+    if not host and "service" in asked:
+        host = f"of the service {asked['service']}"
+    path = parts.path.rstrip("/")
+    return f"schema {schema} of the PostgreSQL {host}{path}"
 
 
 def open_log(
@@ -155,6 +157,11 @@ def check_server(db: PostgresDb, where: str) -> None:
         raise StartRefused(
             f"the sessions of the {where} are not this daemon's own: {', '.join(lost)} did not come through"
             " (pgbouncer, or another pooler?); name the server itself"
+        )
+    if (encoding := shown("server_encoding")) != "UTF8":
+        raise StartRefused(
+            f"the database of the {where} is in {encoding}, which cannot hold every text; make one with"
+            " `createdb --encoding UTF8 --locale C --template template0`"
         )
     if shown("transaction_read_only") == "on":
         raise StartRefused(

@@ -19,6 +19,11 @@ _BY_WORDS = {
     "unsupported startup parameter": _POOLER,
     "certificate verify failed": _SIGNER,
     "root certificate file": _SIGNER,
+    "does not support SSL": "turn TLS on there, or say `sslmode=disable` where nobody else can listen",
+    "does not match host name": (
+        "name the server as its certificate does; `hostaddr=…` says where it is"
+    ),
+    "not permitted to log in": "`ALTER ROLE … LOGIN`",
     "no pg_hba.conf entry": "the server's pg_hba.conf lets nobody in like this",
     "too many clients": "a daemon has six connections: raise max_connections",
     "connection slots": "a daemon has six connections: raise max_connections",
@@ -29,6 +34,8 @@ _BY_CODE = {
     "42501": "the user must own the schema, or may `CREATE` in the database where there is none yet",
     "55P03": "another session is in it: a move, an import, or somebody's open transaction",
     "42P01": "if nobody can say where it went, put the database back from a backup",
+    "42P05": _POOLER,
+    "26000": _POOLER,
     "53100": "make room on the server's disk; until then nothing is taken in",
     "25006": "name the primary, or several hosts with `target_session_attrs=read-write`",
 }

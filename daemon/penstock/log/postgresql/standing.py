@@ -22,7 +22,7 @@ from penstock.words.errors import StartRefused
 #: What of the server's own settings tells whether it keeps what it acknowledges.
 SETTINGS = (
     "server_version", "fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names",
-    "transaction_read_only",
+    "transaction_read_only", "server_encoding",
 )  # fmt: skip
 
 #: Seconds after which a view is an old one. The rows that each commit changes are found among all their

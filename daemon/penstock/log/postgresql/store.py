@@ -80,8 +80,10 @@ LONG_COUNT, BETWEEN_COUNTS = 1.0, 20
 #: Runs read at once by a search for words.
 PAGE = 100
 
-# The server goes away or has no room, a turn or a statement took too long, a standby was asked to write.
-_AWAY = ("08", "40", "53", "57", "58", "25006", "25P03", "55P03")
+_READ_ONLY, _NO_RIGHT = "25006", "42501"
+# The server goes away or has no room, a turn or a statement took too long, a standby was asked to write, a right
+# was taken away.
+_AWAY = ("08", "40", "53", "57", "58", _READ_ONLY, "25P03", _NO_RIGHT, "55P03")
 # There is no room on the server's disk.
 _DISK_FULL = "53100"
 # A table, a column or the whole schema is gone.
@@ -225,7 +227,7 @@ class PostgresStore(TableStore):
             self._undo()
             if error.sqlstate == _DISK_FULL:
                 self._refused_bytes = max(self._refused_bytes, size_of_batch(batch))
-            raise self._translate(error, tried=tried) from error
+            raise self._translate(error, self._db, tried=tried) from error
         except BaseException as error:
             self._undo()
             if isinstance(error, StoreBroken):
@@ -262,7 +264,7 @@ class PostgresStore(TableStore):
             # Others may have written since, so that only what this daemon did itself tells.
             done = self._db.own_commits() == made
         except psycopg.Error as error:
-            raise self._translate(error) from error
+            raise self._translate(error, self._db) from error
         except StoreBroken as error:
             self._break(str(error))
             raise
@@ -288,12 +290,22 @@ class PostgresStore(TableStore):
         self._transaction.forget()
         self._db.rollback()
 
-    def _translate(self, error: psycopg.Error, *, tried: bool = False) -> Exception:
-        """What the port says of an error; `tried`: a commit had begun, and may be done."""
+    def _translate(
+        self, error: psycopg.Error, db: PostgresDb, *, tried: bool = False
+    ) -> Exception:
+        """What the port says of an error of `db`; `tried`: a commit had begun, and may be done."""
         state, why = error.sqlstate, tell(error)
+        if state == _READ_ONLY:
+            # A session keeps the default that it began with; another one asks anew.
+            db.close()
         if state is not None and state.startswith("XX00"):
             return self._break(f"the database is damaged: {why}")
         if state in _GONE:
+            if not db.may_look():
+                return StoreAway(
+                    f"the database took nothing: no right to use the schema {db.schema}",
+                    code=_NO_RIGHT,
+                )
             return self._break(f"the log is no longer what it was: {why}")
         if isinstance(error, psycopg.DataError) and not tried:
             return Refused("text", f"holds what PostgreSQL takes in no text: {why}")
@@ -324,7 +336,7 @@ class PostgresStore(TableStore):
             self._db.save()
         except psycopg.Error as error:
             self._undo()
-            raise self._translate(error) from error
+            raise self._translate(error, self._db) from error
         self._db.epoch = epoch
         return epoch
 
@@ -341,7 +353,7 @@ class PostgresStore(TableStore):
                         raise
             return fn(db, *args)
         except psycopg.Error as error:
-            raise self._translate(error) from error
+            raise self._translate(error, db) from error
 
     def _each_fact(
         self, db: PostgresDb, sql: str, values: tuple[Any, ...], max_bytes: int
