@@ -72,7 +72,7 @@ class PostgresSharing:
     async def wait_written(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):
             try:
-                while not await self._run_reading(self._heard_another):
+                while not await self._heard_another():
                     await trio.lowlevel.wait_readable(
                         self._listener.connection.fileno()
                     )
@@ -83,16 +83,21 @@ class PostgresSharing:
                 return False
         return True
 
-    def _heard_another(self) -> bool:
+    async def _heard_another(self) -> bool:
         """Listen, and tell whether another daemon has told of facts since this was asked."""
         db = self._listener
         if not (self._listening and db.connected):
-            db.execute(f'LISTEN "{channel_of(db.schema)}"')
-            self._listening = True
+            await self._run_reading(self._listen)
             # What was told before is not heard.
             return True
+        await trio.lowlevel.checkpoint()
+        # On the loop: it takes what has come, and waits for nothing.
         heard = [told.payload for told in db.connection.notifies(timeout=0)]
         return any(box != self.box for box in heard)
+
+    def _listen(self) -> None:
+        self._listener.execute(f'LISTEN "{channel_of(self._listener.schema)}"')
+        self._listening = True
 
     async def forsaken(self) -> Forsaken:
         found: Forsaken = await self._read(_forsaken)
