@@ -72,7 +72,7 @@ class PostgresSharing:
     async def wait_written(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):
             try:
-                while not await self._heard_another():
+                while not await self._run_reading(self._heard_another):
                     await trio.lowlevel.wait_readable(
                         self._listener.connection.fileno()
                     )
@@ -83,21 +83,16 @@ class PostgresSharing:
                 return False
         return True
 
-    async def _heard_another(self) -> bool:
+    def _heard_another(self) -> bool:
         """Listen, and tell whether another daemon has told of facts since this was asked."""
         db = self._listener
         if not (self._listening and db.connected):
-            await self._run_reading(self._listen)
+            db.execute(f'LISTEN "{channel_of(db.schema)}"')
+            self._listening = True
             # What was told before is not heard.
             return True
-        await trio.lowlevel.checkpoint()
-        # On the loop: it takes what has come, and waits for nothing.
         heard = [told.payload for told in db.connection.notifies(timeout=0)]
         return any(box != self.box for box in heard)
-
-    def _listen(self) -> None:
-        self._listener.execute(f'LISTEN "{channel_of(self._listener.schema)}"')
-        self._listening = True
 
     async def forsaken(self) -> Forsaken:
         found: Forsaken = await self._read(_forsaken)
