@@ -2971,8 +2971,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "how full a box is counts what others execute",
         "take_statistics",
-        "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=table.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(draining), drained_boxes=tuple(sorted(table.drained)), groups=_count_groups(table))",
-        "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=queue.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(draining), drained_boxes=tuple(sorted(table.drained)), groups=_count_groups(table))",
+        "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=table.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(table.draining), drained_boxes=tuple(sorted(table.drained)), groups=_count_groups(table))",
+        "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=queue.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(table.draining), drained_boxes=tuple(sorted(table.drained)), groups=_count_groups(table))",
         "runs/test_boxes_together.py::test_how_full_a_box_is_counts_its_own_slots",
     ),
     TestedMutant(
@@ -3117,8 +3117,8 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "what another drained is not read",
-        "catch_up",
-        "told.paused = True",
+        "log/tables/catch_up:_read",
+        "told.paused = told.paused or bool(paused)",
         "pass",
         "log/test_catch_up.py::test_what_another_was_told_to_drain_is_drained_here",
     ),

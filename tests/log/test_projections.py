@@ -72,6 +72,7 @@ def smallest(name: str) -> AnyEvent:
         "run.requeued": {"reason": "crash"},
         "run.edited": {"inputs": {}},
         "schedule.skipped": {"due": "2030-01-01T00:00:00Z"},
+        "failures.dismissed": {"runs": ("r",)},
         "box.lost": {"silent_seconds": 121.5},
         "log": {"text": "x"},
         "model.progress": {"phase": "writing"},

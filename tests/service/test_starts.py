@@ -15,7 +15,7 @@ from fakes.postgres import PostgresServer
 from fakes.real_daemon import RealDaemon, penstock
 from fakes.stores import LIFE
 from penstock.log.postgresql.engine import TURN_SECONDS, PostgresDb
-from penstock.log.postgresql.ownership import Owner, Waiting, open_log
+from penstock.log.postgresql.ownership import Owner, StartPatience, open_log
 from penstock.words.errors import StartRefused
 
 #: The command line, which notes what it imports while it has a lease.
@@ -73,7 +73,7 @@ def test_a_start_does_not_wait_for_ever(
     schema = postgres.new_schema()
     told: list[str] = []
     stopped = given_up == "stopped"
-    waiting = Waiting(told.append, lambda: stopped, 8.0 if stopped else 0.0)
+    waiting = StartPatience(told.append, lambda: stopped, 8.0 if stopped else 0.0)
     with turn_held(postgres, schema):
         db = PostgresDb(postgres.url, schema)
         with pytest.raises(StartRefused, match="another session is in it"):

@@ -133,7 +133,7 @@ def _open_store(
             migration=migration,
             limits=limits,
         )
-    from penstock.log.postgresql.ownership import Owner, Waiting, this_machine
+    from penstock.log.postgresql.ownership import Owner, StartPatience, this_machine
     from penstock.log.postgresql.store import open_postgresql
 
     owner = Owner(
@@ -157,7 +157,7 @@ def _open_store(
         on_renewed=lease.renewed,
         on_broken=lease.lost,
         why_over=lease.why_over,
-        waiting=Waiting(migration.tell, migration.stopped),
+        waiting=StartPatience(migration.tell, migration.stopped),
     )
 
 

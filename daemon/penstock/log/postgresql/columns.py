@@ -22,7 +22,7 @@ from penstock.log.tables.rows import INSERT_EVENT
 MANY = 16
 
 
-class Numbers(NamedTuple):
+class Integers(NamedTuple):
     """A column of numbers, none of which is missing."""
 
     values: tuple[int, ...]
@@ -40,12 +40,12 @@ class Texts(NamedTuple):
     values: tuple[str, ...]
 
 
-Column = type[Numbers] | type[Binaries] | type[Texts]
-_NAMES: Mapping[Column, str] = {Numbers: "int8", Binaries: "bytea", Texts: "text"}
+Column = type[Integers] | type[Binaries] | type[Texts]
+_NAMES: Mapping[Column, str] = {Integers: "int8", Binaries: "bytea", Texts: "text"}
 #: Statements that may be sent so, and what their columns hold.
 TYPES_OF: Mapping[str, tuple[Column, ...]] = {
     INSERT_EVENT: (
-        Numbers, Numbers, Numbers, Binaries, Numbers, Texts, Texts, Binaries, Numbers, Binaries, Numbers,
+        Integers, Integers, Integers, Binaries, Integers, Texts, Texts, Binaries, Integers, Binaries, Integers,
     )
 }  # fmt: skip
 
@@ -97,7 +97,11 @@ class _Texts(Dumper):
 
 def register_columns(made: psycopg.Connection[Any]) -> None:
     """Have a connection take such columns."""
-    for column, dumper in ((Numbers, _Numbers), (Binaries, _Binaries), (Texts, _Texts)):
+    for column, dumper in (
+        (Integers, _Numbers),
+        (Binaries, _Binaries),
+        (Texts, _Texts),
+    ):
         made.adapters.register_dumper(column, dumper)
 
 

@@ -59,7 +59,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class StartPatience:
     """How a start waits for its turn. `tell` and `stopped` are called in the store's thread."""
 
     #: Is told what is waited for.
@@ -70,7 +70,7 @@ class Waiting:
 
 
 #: With nobody who listens.
-UNHEARD = Waiting()
+UNHEARD = StartPatience()
 
 
 def this_machine() -> str:
@@ -93,7 +93,7 @@ def place_of(url: str, schema: str) -> str:
 
 
 def open_log(
-    db: PostgresDb, owner: Owner, where: str, waiting: Waiting = UNHEARD
+    db: PostgresDb, owner: Owner, where: str, waiting: StartPatience = UNHEARD
 ) -> None:
     """Make the tables, or migrate them, and take the log. StartRefused, LogInUse."""
     try:
@@ -109,7 +109,7 @@ def open_log(
         raise
 
 
-def _wait_turn(db: PostgresDb, owner: Owner, where: str, waiting: Waiting) -> int:
+def _wait_turn(db: PostgresDb, owner: Owner, where: str, waiting: StartPatience) -> int:
     """As `_take_log`, once others make way."""
     give_up = time.monotonic() + waiting.seconds
     told = False

@@ -24,7 +24,7 @@ from penstock.log.postgresql.engine import CALL_SECONDS, PostgresDb
 from penstock.log.postgresql.ownership import (
     UNHEARD,
     Owner,
-    Waiting,
+    StartPatience,
     open_log,
     place_of,
 )
@@ -103,7 +103,7 @@ async def open_postgresql(
     on_renewed: Callable[[int], None] = lambda _asked_at: None,
     on_broken: Callable[[str], None] = lambda _why: None,
     why_over: Callable[[], str | None] = lambda: None,
-    waiting: Waiting = UNHEARD,
+    waiting: StartPatience = UNHEARD,
 ) -> AsyncIterator[PostgresStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
 
