@@ -177,7 +177,7 @@ async def _survey(
 
 
 @dataclass(slots=True)
-class _FilesSaid:
+class _SaidByFiles:
     #: How many other files speak of one, and which are made by programs.
     mentions: dict[str, int] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
@@ -192,9 +192,9 @@ async def _ask_files(
     entries: Mapping[str, int],
     speaking: Sequence[str],
     asked: Sequence[str],
-) -> _FilesSaid:
+) -> _SaidByFiles:
     """What those that are `speaking` say of the code, and in which order those that are `asked` name documents."""
-    survey = _FilesSaid()
+    survey = _SaidByFiles()
     requests = ask_mentions(speaking)
     parts = len(requests)
     requests += [{"verb": "order", "path": path} for path in asked]
