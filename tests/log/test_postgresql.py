@@ -794,9 +794,9 @@ async def test_a_start_and_an_end_that_get_no_answer_are_given_up(
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
 
-    def stop_and_prepare(db: Statements, *names: str) -> None:
+    def stop_and_prepare(db: Statements, *whose: str) -> None:
         stop_sessions()
-        prepare(db, *names)
+        prepare(db, *whose)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(answer_after_all)

@@ -169,7 +169,9 @@ async def test_an_export_has_what_runs_need(tmp_path: Path) -> None:
     async with file_store(copy) as store:
         assert (await get(store, "gpu")).needs == {"gpu": "1"}
     text = out.getvalue().replace(b'"schema":8', b'"schema":7')
-    text = text.replace(b'"needs":"{\\"gpu\\":\\"1\\"}","origin":"a","dismissed":null', b"")
+    text = text.replace(
+        b'"needs":"{\\"gpu\\":\\"1\\"}","origin":"a","dismissed":null', b""
+    )
     text = text.replace(b',}}\n{"table":"specs"', b'}}\n{"table":"specs"')
     text = text.replace(b',"needs":null,"origin":"","dismissed":null', b"")
     assert b"origin" in text
