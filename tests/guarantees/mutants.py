@@ -3193,4 +3193,14 @@ TESTED_MUTANTS = (
         "return False",
         "log/test_odd_servers.py::test_a_schema_that_is_gone_is_not_waited_for",
     ),
+    TestedMutant(
+        "a run whose terminal is on another box goes on with nobody at it",
+        "run_attached.work",
+        """
+            if reply.get('created') and 'box' in error.facts:
+                _cancel(client, run_id, 'its terminal is on another box')
+        """,
+        "pass",
+        "service/test_boxes.py::test_a_run_whose_terminal_cannot_be_had_is_not_left_behind",
+    ),
 )
