@@ -49,7 +49,8 @@ _NAMES: Mapping[Column, str] = {
 #: Statements that may be sent so, and what their columns hold.
 TYPES_OF: Mapping[str, tuple[Column, ...]] = {
     INSERT_EVENT: (
-        NumberColumn, NumberColumn, NumberColumn, BinaryColumn, NumberColumn, TextColumn, TextColumn, BinaryColumn, NumberColumn, BinaryColumn, NumberColumn,
+        NumberColumn, NumberColumn, NumberColumn, BinaryColumn, NumberColumn, TextColumn,
+        TextColumn, BinaryColumn, NumberColumn, BinaryColumn, NumberColumn,
     )
 }  # fmt: skip
 
