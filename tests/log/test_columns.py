@@ -8,7 +8,7 @@ from fakes.contract import check_log
 from fakes.postgres import PostgresServer
 from fakes.stores import append, enqueue, fact
 from fakes.stores_elsewhere import postgres_store
-from penstock.log.postgresql.columns import MANY, Binaries, Integers, Texts
+from penstock.log.postgresql.columns import MANY, BinaryColumn, NumberColumn, TextColumn
 from penstock.log.writes import Append, Appended
 from penstock.words.events import Log
 from penstock.words.values import new_event_id
@@ -52,9 +52,9 @@ async def test_columns_are_what_the_server_takes_them_for(
     """A text never has a NUL, and what is missing is missing."""
     async with postgres_store(postgres) as store:
         columns = (
-            Integers((-1, 2**62)),
-            Binaries((None, b"\0b")),
-            Texts(("", "a\0ž")),
+            NumberColumn((-1, 2**62)),
+            BinaryColumn((None, b"\0b")),
+            TextColumn(("", "a\0ž")),
         )
         sql = "SELECT * FROM unnest(?::int8[], ?::bytea[], ?::text[])"
         assert store._db.execute(sql, columns).fetchall() == [

@@ -22,30 +22,35 @@ from penstock.log.tables.rows import INSERT_EVENT
 MANY = 16
 
 
-class Integers(NamedTuple):
+class NumberColumn(NamedTuple):
     """A column of numbers, none of which is missing."""
 
     values: tuple[int, ...]
 
 
-class Binaries(NamedTuple):
+class BinaryColumn(NamedTuple):
     """A column of bytes, or None."""
 
     values: tuple[bytes | None, ...]
 
 
-class Texts(NamedTuple):
+class TextColumn(NamedTuple):
     """A column of texts."""
 
     values: tuple[str, ...]
 
 
-Column = type[Integers] | type[Binaries] | type[Texts]
-_NAMES: Mapping[Column, str] = {Integers: "int8", Binaries: "bytea", Texts: "text"}
+Column = type[NumberColumn] | type[BinaryColumn] | type[TextColumn]
+_NAMES: Mapping[Column, str] = {
+    NumberColumn: "int8",
+    BinaryColumn: "bytea",
+    TextColumn: "text",
+}
 #: Statements that may be sent so, and what their columns hold.
 TYPES_OF: Mapping[str, tuple[Column, ...]] = {
     INSERT_EVENT: (
-        Integers, Integers, Integers, Binaries, Integers, Texts, Texts, Binaries, Integers, Binaries, Integers,
+        NumberColumn, NumberColumn, NumberColumn, BinaryColumn, NumberColumn, TextColumn,
+        TextColumn, BinaryColumn, NumberColumn, BinaryColumn, NumberColumn,
     )
 }  # fmt: skip
 
@@ -57,7 +62,7 @@ _NULL = _LENGTH(-1)
 _INT8, _BYTEA, _TEXT = 20, 17, 25
 
 
-class _Numbers(Dumper):
+class _NumberDumper(Dumper):
     format, oid = Format.BINARY, 1016
 
     def dump(self, obj: Any) -> bytes:
@@ -78,14 +83,14 @@ def _array(kind: int, values: Sequence[bytes | None]) -> bytes:
     return b"".join(parts)
 
 
-class _Binaries(Dumper):
+class _BinaryDumper(Dumper):
     format, oid = Format.BINARY, 1001
 
     def dump(self, obj: Any) -> bytes:
         return _array(_BYTEA, obj.values)
 
 
-class _Texts(Dumper):
+class _TextDumper(Dumper):
     format, oid = Format.BINARY, 1009
 
     def dump(self, obj: Any) -> bytes:
@@ -98,9 +103,9 @@ class _Texts(Dumper):
 def register_columns(made: psycopg.Connection[Any]) -> None:
     """Have a connection take such columns."""
     for column, dumper in (
-        (Integers, _Numbers),
-        (Binaries, _Binaries),
-        (Texts, _Texts),
+        (NumberColumn, _NumberDumper),
+        (BinaryColumn, _BinaryDumper),
+        (TextColumn, _TextDumper),
     ):
         made.adapters.register_dumper(column, dumper)
 
