@@ -48,7 +48,7 @@ _EDITS: Mapping[str, Mapping[str, str]] = {
             "    transaction.db.execute(\"UPDATE runs SET colour = 'red' WHERE key = ?\", (head.key,))\n"
         ),
     },
-    "log/tables/handlers.py": {
+    "log/tables/handle_pauses.py": {
         "        event = BoxResumed(box=write.box)\n    return Appended((": (
             "        event = BoxResumed(box=write.box)\n"
             "    from penstock.words.events import DaemonTinted\n\n"
