@@ -182,7 +182,8 @@ async def test_a_run_that_was_opened_while_the_daemon_was_away_loads_when_it_is_
 async def test_quitting_is_quick_under_a_flood_and_without_a_daemon() -> None:
     with open_scene("--runs", "100", "--rate", "3000") as daemon:
         async with dashboard(daemon.address) as (app, pilot):
-            await shows(app, "● live")
+            # A slow box never catches up with so many, and must let go all the same.
+            await shows(app, "10/10 running")
             await pilot.press("q")
             begun = monotonic()
             await until(lambda: not app.is_running)
