@@ -203,7 +203,7 @@ async def test_quitting_is_quick_under_a_flood_and_without_a_daemon() -> None:
 async def test_a_flood_and_a_resize_leave_no_fact_out() -> None:
     with open_scene("--runs", "200", "--rate", "2000") as daemon:
         async with dashboard(daemon.address, size=(120, 40)) as (app, pilot):
-            await shows(app, "● live")
+            await until(further(app, 200), app)
             for size in ((80, 24), (200, 50), (60, 16), (40, 10), (120, 40)):
                 await pilot.resize_terminal(*size)
                 await until(further(app, 200), app)
