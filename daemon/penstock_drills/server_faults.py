@@ -56,13 +56,17 @@ async def _promote(rig: BoxRig, rng: Random) -> None:
     await trio.sleep(rng.uniform(0.3, 2))
     for box in rig.boxes:
         box.may_end = True
-        box.relay.refuse()
+        # Who is cut off hears of nothing, and is not joined again by this.
+        if box.relay.mode != "hole":
+            box.relay.refuse()
     await trio.to_thread.run_sync(rig.server.stop, signal.SIGQUIT)
     await trio.to_thread.run_sync(standby.ask, "SELECT pg_promote()")
     rig.server, rig.watch.url = standby, standby.url
     rig.watch.anew = True
     for box in rig.boxes:
-        box.relay.target, box.relay.mode = standby.socket, "up"
+        box.relay.target = standby.socket
+        if box.relay.mode == "refuse":
+            box.relay.mode = "up"
 
 
 def _until_followed(server: PostgresServer, standby: PostgresServer) -> None:
