@@ -49,8 +49,8 @@ _EDITS: Mapping[str, Mapping[str, str]] = {
         ),
     },
     "log/tables/handle_pauses.py": {
-        "        event = BoxResumed(box=write.box)\n    return Appended((": (
-            "        event = BoxResumed(box=write.box)\n"
+        "        _let_go(transaction, name)\n    return Appended((": (
+            "        _let_go(transaction, name)\n"
             "    from penstock.words.events import DaemonTinted\n\n"
             "    tinted = transaction.make(transaction.daemon(), DaemonTinted(), write.at)\n"
             "    return Appended((tinted, "

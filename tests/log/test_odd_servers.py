@@ -160,8 +160,12 @@ async def test_rights_that_are_taken_away_are_waited_for(
 async def test_a_schema_that_is_gone_is_not_waited_for(
     postgres: PostgresServer,
 ) -> None:
-    """ST-07"""
+    """ST-07: nor by who asks whether its last commit was done, within the turn that failed."""
     async with plain_store(postgres) as store:
         postgres.ask(f"DROP SCHEMA {store._db.schema} CASCADE")
+        store._unsure = ([], 1)
+        with pytest.raises(StoreBroken, match="no longer what it was"):
+            await store.recall(0)
+        store._broken = None
         with pytest.raises(StoreBroken, match="no longer what it was"):
             await store.commit([enqueue("r2")])

@@ -73,11 +73,11 @@ def test_a_start_does_not_wait_for_ever(
     schema = postgres.new_schema()
     told: list[str] = []
     stopped = given_up == "stopped"
-    waiting = StartPatience(told.append, lambda: stopped, 8.0 if stopped else 0.0)
+    patience = StartPatience(told.append, lambda: stopped, 8.0 if stopped else 0.0)
     with turn_held(postgres, schema):
         db = PostgresDb(postgres.url, schema)
         with pytest.raises(StartRefused, match="another session is in it"):
-            open_log(db, Owner(LIFE, "new", "new"), "log", waiting)
+            open_log(db, Owner(LIFE, "new", "new"), "log", patience)
     assert told == []
 
 

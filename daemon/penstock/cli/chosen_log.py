@@ -13,6 +13,7 @@ import click
 
 from penstock.cli.output import say
 from penstock.cli.session import Session
+from penstock.log.postgresql.extra import require_psycopg
 from penstock.words.errors import LogDamaged, StartRefused
 
 # What reads a log without a daemon is heavy, and rarely needed.
@@ -149,17 +150,6 @@ def choose_log(
         raise click.UsageError("--schema wants a --store, or a configured one")
     paths = session.paths(config)
     return FileLog(paths.database, paths.lock)
-
-
-def require_psycopg() -> None:
-    """StartRefused without the extra that speaks to a PostgreSQL."""
-    try:
-        import psycopg  # noqa: F401
-    except ImportError as error:
-        raise StartRefused(
-            f"the log is in a PostgreSQL, and psycopg cannot be used ({error}); install"
-            " `penstock[postgresql]`"
-        ) from None
 
 
 @contextmanager

@@ -18,10 +18,11 @@ from urllib.parse import unquote
 
 import click
 
-from penstock.cli.chosen_log import require_psycopg, server_options
+from penstock.cli.chosen_log import server_options
 from penstock.cli.options import Finite
 from penstock.cli.output import emit, say
 from penstock.cli.session import Session, json_option, pass_session, run_async
+from penstock.log.postgresql.extra import require_psycopg
 from penstock.service.machine import make_state
 from penstock.words.address import Paths
 from penstock.words.errors import LogInUse, PenstockError, StartRefused

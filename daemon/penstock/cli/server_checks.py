@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from penstock.cli.checks import Box, CheckResult, Findings
-from penstock.cli.chosen_log import require_psycopg
+from penstock.log.postgresql.extra import require_psycopg
 from penstock.words.errors import StartRefused
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.concurrency.threads import RunBlocking, open_threads, run_in_thread
+from penstock.log.postgresql.extra import require_psycopg
 from penstock.log.put_back import Watch, check_same_log, watching
 from penstock.log.sqlite.migrations import MigrationPolicy
 from penstock.log.sqlite.store import SqliteStore, open_sqlite
@@ -19,7 +20,6 @@ from penstock.service.environment import box_of, queue_settings
 from penstock.service.lease import Lease, open_lease
 from penstock.words.address import Paths
 from penstock.words.config import Config
-from penstock.words.errors import StartRefused
 
 if TYPE_CHECKING:
     from penstock.log.postgresql.store import PostgresStore
@@ -83,7 +83,7 @@ async def open_stored_log(
         stopped=lambda: stop is not None and stop.reason is not None,
     )
     if files.url is not None:
-        await run_in_thread(_require_postgresql)
+        await run_in_thread(_import_postgresql)
     async with (
         _open_lease(config, files, lease_file, flush) as lease,
         # With threads of its own: a commit must not wait for one that nobody can have.
@@ -157,17 +157,12 @@ def _open_store(
         on_renewed=lease.renewed,
         on_broken=lease.lost,
         why_over=lease.why_over,
-        waiting=StartPatience(migration.tell, migration.stopped),
+        patience=StartPatience(migration.tell, migration.stopped),
     )
 
 
-def _require_postgresql() -> None:
-    """Import what opens such a log, before there is a lease. StartRefused without the extra."""
-    try:
-        import penstock.log.postgresql.ownership
-        import penstock.log.postgresql.store  # noqa: F401
-    except ImportError as error:
-        raise StartRefused(
-            f"`store` is PostgreSQL, and psycopg cannot be used ({error}); install"
-            " `penstock[postgresql]`"
-        ) from None
+def _import_postgresql() -> None:
+    """What opens such a log, before there is a lease. StartRefused without the extra."""
+    require_psycopg()
+    import penstock.log.postgresql.ownership
+    import penstock.log.postgresql.store  # noqa: F401

@@ -93,12 +93,12 @@ def place_of(url: str, schema: str) -> str:
 
 
 def open_log(
-    db: PostgresDb, owner: Owner, where: str, waiting: StartPatience = UNHEARD
+    db: PostgresDb, owner: Owner, where: str, patience: StartPatience = UNHEARD
 ) -> None:
     """Make the tables, or migrate them, and take the log. StartRefused, LogInUse."""
     try:
         check_server(db, where)
-        db.on_renewed(_wait_turn(db, owner, where, waiting))
+        db.on_renewed(_wait_turn(db, owner, where, patience))
     except psycopg.Error as error:
         db.close()
         raise StartRefused(
@@ -109,22 +109,24 @@ def open_log(
         raise
 
 
-def _wait_turn(db: PostgresDb, owner: Owner, where: str, waiting: StartPatience) -> int:
+def _wait_turn(
+    db: PostgresDb, owner: Owner, where: str, patience: StartPatience
+) -> int:
     """As `_take_log`, once others make way."""
-    give_up = time.monotonic() + waiting.seconds
+    give_up = time.monotonic() + patience.seconds
     told = False
     while True:
         try:
             return _take_log(db, owner, where)
         except psycopg.errors.LockNotAvailable:
-            if waiting.stopped() or time.monotonic() >= give_up:
+            if patience.stopped() or time.monotonic() >= give_up:
                 raise
             db.rollback()
-        waiting.tell("waiting for the log's turn")
+        patience.tell("waiting for the log's turn")
         if not told:
             log.warning(
                 "waiting for the log's turn, for %g s at most: others write, or a session has it",
-                waiting.seconds,
+                patience.seconds,
             )
         told = True
 

@@ -103,7 +103,7 @@ async def open_postgresql(
     on_renewed: Callable[[int], None] = lambda _asked_at: None,
     on_broken: Callable[[str], None] = lambda _why: None,
     why_over: Callable[[], str | None] = lambda: None,
-    waiting: StartPatience = UNHEARD,
+    patience: StartPatience = UNHEARD,
 ) -> AsyncIterator[PostgresStore]:
     """Open the store, made or migrated as needed. StartRefused says in one sentence why not.
 
@@ -111,7 +111,7 @@ async def open_postgresql(
     thread, of each renewal of the lease: when it was asked, in nanoseconds of CLOCK_BOOTTIME; `on_broken`
     of the reason for which nothing more will be written. `why_over` says why the daemon's own count of its
     lease is over, None while it is not: its processes are being ended by then, and nothing is recorded of it.
-    `waiting` is for the first turn.
+    `patience` is for the first turn.
     """
     writer = PostgresDb(
         url, schema, owner.box, owner.life, on_renewed, owner.lease_seconds
@@ -120,7 +120,7 @@ async def open_postgresql(
     readers = [PostgresDb(url, schema) for _ in range(READERS)]
     # Around the start and the end as well, which no cancel reaches: both are calls of the server.
     async with _cutting_overdue((writer, listener, *readers)):
-        await run_blocking(open_log, writer, owner, place_of(url, schema), waiting)
+        await run_blocking(open_log, writer, owner, place_of(url, schema), patience)
         store = PostgresStore(
             writer, readers, listener, owner=owner, run_blocking=run_blocking,
             run_reading=run_reading, new_id=new_id, limits=limits, on_broken=on_broken, why_over=why_over,
@@ -264,6 +264,8 @@ class PostgresStore(TableStore):
             # Others may have written since, so that only what this daemon did itself tells.
             done = self._db.own_commits() == made
         except psycopg.Error as error:
+            # First: within what failed nothing can be asked, and what is gone would be waited for.
+            self._db.rollback()
             raise self._translate(error, self._db) from error
         except StoreBroken as error:
             self._break(str(error))

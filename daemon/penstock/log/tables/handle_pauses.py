@@ -50,30 +50,33 @@ def set_pause(transaction: Transaction, write: SetPause) -> Appended:
 def set_drain(transaction: Transaction, write: SetDrain) -> Appended:
     """Have the queue or one group take no new runs, or open it; what is so already is no new fact."""
     name = f"{DRAIN_OF}{group_key(write.group)}"
-    if (name in transaction.paused) == write.draining:
-        return Appended()
     event: QueueDrained | QueueOpened
     if write.draining:
-        _hold(transaction, name, write.box, write.at)
         event = QueueDrained(group=write.group, box=write.box)
     else:
-        _let_go(transaction, name)
         event = QueueOpened(group=write.group)
-    return Appended((transaction.make(transaction.daemon(), event, write.at),))
+    return _set(transaction, name, write, write.box, event)
 
 
 def set_box(transaction: Transaction, write: SetBox) -> Appended:
     """Drain or resume a box; what is so already is no new fact."""
-    name = f"{BOX_OF}{write.box}"
+    event = BoxDrained(box=write.box) if write.draining else BoxResumed(box=write.box)
+    return _set(transaction, f"{BOX_OF}{write.box}", write, "", event)
+
+
+def _set(
+    transaction: Transaction,
+    name: str,
+    write: SetDrain | SetBox,
+    reason: str,
+    event: QueueDrained | QueueOpened | BoxDrained | BoxResumed,
+) -> Appended:
     if (name in transaction.paused) == write.draining:
         return Appended()
-    event: BoxDrained | BoxResumed
     if write.draining:
-        _hold(transaction, name, "", write.at)
-        event = BoxDrained(box=write.box)
+        _hold(transaction, name, reason, write.at)
     else:
         _let_go(transaction, name)
-        event = BoxResumed(box=write.box)
     return Appended((transaction.make(transaction.daemon(), event, write.at),))
 
 
