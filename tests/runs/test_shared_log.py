@@ -476,7 +476,8 @@ async def test_a_box_reads_what_others_wrote_before_it_and_not_its_own(
         await submit(b, "near")
         facts = await whole_log(log.store)
         (far,) = [f.position for f in facts if f.run_id == "far"]
-        assert pages == [[far]]
+        # A word of its own commit may have it look in vain.
+        assert [page for page in pages if page] == [[far]]
         assert b.table.head >= facts[-1].position
 
 
