@@ -1058,6 +1058,13 @@ TESTED_MUTANTS = (
         "processes/test_refused_calls.py::test_a_start_waits_for_what_ends_where_nobody_may_sleep",
     ),
     TestedMutant(
+        "who asks for a screen that takes long to draw gets it without its end",
+        "KeptScreen._leave_out",
+        "_last(items[:place])",
+        "[item for item in items[:place] if type(item) is not bytes]",
+        "runs/test_screen.py::test_who_asks_does_not_wait_for_what_takes_long_to_draw[-1.0]",
+    ),
+    TestedMutant(
         "a start gives up with the first turn that it has not had",
         "log/postgresql/ownership:_wait_turn",
         "if patience.stopped() or time.monotonic() >= give_up:\n    raise",

@@ -8,7 +8,8 @@ import trio.testing
 
 from penstock.processes.pseudoterminal import WindowSize
 from penstock.runs.console import Console
-from penstock.runs.screen import MOST_BEHIND, KeptScreen
+from penstock.runs.emulator import Emulator
+from penstock.runs.screen import LAST_BYTES, MOST_BEHIND, KeptScreen
 
 SIZE = WindowSize(4, 40)
 
@@ -70,17 +71,28 @@ async def test_a_flood_is_left_out_and_its_end_shows() -> None:
 async def test_who_asks_does_not_wait_for_what_takes_long_to_draw(
     monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    """PT-05: a few bytes may be the work of a whole screen; sizes are not left out."""
+    """PT-05: a few bytes may be the work of a whole screen; the last ones and sizes are not left out."""
     monkeypatch.setattr("penstock.runs.screen.ASKED_SECONDS", seconds)
+    fed = bytearray()
+    feed = Emulator.feed
+
+    def noted(emulator: Emulator, data: bytes) -> None:
+        fed.extend(data)
+        feed(emulator, data)
+
+    monkeypatch.setattr(Emulator, "feed", noted)
     screen = KeptScreen(SIZE)
+    work = b"\x1b[2Jwork" * 4000
     async with trio.open_nursery() as nursery:
         nursery.start_soon(screen.keep)
-        screen.push(b"\x1b[2Jwork" * 4000)
+        screen.push(work)
         screen.resize(WindowSize(5, 9))
         screen.push(b"\x1b[2J\x1b[Hlast")
         with trio.fail_after(20):
-            drawn = await screen.take()
-        assert ("last" in drawn) is (seconds > 0)
+            assert "last" in await screen.take()
+        assert (len(fed) > len(work)) is (seconds > 0)
+        # What is cut begins with a sequence, so that no part of one is shown as text.
+        assert seconds > 0 or (len(fed) <= LAST_BYTES and fed.startswith(b"\x1b[2J"))
         assert screen._behind == 0
         monkeypatch.setattr("penstock.runs.screen.ASKED_SECONDS", 20.0)
         screen.push(b"\x1b[5;1Hfoot")

@@ -7,8 +7,9 @@ neither time nor the interpreter. What it cannot keep up with is left out: a flo
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import trio
 
@@ -22,8 +23,12 @@ MOST_BEHIND = 128 * 1024
 DRAW_SECONDS = 0.01
 #: Seconds of pause for each second drawn, while more waits: three quarters are for the others.
 PAUSE_FACTOR = 3.0
-#: Seconds that whoever asks for the screen waits for what was shown before; the rest is left out.
+#: Seconds that whoever asks for the screen waits for what was shown before; but for its last bytes,
+#: the rest is left out.
 ASKED_SECONDS = 2.0
+#: Bytes that are drawn for whoever asks, however long it takes: a program that waits now has shown
+#: nothing after them, so nobody would ever see them.
+LAST_BYTES = 1024
 
 
 @dataclass(eq=False, slots=True)
@@ -35,12 +40,15 @@ class _Asked:
     since: float = field(default_factory=trio.current_time)
 
 
+_Work: TypeAlias = bytes | WindowSize | _Asked
+
+
 class KeptScreen:
     """What a terminal of this size shows; `keep` works it out for as long as it runs."""
 
     def __init__(self, size: WindowSize) -> None:
         self._size = size
-        self._work: deque[bytes | WindowSize | _Asked] = deque()
+        self._work: deque[_Work] = deque()
         self._behind = self._asked = 0
         self._news = trio.Event()
         self._over = False
@@ -65,7 +73,7 @@ class KeptScreen:
     async def take(self) -> str:
         """The screen after all that was pushed before this call: text, SGR, cursor and modes.
 
-        What cannot be drawn within ASKED_SECONDS is left out. Nothing once the program has ended.
+        What cannot be drawn within ASKED_SECONDS is left out, but for the last. Nothing once the program has ended.
         """
         asked = _Asked()
         if self._over:
@@ -102,8 +110,7 @@ class KeptScreen:
         if getattr(self._work[place], "since", before) >= before:
             return
         items = list(self._work)
-        sizes = [item for item in items[:place] if type(item) is not bytes]
-        self._work = deque(sizes + items[place:])
+        self._work = deque(_last(items[:place]) + items[place:])
         self._behind = sum(len(item) for item in self._work if type(item) is bytes)
 
     def end(self) -> None:
@@ -114,7 +121,7 @@ class KeptScreen:
                 item.done.set()
         self._work.clear()
 
-    async def _do(self, emulator: Any, item: bytes | WindowSize | _Asked) -> None:
+    async def _do(self, emulator: Any, item: _Work) -> None:
         if isinstance(item, WindowSize):
             emulator.resize(item)
         elif isinstance(item, _Asked):
@@ -130,9 +137,33 @@ class KeptScreen:
                 self._behind += len(rest)
                 self._work.appendleft(rest)
 
-    def _put(self, item: bytes | WindowSize | _Asked) -> None:
+    def _put(self, item: _Work) -> None:
         self._work.append(item)
         self._news.set()
+
+
+def _last(items: Iterable[_Work]) -> list[_Work]:
+    """What of it is drawn in any case: all sizes, and the last bytes."""
+    kept: list[_Work] = []
+    room = LAST_BYTES
+    for item in reversed(list(items)):
+        if type(item) is bytes:
+            last = (
+                item if len(item) <= room else _from_a_start(item[len(item) - room :])
+            )
+            # Nothing from before a cut: it would be followed by what did not follow it.
+            room = room - len(item) if last == item else 0
+            if last:
+                kept.append(last)
+        else:
+            kept.append(item)
+    return kept[::-1]
+
+
+def _from_a_start(data: bytes) -> bytes:
+    """From the first sequence or line that begins in it: no part of one is taken for text."""
+    starts = [at for at in (data.find(b"\x1b"), data.find(b"\n")) if at >= 0]
+    return data[min(starts, default=0) :]
 
 
 async def _aside(work: Any, *arguments: Any) -> Any:
