@@ -1060,8 +1060,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "who asks for a screen that takes long to draw gets it without its end",
         "KeptScreen._leave_out",
-        "_last(items[:place])",
-        "[item for item in items[:place] if type(item) is not bytes]",
+        "self._work = deque(_last(items[:place]) + items[place:])",
+        "self._work = deque([i for i in items[:place] if type(i) is not bytes] + items[place:])",
         "runs/test_screen.py::test_who_asks_does_not_wait_for_what_takes_long_to_draw[-1.0]",
     ),
     TestedMutant(
