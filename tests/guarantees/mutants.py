@@ -2402,7 +2402,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the number of a forgotten run is given again",
-        "log/tables/handle_prune:prune",
+        "log/tables/handle_prune:_keep_numbers",
         "transaction.set_meta('numbered', highest)",
         "pass",
         "runs/test_selection.py::test_an_imported_log_goes_on_counting",
