@@ -1060,14 +1060,14 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a start gives up with the first turn that it has not had",
         "log/postgresql/ownership:_wait_turn",
-        "if waiting.stopped() or time.monotonic() >= give_up:\n    raise",
+        "if patience.stopped() or time.monotonic() >= give_up:\n    raise",
         "raise",
         "service/test_starts.py::test_a_start_waits_for_its_turn_longer_than_any_commit_does",
     ),
     TestedMutant(
         "a start that is to stop waits for its turn",
         "log/postgresql/ownership:_wait_turn",
-        "if waiting.stopped() or time.monotonic() >= give_up:\n    raise",
+        "if patience.stopped() or time.monotonic() >= give_up:\n    raise",
         "if time.monotonic() >= give_up:\n    raise",
         "service/test_starts.py::test_a_start_does_not_wait_for_ever[stopped]",
     ),
