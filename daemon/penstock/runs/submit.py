@@ -282,16 +282,13 @@ class Submitter:
         self._check_open(child=parent_id is not None)
         source = source or Provenance(self.place.box, self.place.box)
         kind = self.kind(request.kind)
-        if request.group is not None and request.group not in self.groups:
-            raise no_group(request.group, self.groups)
+        self._check_group(request.group)
         elsewhere = self._check_elsewhere(kind, request, source)
         caller = None if elsewhere else surroundings
         inputs = kind.parse(placed_inputs(kind, request.inputs, caller))
         self._check_model(kind, inputs)
         needs = self._needs(kind, request, inputs, parent_id, source)
-        if request.retries and inputs.takes_input():
-            why = "a run that takes input is not tried again: what was sent to it is recorded nowhere"
-            raise Refused("retries", why)
+        check_retries(request, inputs)
         encoded = encode_inputs(inputs)
         return RunSpec(
             run_id=request.run_id or self.new_run_id(),
@@ -385,6 +382,10 @@ class Submitter:
         )
         return replace(given, environ=environ, cwd=None)
 
+    def _check_group(self, group: str | None) -> None:
+        if group is not None and group not in self.groups:
+            raise no_group(group, self.groups)
+
     def _check_model(self, kind: Kind, inputs: Inputs) -> None:
         if (kind.needs_model or inputs.needs_model()) and not self.has_models:
             what = "runs of kind" if kind.needs_model else "such runs of kind"
@@ -456,6 +457,13 @@ def moment_of(request: Timed, now: datetime) -> datetime | None:
     if request.delay is not None:
         return now + timedelta(seconds=request.delay)
     return request.not_before
+
+
+def check_retries(request: SubmitRequest, inputs: Inputs) -> None:
+    """Refused for a run that could not be tried again as it was."""
+    if request.retries and inputs.takes_input():
+        why = "a run that takes input is not tried again: what was sent to it is recorded nowhere"
+        raise Refused("retries", why)
 
 
 def changed_inputs(stored: bytes | str, changes: Mapping[str, Any]) -> dict[str, Any]:
