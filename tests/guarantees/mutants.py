@@ -1104,7 +1104,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a program outlives the patience with its block",
-        "runs/running_program:open_process",
+        "runs/running_program:_end_shield",
         """
             if not left.is_set():
                 with trio.move_on_after(patience, shield=True):
