@@ -2492,7 +2492,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "own results are applied before what others wrote is known",
         "Recorder._settle",
-        "between = await self._read_between(facts)",
+        "between = await self._others.read_between(facts)",
         "pass",
         "runs/test_shared_log.py::test_each_box_executes_what_it_claims_and_all_see_everything",
     ),
@@ -2564,7 +2564,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "what others wrote within a batch that went one by one is not read",
-        "Recorder._read_between",
+        "OtherWriters.read_between",
         "end = first - 1 if last - first + 1 == len(facts) else last",
         "end = first - 1",
         "runs/test_shared_log.py::test_what_others_wrote_within_a_batch_that_went_one_by_one_is_folded",
