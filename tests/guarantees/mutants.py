@@ -2128,10 +2128,10 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "slots are forgotten by a restart",
-        "runs/core:_repair",
+        "RunTable.begin_with",
         """
             for group, slots in opening.slots.items():
-                core.table.give_slots(group, slots)
+                self.give_slots(group, slots)
         """,
         "",
         "runs/test_slots.py::test_slots_are_kept_over_a_restart_until_they_are_reset",
@@ -3139,8 +3139,8 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a dismissal is forgotten by the next start",
-        "runs/core:_repair",
-        "core.table.dismissed.add(opening.dismissed)",
+        "RunTable.begin_with",
+        "self.dismissed.add(opening.dismissed)",
         "",
         "runs/test_said_to_one_box.py::"
         "test_a_failure_that_was_seen_at_one_box_is_so_at_all",
