@@ -283,10 +283,7 @@ class Submitter:
         source = source or Provenance(self.place.box, self.place.box)
         kind = self.kind(request.kind)
         self._check_group(request.group)
-        elsewhere = self._check_elsewhere(kind, request, source)
-        caller = None if elsewhere else surroundings
-        inputs = kind.parse(placed_inputs(kind, request.inputs, caller))
-        self._check_model(kind, inputs)
+        inputs = self._parse(kind, request, surroundings, source)
         needs = self._needs(kind, request, inputs, parent_id, source)
         check_retries(request, inputs)
         encoded = encode_inputs(inputs)
@@ -316,6 +313,20 @@ class Submitter:
             needs=needs,
             origin=self._origin(parent_id, source),
         )
+
+    def _parse(
+        self,
+        kind: Kind,
+        request: SubmitRequest,
+        surroundings: Surroundings | None,
+        source: Provenance,
+    ) -> Inputs:
+        """The inputs as the kind has them; the caller's folder is for a run that stays. Refused."""
+        elsewhere = self._check_elsewhere(kind, request, source)
+        caller = None if elsewhere else surroundings
+        inputs = kind.parse(placed_inputs(kind, request.inputs, caller))
+        self._check_model(kind, inputs)
+        return inputs
 
     def _check_elsewhere(
         self, kind: Kind, request: SubmitRequest, source: Provenance
