@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from penstock.log.bus import Bus
-from penstock.log.projections import QueueView, RunView
+from penstock.log.projections import RunView
+from penstock.log.queue_view import QueueView
 from penstock.log.writes import (
     Accepted,
     Answer,
