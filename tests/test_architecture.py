@@ -78,8 +78,8 @@ MAY_SLEEP = {
         "_wait_for_store",
     ): "the pause before asking a failed store again",
     (
-        "log/recorder.py",
-        "_read_between",
+        "log/other_writers.py",
+        "read_between",
     ): "the pause before asking a failed store again",
     (
         "processes/termination.py",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from typing import Any, cast
 
 import trio
 
-from fakes.cores import SLEEP, fake_environment, open_fake_core
+from fakes.cores import SLEEP, fake_environment, open_fake_core, request
 from fakes.stores import inline_store
 from penstock.log.postgresql.schema import make_boxes
 from penstock.log.sqlite.store import SqliteStore
@@ -31,6 +31,10 @@ from penstock.words.recorded import Recorded
 LEASE = 8.0
 #: Seconds of virtual time that it waits for its turn.
 TURN = 0.01
+#: Seconds of virtual time in which every test of such a log is over.
+ENOUGH = 1000.0
+#: And those that no run of it takes to its end, unless it is told to.
+LONG = 100_000.0
 
 
 def _now() -> int:
@@ -161,9 +165,10 @@ class BoxStore:
 
 @asynccontextmanager
 async def open_shared_log() -> AsyncIterator[SharedLog]:
-    """A log without a box."""
+    """A log without a box. What has come to nothing by then fails: virtual time never ends."""
     async with inline_store() as store:
-        yield SharedLog(store)
+        with trio.fail_after(ENOUGH):  # noqa: ASYNC100 (of the block in it)
+            yield SharedLog(store)
 
 
 @asynccontextmanager
@@ -187,3 +192,32 @@ async def open_box(
         **{"accept": "team", **settings},
     ) as core:
         yield core, store
+
+
+@asynccontextmanager
+async def open_two_boxes(
+    *kinds: Kind, **settings: Any
+) -> AsyncIterator[tuple[Core, Core]]:
+    """Two cores that write one log, as the boxes a and b."""
+    async with (
+        open_shared_log() as log,
+        open_box(log, "a", *kinds, **settings) as (a, _),
+        open_box(log, "b", *kinds, **settings) as (b, _),
+    ):
+        yield a, b
+
+
+async def submit(core: Core, run_id: str, seconds: float = LONG, **others: Any) -> None:
+    await core.submitter.submit(request(run_id=run_id, seconds=seconds, **others))
+
+
+async def until(holds: Callable[[], bool], core: Core) -> None:
+    """Until a core's picture says so; each change of it is a published fact."""
+    with trio.fail_after(300):
+        while not holds():
+            await core.bus.wait_published(None)
+
+
+def placed(core: Core) -> dict[str, str]:
+    """Where runs execute, as this core sees it."""
+    return {v.run_id: v.box for v in core.table.views.values() if v.state == "running"}

@@ -1111,7 +1111,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a program outlives the patience with its block",
-        "runs/running_program:open_process",
+        "runs/running_program:_end_shield",
         """
             if not left.is_set():
                 with trio.move_on_after(patience, shield=True):
@@ -2135,10 +2135,10 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "slots are forgotten by a restart",
-        "runs/core:_repair",
+        "RunTable.begin_with",
         """
             for group, slots in opening.slots.items():
-                core.table.give_slots(group, slots)
+                self.give_slots(group, slots)
         """,
         "",
         "runs/test_slots.py::test_slots_are_kept_over_a_restart_until_they_are_reset",
@@ -2409,7 +2409,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "the number of a forgotten run is given again",
-        "log/tables/handle_prune:prune",
+        "log/tables/handle_prune:_keep_numbers",
         "transaction.set_meta('numbered', highest)",
         "pass",
         "runs/test_selection.py::test_an_imported_log_goes_on_counting",
@@ -2499,7 +2499,7 @@ TESTED_MUTANTS = (
     TestedMutant(
         "own results are applied before what others wrote is known",
         "Recorder._settle",
-        "between = await self._read_between(facts)",
+        "between = await self._others.read_between(facts)",
         "pass",
         "runs/test_shared_log.py::test_each_box_executes_what_it_claims_and_all_see_everything",
     ),
@@ -2571,7 +2571,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "what others wrote within a batch that went one by one is not read",
-        "Recorder._read_between",
+        "OtherWriters.read_between",
         "end = first - 1 if last - first + 1 == len(facts) else last",
         "end = first - 1",
         "runs/test_shared_log.py::test_what_others_wrote_within_a_batch_that_went_one_by_one_is_folded",
@@ -3146,8 +3146,8 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a dismissal is forgotten by the next start",
-        "runs/core:_repair",
-        "core.table.dismissed.add(opening.dismissed)",
+        "RunTable.begin_with",
+        "self.dismissed.add(opening.dismissed)",
         "",
         "runs/test_said_to_one_box.py::"
         "test_a_failure_that_was_seen_at_one_box_is_so_at_all",

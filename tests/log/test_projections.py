@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.log.projections import BrokenStory, QueueView, RunView, fold
+from penstock.log.projections import BrokenStory, RunView, fold
+from penstock.log.queue_view import QueueView
 from penstock.testing.virtual_time import START
 from penstock.words.events import (
     EVENT_CLASSES,

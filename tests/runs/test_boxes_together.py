@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import trio
 import trio.testing
 
 from fakes.cores import Nothing, Seconds, kind, request, sleep, whole_log
-from fakes.shared_log import LEASE, open_box, open_shared_log
+from fakes.shared_log import LEASE, open_box, open_shared_log, open_two_boxes, until
 from penstock.pipeline import Run
-from penstock.runs.core import Core
 from penstock.testing import FakeProcesses
 from penstock.words.api import ScheduleRequest
 from penstock.words.config import Hook
@@ -25,13 +22,6 @@ PORTABLE = kind("portable", sleep, portable=True)
 TOLD = Hook(on=("completed", "failed", "cancelled", "box", "backpressure"), argv=("tell",))  # fmt: skip
 
 
-async def until(holds: Callable[[], bool], core: Core) -> None:
-    """Until a core's picture says so; each change of it is a published fact."""
-    with trio.fail_after(300):
-        while not holds():
-            await core.bus.wait_published(None)
-
-
 async def test_a_hook_is_called_at_the_box_that_a_run_was_submitted_at(
     autojump_clock: Clock,
 ) -> None:
@@ -39,8 +29,8 @@ async def test_a_hook_is_called_at_the_box_that_a_run_was_submitted_at(
     at_a, at_b = FakeProcesses(), FakeProcesses()
     async with (
         open_shared_log() as log,
-        open_box(log, "a", PORTABLE, processes=at_a, hooks=(TOLD,), max_concurrent=1, accept="team") as (a, _),
-        open_box(log, "b", PORTABLE, processes=at_b, hooks=(TOLD,), max_concurrent=1, accept="team") as (b, _),
+        open_box(log, "a", PORTABLE, processes=at_a, hooks=(TOLD,), max_concurrent=1) as (a, _),
+        open_box(log, "b", PORTABLE, processes=at_b, hooks=(TOLD,), max_concurrent=1) as (b, _),
     ):  # fmt: skip
         for run_id in ("r1", "r2"):
             await a.submitter.submit(request("portable", run_id=run_id, seconds=50))
@@ -99,11 +89,11 @@ async def test_a_due_time_makes_one_run_though_every_box_sees_it(
     autojump_clock: Clock,
 ) -> None:
     """DU-04: and goes on while one of them has no daemon."""
-    async with open_shared_log() as log, open_box(log, "a", accept="team") as (a, _):
-        async with open_box(log, "b", accept="team"):
+    async with open_shared_log() as log, open_box(log, "a") as (a, _):
+        async with open_box(log, "b"):
             await a.schedules.set(hourly(), None)
             await trio.sleep(3.5 * 60)
-        async with open_box(log, "b", life="b-2", accept="team") as (b, _):
+        async with open_box(log, "b", life="b-2") as (b, _):
             await trio.sleep(2 * 60)
             [row] = await b.schedules.rows()
             assert row.skipped == 0
@@ -114,16 +104,12 @@ async def test_a_due_time_makes_one_run_though_every_box_sees_it(
 
 async def test_what_is_passed_over_is_so_once(autojump_clock: Clock) -> None:
     """DU-04: its last run is open, on whichever box."""
-    async with (
-        open_shared_log() as log,
-        open_box(log, "a", accept="team") as (a, _),
-        open_box(log, "b", accept="team"),
-    ):
+    async with open_two_boxes() as (a, _):
         run = {"kind": "sleep", "inputs": {"seconds": 2.5 * 60}}
         wanted = {"name": "tick", "timing": "1m", "run": run}
         await a.schedules.set(ScheduleRequest.model_validate(wanted), None)
         await trio.sleep(3.5 * 60)
-        types = [f.type for f in await whole_log(log.store)]
+        types = [f.type for f in await whole_log(a.store)]
         assert types.count("schedule.skipped") == 2
         assert types.count("run.queued") == 1
 
@@ -138,15 +124,11 @@ async def test_a_retry_is_made_by_one_box(autojump_clock: Clock) -> None:
         raise ValueError("not yet")
 
     flaky = kind("flaky", fails, portable=True)
-    async with (
-        open_shared_log() as log,
-        open_box(log, "a", flaky, accept="team") as (a, _),
-        open_box(log, "b", flaky, accept="team") as (b, _),
-    ):
+    async with open_two_boxes(flaky) as (a, b):
         await a.submitter.submit(request("flaky", run_id="r", retries=3, backoff=30.0))
         await until(lambda: "r" in b.table.views, b)
         await until(lambda: not b.table.views, b)
-        facts = [f.type for f in await whole_log(log.store) if f.run_id == "r"]
+        facts = [f.type for f in await whole_log(a.store) if f.run_id == "r"]
         assert tried == ["r"] * 4
         assert facts.count("run.requeued") == facts.count("run.resumed") == 3
         assert facts.count("run.failed") == 1
@@ -179,8 +161,8 @@ async def test_how_full_a_box_is_counts_its_own_slots(autojump_clock: Clock) -> 
     """SC-11: what another executes has no slot here; the line is everybody's."""
     async with (
         open_shared_log() as log,
-        open_box(log, "a", PORTABLE, max_concurrent=1, accept="team") as (a, _),
-        open_box(log, "b", PORTABLE, max_concurrent=2, accept="team") as (b, _),
+        open_box(log, "a", PORTABLE, max_concurrent=1) as (a, _),
+        open_box(log, "b", PORTABLE, max_concurrent=2) as (b, _),
     ):
         for number in range(5):
             await a.submitter.submit(
@@ -202,8 +184,8 @@ async def test_a_schedule_is_made_once_though_answers_are_lost(
     """MB-09 DU-04"""
     async with (
         open_shared_log() as log,
-        open_box(log, "a", accept="team") as (a, a_store),
-        open_box(log, "b", accept="team") as (_b, b_store),
+        open_box(log, "a") as (a, a_store),
+        open_box(log, "b") as (_b, b_store),
     ):
         await a.schedules.set(hourly(), None)
         a_store.lose_every = b_store.lose_every = lost

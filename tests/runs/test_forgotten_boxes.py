@@ -11,7 +11,7 @@ from fakes.contract import check_log, one
 from fakes.cores import whole_log
 from fakes.house import open_house
 from fakes.postgres import PostgresServer
-from fakes.shared_log import LEASE, open_box, open_shared_log
+from fakes.shared_log import LEASE, open_box, open_shared_log, placed, submit, until
 from fakes.stores import at, claim, enqueue
 from fakes.stores_elsewhere import postgres_store
 from penstock.log.writes import ForgetBox
@@ -19,7 +19,6 @@ from penstock.runs.core import Core
 from penstock.words.api import RetryRequest
 from penstock.words.errors import Conflict, NotFound
 from penstock.words.events import BoxForgotten
-from runs.test_shared_log import placed, submit, until
 
 Clock = trio.testing.MockClock
 

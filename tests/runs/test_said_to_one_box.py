@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import trio
 import trio.testing
 
 from fakes.cores import open_fake_core, request, whole_log
-from fakes.shared_log import open_box, open_shared_log
+from fakes.shared_log import open_box, open_shared_log, open_two_boxes, until
 from fakes.stores import inline_store
 from penstock.runs.core import Core
 from penstock.words.errors import NotAvailable
 from penstock.words.events import FailuresDismissed, QueueDrained
 
 Clock = trio.testing.MockClock
-
-
-async def until(holds: Callable[[], bool], core: Core) -> None:
-    """Until a core's picture says so; each change of it is a published fact."""
-    with trio.fail_after(300):
-        while not holds():
-            await core.bus.wait_published(None)
 
 
 async def drain(core: Core, ended: trio.Event) -> None:
@@ -60,11 +51,7 @@ async def test_a_failure_that_was_seen_at_one_box_is_so_at_all(
 
 async def test_a_retry_that_fails_is_news(autojump_clock: Clock) -> None:
     """MB-15 DU-06: it is another failure, though the first was seen."""
-    async with (
-        open_shared_log() as log,
-        open_box(log, "a") as (a, _),
-        open_box(log, "b") as (b, _),
-    ):
+    async with open_two_boxes() as (a, b):
         await a.submitter.submit(request(run_id="r", fail=True))
         await until(lambda: b.bus.head > 3 and not b.table.views, b)
         await a.control.dismiss(["r"])
@@ -79,11 +66,7 @@ async def test_another_run_of_a_forgotten_ones_id_is_news(
     autojump_clock: Clock,
 ) -> None:
     """MB-15 DU-06: at the boxes too that did not forget it themselves."""
-    async with (
-        open_shared_log() as log,
-        open_box(log, "a") as (a, _),
-        open_box(log, "b") as (b, _),
-    ):
+    async with open_two_boxes() as (a, b):
         for _ in range(2):
             await a.submitter.submit(request(run_id="r", fail=True))
             await settle(a, b)
@@ -98,9 +81,7 @@ async def test_another_run_of_a_forgotten_ones_id_is_news(
 async def test_a_drain_of_the_queue_is_everybodys(autojump_clock: Clock) -> None:
     """MB-15 SC-02: no box takes a new run, so that its end can be waited for; any box ends it."""
     async with (
-        open_shared_log() as log,
-        open_box(log, "a") as (a, _),
-        open_box(log, "b") as (b, _),
+        open_two_boxes() as (a, b),
         trio.open_nursery() as nursery,
     ):
         await b.submitter.submit(request(run_id="r", seconds=50))
@@ -115,7 +96,7 @@ async def test_a_drain_of_the_queue_is_everybodys(autojump_clock: Clock) -> None
         await b.queue.resume()
         await until(lambda: a.statistics().draining == (), a)
         await a.submitter.submit(request(run_id="new"))
-        said = [f.event for f in await whole_log(log.store) if f.type == "queue.drained"]  # fmt: skip
+        said = [f.event for f in await whole_log(a.store) if f.type == "queue.drained"]  # fmt: skip
         assert said == [QueueDrained(box="a")]
 
 
@@ -123,11 +104,7 @@ async def test_a_box_that_has_not_heard_of_a_drain_takes_nothing_in(
     autojump_clock: Clock,
 ) -> None:
     """MB-15 SC-02: whoever waited for the drain may rely on it."""
-    async with (
-        open_shared_log() as log,
-        open_box(log, "a") as (a, _),
-        open_box(log, "b") as (b, _),
-    ):
+    async with open_two_boxes() as (a, b):
         await a.queue.drain()
         assert b.statistics().draining == ()
         with pytest.raises(NotAvailable, match="the queue is drained"):
@@ -139,9 +116,7 @@ async def test_a_drain_that_is_resumed_elsewhere_is_waited_for_no_longer(
 ) -> None:
     """MB-15 SC-02"""
     async with (
-        open_shared_log() as log,
-        open_box(log, "a") as (a, _),
-        open_box(log, "b") as (b, _),
+        open_two_boxes() as (a, b),
         trio.open_nursery() as nursery,
     ):
         await a.submitter.submit(request(run_id="r", seconds=10**6))

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from fakes.cores import Nothing, Seconds, kind, request, wait_ended, whole_log
-from fakes.shared_log import LEASE, BoxStore, SharedLog, open_box, open_shared_log
+from fakes.cores import Nothing, Seconds, kind, wait_ended, whole_log
+from fakes.shared_log import (
+    LEASE,
+    BoxStore,
+    open_box,
+    open_shared_log,
+    open_two_boxes,
+    placed,
+    submit,
+    until,
+)
 from fakes.stores import append, enqueue
 from penstock.log.put_back import one_broken_store
 from penstock.log.spans import TraceSpan
+from penstock.log.store import Store
 from penstock.log.writes import Release, Write, new_event
 from penstock.pipeline import Run
 from penstock.runs.core import Core
@@ -34,36 +43,10 @@ from penstock.words.recorded import Recorded
 
 Clock = trio.testing.MockClock
 
-#: Longer than any test.
-LONG = 100_000.0
 
-
-async def submit(core: Core, run_id: str, seconds: float = LONG, **others: Any) -> None:
-    await core.submitter.submit(request(run_id=run_id, seconds=seconds, **others))
-
-
-async def until(holds: Callable[[], bool], core: Core) -> None:
-    """Until a core's picture says so; each change of it is a published fact."""
-    with trio.fail_after(100):
-        while not holds():
-            await core.bus.wait_published(None)
-
-
-@asynccontextmanager
-async def in_time() -> AsyncIterator[None]:
-    """What has come to nothing by then fails, and does not go on waiting: virtual time never ends."""
-    with trio.fail_after(1000):  # noqa: ASYNC100 (of the block in it)
-        yield
-
-
-def placed(core: Core) -> dict[str, str]:
-    """Where runs execute, as this core sees it."""
-    return {v.run_id: v.box for v in core.table.views.values() if v.state == "running"}
-
-
-async def check_shared(log: SharedLog) -> None:
+async def check_shared(store: Store) -> None:
     """Dense positions, each sequence whole, and one end a run."""
-    facts = await whole_log(log.store)
+    facts = await whole_log(store)
     assert [fact.position for fact in facts] == list(range(1, len(facts) + 1))
     ends = [f.run_id for f in facts if f.type.removeprefix("run.") in TERMINAL_STATES]
     assert len(ends) == len(set(ends))
@@ -73,11 +56,7 @@ async def test_each_box_executes_what_it_claims_and_all_see_everything(
     autojump_clock: Clock,
 ) -> None:
     """MB-01: slots are those of a box."""
-    async with (
-        open_shared_log() as log,
-        open_box(log, "a", max_concurrent=1) as (a, _),
-        open_box(log, "b", max_concurrent=1) as (b, _),
-    ):
+    async with open_two_boxes(max_concurrent=1) as (a, b):
         for run_id in ("r1", "r2", "r3"):
             await submit(a, run_id)
         wanted = {"r1": "a", "r2": "b"}
@@ -90,7 +69,7 @@ async def test_each_box_executes_what_it_claims_and_all_see_everything(
         assert [await core.reader.view("r3") for core in (a, b)]
         await a.control.cancel("r1", "enough", wait=True)
         await until(lambda: placed(b) == {"r2": "b", "r3": "a"}, b)
-        await check_shared(log)
+        await check_shared(a.store)
 
 
 async def test_a_cancel_acts_where_the_run_is_and_tells_of_it_once_it_is_over(
@@ -111,7 +90,6 @@ async def test_a_cancel_acts_where_the_run_is_and_tells_of_it_once_it_is_over(
     slow = kind("slow", slow_to_end)
     async with (
         open_shared_log() as log,
-        in_time(),
         open_box(log, "a", slow) as (a, _),
     ):
         await submit(a, "r1", kind="slow")
@@ -128,7 +106,7 @@ async def test_a_cancel_acts_where_the_run_is_and_tells_of_it_once_it_is_over(
         told = [fact.type for fact in await whole_log(log.store) if fact.run_id == "r1"]
         assert told.count("run.started") == 1
         assert "run.requeued" not in told
-        await check_shared(log)
+        await check_shared(log.store)
 
 
 async def test_what_another_box_gave_away_ends_here_and_holds_up_no_stop(
@@ -146,7 +124,6 @@ async def test_what_another_box_gave_away_ends_here_and_holds_up_no_stop(
 
     async with (
         open_shared_log() as log,
-        in_time(),
         open_box(log, "b") as (b, _),
         open_box(log, "a", kind("stays", stays)) as (a, _),
     ):
@@ -183,7 +160,7 @@ async def test_who_waits_in_vain_for_another_box_is_told_that_nothing_is_known(
         assert (receipt.gone_at, receipt.survivors) == (None, "unknown")
         a_store.cut = False
         await wait_ended(b, "r1")
-        await check_shared(log)
+        await check_shared(log.store)
 
 
 async def test_slots_of_a_group_are_counted_over_all_boxes(
@@ -205,7 +182,7 @@ async def test_slots_of_a_group_are_counted_over_all_boxes(
         mine = next(iter(a.table.executions))
         await b.control.cancel(mine, "enough", wait=True)
         await until(lambda: len(placed(b)) == 2 and mine not in placed(b), b)
-        await check_shared(log)
+        await check_shared(log.store)
 
 
 async def test_a_program_is_paused_and_goes_on_at_the_word_of_another_box(
@@ -235,7 +212,7 @@ async def test_a_program_is_paused_and_goes_on_at_the_word_of_another_box(
         await b.suspension.resume("r1")
         await wait_ended(b, "r1")
         assert (await b.reader.view("r1")).state == "completed"
-        await check_shared(log)
+        await check_shared(log.store)
 
 
 async def test_a_question_is_answered_at_another_box(autojump_clock: Clock) -> None:
@@ -247,27 +224,19 @@ async def test_a_question_is_answered_at_another_box(autojump_clock: Clock) -> N
         return Nothing()
 
     asking = kind("asking", asks)
-    async with (
-        open_shared_log() as log,
-        open_box(log, "a", asking) as (a, _),
-        open_box(log, "b", asking) as (b, _),
-    ):
+    async with open_two_boxes(asking) as (a, b):
         await submit(a, "r1", kind="asking")
         await until(lambda: "r1" in b.table.views and bool(b.table.views["r1"].asks), b)
         await b.control.answer("r1", "which", "this", "somebody")
         await wait_ended(b, "r1")
         assert answers == ["this"]
-        await check_shared(log)
+        await check_shared(a.store)
 
 
 async def test_a_terminal_of_a_run_elsewhere_is_refused_with_the_name_of_its_box(
     autojump_clock: Clock,
 ) -> None:
-    async with (
-        open_shared_log() as log,
-        open_box(log, "a") as (a, _),
-        open_box(log, "b") as (b, _),
-    ):
+    async with open_two_boxes() as (a, b):
         await submit(a, "r1")
         await until(lambda: placed(b) == {"r1": "a"}, b)
         assert b.control._box_elsewhere("r1") == "a"
@@ -288,7 +257,7 @@ async def test_a_stop_that_cancels_means_its_own_box(autojump_clock: Clock) -> N
         await until(lambda: placed(b) == {"r2": "b"}, b)
         assert (await b.reader.view("r1")).state == "cancelled"
         assert (await b.reader.view("r3")).state == "queued"
-        await check_shared(log)
+        await check_shared(log.store)
 
 
 async def test_what_a_silent_box_executed_is_taken_over_when_its_lease_is_over(
@@ -319,7 +288,7 @@ async def test_what_a_silent_box_executed_is_taken_over_when_its_lease_is_over(
         assert isinstance(told, BoxLost)
         assert (told.box, told.life) == ("a", "a-1")
         assert told.silent_seconds >= LEASE
-        await check_shared(log)
+        await check_shared(log.store)
 
 
 async def test_a_cut_that_is_shorter_than_the_lease_ends_nothing(
@@ -360,7 +329,7 @@ async def test_whoever_dies_while_it_takes_over_is_followed_by_the_next(
         async with open_box(log, "b") as (b, _):
             await until(lambda: placed(b) == {"r1": "b"}, b)
             assert (await b.reader.view("r1")).attempt == 2
-        await check_shared(log)
+        await check_shared(log.store)
 
 
 async def test_every_decision_is_made_once_though_answers_are_lost_and_others_write(
@@ -388,7 +357,7 @@ async def test_every_decision_is_made_once_though_answers_are_lost_and_others_wr
         assert {(v.state, v.attempt) for v in views} == {("completed", 1)}
         assert {v.box for v in views} == {"a", "b"}
         assert a.table.executions == b.table.executions == {}
-        await check_shared(log)
+        await check_shared(log.store)
 
 
 async def _submit_surely(core: Core, run_id: str) -> None:
@@ -408,11 +377,7 @@ async def test_a_run_is_counted_and_traced_by_the_box_that_executes_it(
     autojump_clock: Clock,
 ) -> None:
     """TR-06: all boxes see it; sums over them must be true."""
-    async with (
-        open_shared_log() as log,
-        open_box(log, "a", max_concurrent=1) as (a, _),
-        open_box(log, "b", max_concurrent=1) as (b, _),
-    ):
+    async with open_two_boxes(max_concurrent=1) as (a, b):
         meters = {"a": attach_meter(a), "b": attach_meter(b)}
         spans: dict[str, list[TraceSpan]] = {"a": [], "b": []}
         attach_spans(a.table, spans["a"].append)

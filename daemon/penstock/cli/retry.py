@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -56,24 +57,19 @@ def retry(
     run_ids = select_named(session, words, "retry")
     changes: dict[str, Any] = {}
     if edit or inputs is not None:
-        if len(run_ids) > 1:
-            raise click.UsageError(f"of one run, and these are {len(run_ids)}")
-        for run_id in run_ids:
-            _check_kept(session, run_id)
-            changes = wanted_changes(session, run_id, inputs)
+        changes = _changes_of_one(session, run_ids, inputs)
         if not changes:
             say("nothing was changed, and nothing retried")
             return
+    again = partial(
+        SyncClient.retry, changes=changes, traceparent=trace_of(session.environ),
+        needs=where, anywhere=anywhere,
+    )  # fmt: skip
     codes: list[int] = []
     for run_id in run_ids:
         try:
             _check_kept(session, run_id)
-            trace = trace_of(session.environ)
-            again = partial(
-                SyncClient.retry, run_id=run_id, changes=changes, traceparent=trace,
-                needs=where, anywhere=anywhere,
-            )  # fmt: skip
-            reply = session.call(again)
+            reply = session.call(partial(again, run_id=run_id))
         except DaemonUnreachable:
             raise
         except PenstockError as error:
@@ -82,6 +78,19 @@ def retry(
             continue
         show_started(reply, as_json=as_json)
     raise click.exceptions.Exit(codes[0] if codes else Exit.OK)
+
+
+def _changes_of_one(
+    session: Session, run_ids: Collection[str], inputs: Any
+) -> dict[str, Any]:
+    """What is asked for otherwise, of the one run that is named; empty if nothing is, or none is named."""
+    if len(run_ids) > 1:
+        raise click.UsageError(f"of one run, and these are {len(run_ids)}")
+    if not run_ids:
+        return {}
+    [run_id] = run_ids
+    _check_kept(session, run_id)
+    return wanted_changes(session, run_id, inputs)
 
 
 def _check_kept(session: Session, run_id: str) -> None:

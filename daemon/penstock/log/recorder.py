@@ -26,6 +26,7 @@ from typing import Any, Protocol, TypeVar
 import trio
 
 from penstock.concurrency.enduring import endure
+from penstock.log.other_writers import InStep, OtherWriters
 from penstock.log.outage import (
     PROBE_SECONDS,
     Committer,
@@ -50,28 +51,18 @@ from penstock.log.writes import (
     new_event,
 )
 from penstock.words.errors import (
-    LogDamaged,
     PenstockError,
     StoreBroken,
-    StoreUnavailable,
     Terminal,
 )
-from penstock.words.events import DAEMON_STREAM, LARGEST_EVENT_BYTES, AnyEvent
+from penstock.words.events import DAEMON_STREAM, AnyEvent
 from penstock.words.recorded import Recorded
 
 R = TypeVar("R", bound=Result)
 
-#: Facts of others that are read at once, and bytes of them: twice the largest fact, see `_may_go_on`.
-PAGE, PAGE_BYTES = 500, 2 * LARGEST_EVENT_BYTES
 
-
-class Projection(Protocol):
+class Projection(InStep, Protocol):
     """Who keeps memory in step with the log. All of it is called on the loop and never waits."""
-
-    @property
-    def head(self) -> int:
-        """Position of the newest fact that was folded."""
-        ...
 
     def claim(self, batch: Sequence[Write[Result]], *, forced: bool) -> Claim | None:
         """What ends the batch: a claim, if it may free a slot or bring a run that wants one.
@@ -86,10 +77,6 @@ class Projection(Protocol):
 
     def fold(self, facts: Sequence[Recorded]) -> None:
         """Fold the batch's facts into the views and publish them, after all results applied."""
-        ...
-
-    def follow(self, facts: Sequence[Recorded]) -> None:
-        """Fold what others wrote, in their order, and do what it asks of this daemon."""
         ...
 
     def abandon(self) -> None:
@@ -166,6 +153,7 @@ class Recorder:
     on_commit: Callable[[int, float], None] = lambda _size, _seconds: None
     counters: Counters = field(default_factory=Counters)
     _committer: Committer = field(init=False)
+    _others: OtherWriters = field(init=False)
     _coalesced: CoalescedEvents = field(init=False)
     _send: trio.MemorySendChannel[Pending[Any]] = field(init=False)
     _receive: trio.MemoryReceiveChannel[Pending[Any]] = field(init=False)
@@ -197,6 +185,7 @@ class Recorder:
 
     def __post_init__(self) -> None:
         self._committer = Committer(self.store, lambda: self.projection.head)
+        self._others = OtherWriters(self.store, self.projection)
         self._coalesced = CoalescedEvents(self.coalesce_seconds, self._enter_event)
         self._send, self._receive = trio.open_memory_channel[Pending[Any]](
             self.capacity
@@ -384,7 +373,8 @@ class Recorder:
         while True:
             # What the last commit did comes first, if that is not known yet.
             if self._looking and self.unavailable is None:
-                await self._catch_up()
+                self._looking = False
+                await self._others.catch_up()
             entries += self._take(self.capacity - sum(e.ordinary for e in entries))
             self._taken = entries
             writes = [entry.write for entry in entries]
@@ -455,55 +445,6 @@ class Recorder:
         self._wake(given_up)
         return [entry for entry in entries if entry.result is None]
 
-    async def _catch_up(self) -> None:
-        """Fold what others wrote by now, as far as the store answers."""
-        self._looking = False
-        with suppress(StoreUnavailable):
-            more = True
-            while more and (facts := await self._read_after(self.projection.head)):
-                self.projection.follow(facts)
-                more = _may_go_on(facts)
-
-    async def _read_after(self, position: int, most: int = PAGE) -> list[Recorded]:
-        """The next facts, of whoever wrote them. StoreBroken if they cannot be read."""
-        with trio.CancelScope(shield=True):
-            try:
-                facts = await self.store.read_all(position, most, max_bytes=PAGE_BYTES)
-            except LogDamaged as error:
-                raise StoreBroken(
-                    f"what another daemon wrote cannot be read: {error}"
-                ) from error
-        return facts
-
-    async def _read_between(self, facts: Sequence[Recorded]) -> list[Recorded]:
-        """What others wrote before the last of our own facts, which are not known yet.
-
-        What they wrote before the first one is folded here: ours were decided after it.
-        """
-        own = {fact.position for fact in facts}
-        first, last = facts[0].position, facts[-1].position
-        between: list[Recorded] = []
-        # Those of one commit stand in a row: they are at hand, and are not read. Those of a batch that was
-        # written one by one may have others' between them.
-        end = first - 1 if last - first + 1 == len(facts) else last
-        after, waited = self.projection.head, 0.0
-        while after < end:
-            page: list[Recorded] = []
-            with suppress(StoreUnavailable):
-                page = await self._read_after(after, min(PAGE, end - after))
-            if not page:
-                # It is done, and nobody can be told before this is known.
-                await trio.sleep(delay := retry_delay(waited))
-                waited += delay
-                continue
-            after = page[-1].position
-            if before := [f for f in page if f.position < first]:
-                self.projection.follow(before)
-            between += [
-                f for f in page if first < f.position < last and f.position not in own
-            ]
-        return between
-
     async def _settle(
         self,
         entries: Sequence[Pending[Any]],
@@ -516,7 +457,7 @@ class Recorder:
         """
         facts, between = _new_facts(results), list[Recorded]()
         if facts and facts[-1].position > self.projection.head + len(facts):
-            between = await self._read_between(facts)
+            between = await self._others.read_between(facts)
         self.counters.batches += 1
         self.counters.writes += len(entries)
         self.counters.largest_batch = max(self.counters.largest_batch, len(entries))
@@ -554,16 +495,6 @@ def _new_facts(results: Sequence[Result | PenstockError]) -> list[Recorded]:
         if isinstance(result, Result) and not getattr(result, "duplicate", False)
         for fact in result.recorded
     ]
-
-
-def _may_go_on(page: Sequence[Recorded]) -> bool:
-    """Whether a page may have been cut: by the number of its facts, or because the next one was too large for it.
-
-    Then it has more than a page less the largest fact there is.
-    """
-    if len(page) >= PAGE:
-        return True
-    return sum([len(fact.body) for fact in page]) > PAGE_BYTES - LARGEST_EVENT_BYTES
 
 
 _by_position = attrgetter("position")

@@ -534,26 +534,11 @@ async def _linger(core: Core, rows: Sequence[RunRow]) -> None:
 
 
 async def _repair(core: Core, opening: Opening) -> Repaired:
-    """Fill the table with the runs that are open, and end what the last life left executing."""
+    """Have the table as the log has it, and end what the last life left executing."""
     await core.retention.begin()
-    rows: list[RunRow] = []
-    for row in opening.open_runs:
-        try:
-            view = await core.reader.fold_stored(row.run_id, opening.bounds.head)
-        except (LogDamaged, BrokenStory) as error:
-            log.error("the run %s is left as it is: %s", row.run_id, error)
-            await core.store.lose(row.run_id)
-            continue
-        core.table.seed(row, view)
-        rows.append(row)
+    rows = await _seed(core, opening)
     await _linger(core, rows)
-    core.table.paused.update(opening.paused)
-    core.table.draining.update(opening.draining)
-    core.table.drained.update(opening.drained)
-    core.table.dismissed.add(opening.dismissed)
-    for group, slots in opening.slots.items():
-        core.table.give_slots(group, slots)
-    _give_own_slots(core.table, opening.box_slots)
+    core.table.begin_with(opening)
     sharing, lost = core.store.sharing, frozenset[str]()
     if sharing is not None:
         lost = (await sharing.forsaken()).runs
@@ -573,11 +558,19 @@ async def _repair(core: Core, opening: Opening) -> Repaired:
     )
 
 
-def _give_own_slots(table: RunTable, given: Mapping[str, int]) -> None:
-    """Slots of the queue that each box of several was given at run time."""
-    table.box_slots.update(given)
-    if table.place.box in given:
-        table.give_slots(None, given[table.place.box])
+async def _seed(core: Core, opening: Opening) -> list[RunRow]:
+    """Fill the table with the runs that are open, and return them, without those that are damaged."""
+    rows: list[RunRow] = []
+    for row in opening.open_runs:
+        try:
+            view = await core.reader.fold_stored(row.run_id, opening.bounds.head)
+        except (LogDamaged, BrokenStory) as error:
+            log.error("the run %s is left as it is: %s", row.run_id, error)
+            await core.store.lose(row.run_id)
+            continue
+        core.table.seed(row, view)
+        rows.append(row)
+    return rows
 
 
 async def _share_groups(core: Core) -> None:

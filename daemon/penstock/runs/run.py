@@ -277,26 +277,14 @@ class Run:
             return False
         return execution.stopping == "requeue" or execution.preempted_by is not None
 
-    @asynccontextmanager
-    async def place(
+    def place(
         self, name: str, most: int, waiting: Waiting
-    ) -> AsyncIterator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """Have one of `most` places inside the block, which runs share by name; wait without a slot for it."""
-        places = self._tools.shares.places(name, most)
-        me = object()
-        try:
-            if places.available_tokens > 0:
-                places.acquire_on_behalf_of_nowait(me)
-                await trio.lowlevel.checkpoint()
-            else:
-                # Not bounded as questions are: who keeps a slot and waits for a place keeps the
-                # slot from those who have places.
-                async with self._parking.open_parked(waiting):
-                    await places.acquire_on_behalf_of(me)
-            yield
-        finally:
-            if me in places.statistics().borrowers:
-                places.release_on_behalf_of(me)
+        # Not bounded as questions are: who keeps a slot and waits for a place keeps the slot from
+        # those who have places.
+        parked = partial(self._parking.open_parked, waiting)
+        return self._tools.shares.place(name, most, parked)
 
     def close_share(self, name: str, until: datetime) -> None:
         """Tell all runs that nobody should use what is named so before this moment, as a quota."""

@@ -178,18 +178,9 @@ async def open_process(
             if program.error is not None:
                 scope.cancel(reason="the program could not be run")
 
-        async def be_patient() -> None:
-            try:
-                await left.wait()
-            finally:
-                if not left.is_set():
-                    with trio.move_on_after(patience, shield=True):
-                        await left.wait()
-                lasting.shield = False
-
         nursery.start_soon(run)
         if patience > 0:
-            nursery.start_soon(be_patient)
+            nursery.start_soon(_end_shield, lasting, left, patience)
         try:
             with scope, block:
                 yield process
@@ -204,6 +195,19 @@ async def open_process(
         block.reraise()
     if check and process.ended is not None:
         check_ended(process.ended)
+
+
+async def _end_shield(
+    lasting: trio.CancelScope, left: trio.Event, patience: float
+) -> None:
+    """Have a cancel reach the program once the block is left, or `patience` seconds after it reached that."""
+    try:
+        await left.wait()
+    finally:
+        if not left.is_set():
+            with trio.move_on_after(patience, shield=True):
+                await left.wait()
+        lasting.shield = False
 
 
 def _says_more_than_nobody_reads(error: Exception | None) -> bool:

@@ -5,6 +5,8 @@ Nothing of it outlives the daemon: whoever had a place is gone then, and what wa
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,8 +20,29 @@ class Shares:
     _places: dict[str, trio.CapacityLimiter] = field(default_factory=dict)
     _closed: dict[str, datetime] = field(default_factory=dict)
 
-    def places(self, name: str, most: int) -> trio.CapacityLimiter:
-        """Those of this name, of which there are so many."""
+    @asynccontextmanager
+    async def place(
+        self,
+        name: str,
+        most: int,
+        parked: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> AsyncIterator[None]:
+        """Have one of the `most` places of this name; while there is none, wait in a block of `parked`."""
+        places = self._limiter(name, most)
+        me = object()
+        try:
+            if places.available_tokens > 0:
+                places.acquire_on_behalf_of_nowait(me)
+                await trio.lowlevel.checkpoint()
+            else:
+                async with parked():
+                    await places.acquire_on_behalf_of(me)
+            yield
+        finally:
+            if me in places.statistics().borrowers:
+                places.release_on_behalf_of(me)
+
+    def _limiter(self, name: str, most: int) -> trio.CapacityLimiter:
         found = self._places.get(name)
         if found is None:
             found = self._places[name] = trio.CapacityLimiter(most)

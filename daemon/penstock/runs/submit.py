@@ -282,16 +282,10 @@ class Submitter:
         self._check_open(child=parent_id is not None)
         source = source or Provenance(self.place.box, self.place.box)
         kind = self.kind(request.kind)
-        if request.group is not None and request.group not in self.groups:
-            raise no_group(request.group, self.groups)
-        elsewhere = self._check_elsewhere(kind, request, source)
-        caller = None if elsewhere else surroundings
-        inputs = kind.parse(placed_inputs(kind, request.inputs, caller))
-        self._check_model(kind, inputs)
+        self._check_group(request.group)
+        inputs = self._parse(kind, request, surroundings, source)
         needs = self._needs(kind, request, inputs, parent_id, source)
-        if request.retries and inputs.takes_input():
-            why = "a run that takes input is not tried again: what was sent to it is recorded nowhere"
-            raise Refused("retries", why)
+        check_retries(request, inputs)
         encoded = encode_inputs(inputs)
         return RunSpec(
             run_id=request.run_id or self.new_run_id(),
@@ -319,6 +313,20 @@ class Submitter:
             needs=needs,
             origin=self._origin(parent_id, source),
         )
+
+    def _parse(
+        self,
+        kind: Kind,
+        request: SubmitRequest,
+        surroundings: Surroundings | None,
+        source: Provenance,
+    ) -> Inputs:
+        """The inputs as the kind has them; the caller's folder is for a run that stays. Refused."""
+        elsewhere = self._check_elsewhere(kind, request, source)
+        caller = None if elsewhere else surroundings
+        inputs = kind.parse(placed_inputs(kind, request.inputs, caller))
+        self._check_model(kind, inputs)
+        return inputs
 
     def _check_elsewhere(
         self, kind: Kind, request: SubmitRequest, source: Provenance
@@ -384,6 +392,10 @@ class Submitter:
             limit=self.config.max_environment_bytes,
         )
         return replace(given, environ=environ, cwd=None)
+
+    def _check_group(self, group: str | None) -> None:
+        if group is not None and group not in self.groups:
+            raise no_group(group, self.groups)
 
     def _check_model(self, kind: Kind, inputs: Inputs) -> None:
         if (kind.needs_model or inputs.needs_model()) and not self.has_models:
@@ -456,6 +468,13 @@ def moment_of(request: Timed, now: datetime) -> datetime | None:
     if request.delay is not None:
         return now + timedelta(seconds=request.delay)
     return request.not_before
+
+
+def check_retries(request: SubmitRequest, inputs: Inputs) -> None:
+    """Refused for a run that could not be tried again as it was."""
+    if request.retries and inputs.takes_input():
+        why = "a run that takes input is not tried again: what was sent to it is recorded nowhere"
+        raise Refused("retries", why)
 
 
 def changed_inputs(stored: bytes | str, changes: Mapping[str, Any]) -> dict[str, Any]:

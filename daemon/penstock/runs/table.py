@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from penstock.log.bus import Bus
-from penstock.log.projections import QueueView, RunView
+from penstock.log.projections import RunView
+from penstock.log.queue_view import QueueView
 from penstock.log.writes import (
     Accepted,
     Answer,
@@ -20,6 +21,7 @@ from penstock.log.writes import (
     Concluded,
     Continue,
     Enqueue,
+    Opening,
     Park,
     Rearrange,
     Release,
@@ -181,6 +183,18 @@ class RunTable:
         self.terms[row.run_id] = terms_of(row)
         self.queue.seed(row.run_id, row.state, row.priority)
         self._note_moment(view)
+
+    def begin_with(self, opening: Opening) -> None:
+        """Begin with what was said to the queue, its groups and its boxes before this start."""
+        self.paused.update(opening.paused)
+        self.draining.update(opening.draining)
+        self.drained.update(opening.drained)
+        self.dismissed.add(opening.dismissed)
+        for group, slots in opening.slots.items():
+            self.give_slots(group, slots)
+        self.box_slots.update(opening.box_slots)
+        if self.place.box in opening.box_slots:
+            self.give_slots(None, opening.box_slots[self.place.box])
 
     def rules(self) -> ClaimRules:
         """What a claim goes by now."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -332,10 +332,7 @@ async def open_servers(
     guard = make_guard(core.config, token, core.tokens)
     last_words = Shutdown()
     meter, health_of, metrics = _reports(core, vitals, models)
-    async with (
-        open_mcp(core, last_words, base=base, called=meter.called) as mcp,
-        trio.open_nursery() as servers_nursery,
-    ):
+    async with open_mcp(core, last_words, base=base, called=meter.called) as mcp:
         app = open_app(
             core,
             guard=guard,
@@ -355,6 +352,18 @@ async def open_servers(
             shutdown=last_words,
             run_of_pid=core.trees.scope_of,
         )
+        async with _open_door(serve_all):
+            try:
+                yield last_words
+            finally:
+                # Shielded and bounded inside.
+                await _stop_serving(core, last_words)  # noqa: ASYNC102
+
+
+@asynccontextmanager
+async def _open_door(serve_all: Callable[..., Awaitable[None]]) -> AsyncIterator[None]:
+    """Serve, and wait for the end of that when the block is left."""
+    async with trio.open_nursery() as door_nursery:
         door = trio.CancelScope()
 
         # `serve_door` is what says that it has started.
@@ -362,15 +371,11 @@ async def open_servers(
             with door:
                 await serve_all(task_status=task_status)
 
-        await servers_nursery.start(serve)
-        # From here on the door ends by `last_words`, within its bounds, and by nothing else: who asked
+        await door_nursery.start(serve)
+        # From here on the door ends by its `Shutdown`, within its bounds, and by nothing else: who asked
         # while the log broke is told so, and a cancel would close the connection on the answer.
         door.shield = True
-        try:
-            yield last_words
-        finally:
-            # Shielded and bounded inside.
-            await _stop_serving(core, last_words)  # noqa: ASYNC102
+        yield
 
 
 def _reports(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.log.tables.callers import forget_unused
@@ -42,50 +43,82 @@ _FORGET = (
 def prune(transaction: Transaction, write: Prune) -> Pruned:
     """Forget what is too old or too much; positions are never used again."""
     transaction.flush()
-    db = transaction.db
-    # The highest number there was; what is forgotten here may have it.
-    (highest,) = db.execute("SELECT max(key) FROM runs").fetchone()
-    if highest > transaction.meta("numbered"):
-        transaction.set_meta("numbered", highest)
-    (ended,) = db.execute(
-        "SELECT count(*) FROM runs WHERE ended_at IS NOT NULL"
-    ).fetchone()
-    before, floor = to_micros(write.before), transaction.meta("floor")
-    runs: list[str] = []
-    damaged: list[str] = []
-    more, place = False, _FIRST
-    while oldest := db.execute(_OLDEST, place).fetchone():
-        key, run_id, ended_at, last_position = oldest
-        place = (ended_at, key)
-        if not (isinstance(ended_at, int) and isinstance(last_position, int)):
-            # What is no number sorts last, so nothing whole comes after it.
-            damaged.append(str(run_id))
-            continue
-        if (
-            ended_at >= before
-            and ended <= write.keep
-            and db.used_bytes() <= write.max_bytes
-        ):
-            break
-        if len(runs) == write.limit:
-            more = True
-            break
-        ended -= 1
-        if run_id in write.skip:
-            damaged.append(run_id)
-            continue
-        _forget(transaction, key, run_id)
-        floor = max(floor, last_position + 1)
-        runs.append(run_id)
+    _keep_numbers(transaction)
+    forgotten = _forget_oldest(transaction, write)
+    runs, db = forgotten.runs, transaction.db
     if runs and ENVIRONMENTS not in write.skip_beside:
         with _naming(db, ENVIRONMENTS):
             forget_unused(db)
-    transaction.set_meta("floor", floor)
+    transaction.set_meta("floor", forgotten.floor)
     if TOMBSTONES not in write.skip_beside:
         with _naming(db, TOMBSTONES):
             _prune_tombstones(db, write)
-    folders = _remember_folders(db, write, runs, floor)
-    return Pruned(runs=tuple(runs), more=more, folders=folders, damaged=tuple(damaged))
+    folders = _remember_folders(db, write, runs, forgotten.floor)
+    return Pruned(
+        runs=tuple(runs),
+        more=forgotten.more,
+        folders=folders,
+        damaged=tuple(forgotten.damaged),
+    )
+
+
+def _keep_numbers(transaction: Transaction) -> None:
+    """Note the highest number there was; what is forgotten now may have it."""
+    (highest,) = transaction.db.execute("SELECT max(key) FROM runs").fetchone()
+    if highest > transaction.meta("numbered"):
+        transaction.set_meta("numbered", highest)
+
+
+@dataclass(slots=True)
+class _Forgotten:
+    """What a round of forgetting came to."""
+
+    #: The log's floor.
+    floor: int
+    runs: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    #: There was more to forget than a round may.
+    more: bool = False
+
+
+def _forget_oldest(transaction: Transaction, write: Prune) -> _Forgotten:
+    """Forget ended runs, the oldest first, until what is left is neither too old nor too much."""
+    db, before = transaction.db, to_micros(write.before)
+    (left,) = db.execute(
+        "SELECT count(*) FROM runs WHERE ended_at IS NOT NULL"
+    ).fetchone()
+    done = _Forgotten(transaction.meta("floor"))
+    for key, run_id, ended_at, last_position in _oldest_first(db):
+        if not (isinstance(ended_at, int) and isinstance(last_position, int)):
+            # What is no number sorts last, so nothing whole comes after it.
+            done.damaged.append(str(run_id))
+            continue
+        if (
+            ended_at >= before
+            and left <= write.keep
+            and db.used_bytes() <= write.max_bytes
+        ):
+            break
+        if len(done.runs) == write.limit:
+            done.more = True
+            break
+        left -= 1
+        if run_id in write.skip:
+            done.damaged.append(run_id)
+            continue
+        _forget(transaction, key, run_id)
+        done.floor = max(done.floor, last_position + 1)
+        done.runs.append(run_id)
+    return done
+
+
+def _oldest_first(db: Db) -> Iterator[tuple[Any, ...]]:
+    """The ended runs one by one, each read only when it is asked for: it may be forgotten then."""
+    place: tuple[Any, ...] = _FIRST
+    while oldest := db.execute(_OLDEST, place).fetchone():
+        key, _run_id, ended_at, _last_position = oldest
+        place = (ended_at, key)
+        yield oldest
 
 
 @contextmanager
