@@ -69,6 +69,7 @@ class BoxStore:
         self.box, self.life = box, life
         self.lease_seconds = LEASE
         self.sharing = self
+        self.amiss: str | None = None
         #: Nothing goes through, or each so many commits the answer is lost.
         self.cut = False
         self.lose_every = 0

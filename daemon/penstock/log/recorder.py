@@ -15,9 +15,10 @@ only the acknowledgement is lost.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -60,6 +61,8 @@ from penstock.words.events import DAEMON_STREAM, LARGEST_EVENT_BYTES, AnyEvent
 from penstock.words.recorded import Recorded
 
 R = TypeVar("R", bound=Result)
+
+log = logging.getLogger("penstock.recorder")
 
 #: Facts of others that are read at once, and bytes of them: twice the largest fact, see `_may_go_on`.
 PAGE, PAGE_BYTES = 500, 2 * LARGEST_EVENT_BYTES
@@ -182,6 +185,8 @@ class Recorder:
     _looking: bool = False
     _renewing: bool = False
     _writing: bool = True
+    #: Why what others wrote cannot be read.
+    _behind: str | None = None
     #: Why nothing is written any more, once the store is broken.
     _broken: StoreBroken | None = None
     #: What the last commit that got no answer was of.
@@ -309,6 +314,16 @@ class Recorder:
         return self._committer.unavailable
 
     @property
+    def unavailable_code(self) -> str:
+        """The store's own word for that; "" where it has none."""
+        return self._committer.code
+
+    @property
+    def behind(self) -> str | None:
+        """Why what other daemons wrote cannot be read; None while it can."""
+        return self._behind
+
+    @property
     def pending(self) -> int:
         """Ordinary writes in the channel; the batch that is being committed is out of it."""
         return self._receive.statistics().current_buffer_used
@@ -394,8 +409,13 @@ class Recorder:
             if not writes:
                 return
             results = await self._commit(entries, claim, writes)
-            if results is not None:
+            if results is not None and len(results) == len(writes):
                 break
+            if results:
+                # A part of them; what was not taken waits in its order.
+                done = entries[: len(results)]
+                await self._settle(done, None, results)
+                self._wake(done)
             left = [entry for entry in entries if entry.result is None]
             entries = await self._wait_for_store(left)
         self._kicked = False
@@ -458,11 +478,23 @@ class Recorder:
     async def _catch_up(self) -> None:
         """Fold what others wrote by now, as far as the store answers."""
         self._looking = False
-        with suppress(StoreUnavailable):
+        with self._telling_behind():
             more = True
             while more and (facts := await self._read_after(self.projection.head)):
                 self.projection.follow(facts)
                 more = _may_go_on(facts)
+
+    @contextmanager
+    def _telling_behind(self) -> Iterator[None]:
+        """A store that does not answer is told, once, and asked again by whoever looks next."""
+        try:
+            yield
+        except StoreUnavailable as error:
+            if str(error) != self._behind:
+                log.error("what other boxes wrote cannot be read: %s", error)
+            self._behind = str(error)
+        else:
+            self._behind = None
 
     async def _read_after(self, position: int, most: int = PAGE) -> list[Recorded]:
         """The next facts, of whoever wrote them. StoreBroken if they cannot be read."""
@@ -489,7 +521,7 @@ class Recorder:
         after, waited = self.projection.head, 0.0
         while after < end:
             page: list[Recorded] = []
-            with suppress(StoreUnavailable):
+            with self._telling_behind():
                 page = await self._read_after(after, min(PAGE, end - after))
             if not page:
                 # It is done, and nobody can be told before this is known.

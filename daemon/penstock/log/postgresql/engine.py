@@ -38,6 +38,8 @@ CALL_SECONDS = 15.0
 CONNECT_SECONDS = 5
 #: Seconds without a word after which one end asks whether the other is there; it has CALL_SECONDS to say so.
 KEEPALIVE_SECONDS = 10
+#: Bounds of sessions that not every server has, and since which version: we have our own.
+NEWER_BOUNDS = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
 #: Statements that a connection keeps prepared: all that a daemon ever sends.
 PREPARED = 300
 
@@ -121,6 +123,24 @@ def _conninfo(url: str, life: str, settings: Mapping[str, Any]) -> str:
     # In any other the texts of others come as bytes, or not at all.
     fixed = {"client_encoding": "UTF8", "options": options}
     return make_conninfo("", **{**bounds, **given, **fixed})
+
+
+def _lift_bounds(version: int) -> str:
+    """What takes away bounds of newer servers that somebody may have set for all sessions; "" of an older one.
+
+    That one would let nobody in who names them at the beginning.
+    """
+    bounds = [name for name, since in NEWER_BOUNDS.items() if version >= since]
+    told = ", ".join(f"set_config('{name}', '0', false)" for name in bounds)
+    return f"SELECT {told}" if told else ""
+
+
+def _ask_timeline(made: psycopg.Connection[Any]) -> str:
+    try:
+        found = made.execute(_TIMELINE).fetchone()
+    except psycopg.Error:
+        return ""
+    return "" if found is None else str(found[0])
 
 
 def _read_address(url: str) -> dict[str, Any]:
@@ -223,20 +243,22 @@ class PostgresDb:
             made.adapters.register_dumper(int, Int8BinaryDumper)
             made.adapters.register_dumper(str, _Text)
             register_columns(made)
-            if self.life:
-                self.timeline = self._ask_timeline(made)
+            self._begin_session(made)
             self._connection = made
         return self._connection
 
-    def _ask_timeline(self, made: psycopg.Connection[Any]) -> str:
+    def _begin_session(self, made: psycopg.Connection[Any]) -> None:
         self.busy_since = time.monotonic()
         try:
-            found = made.execute(_TIMELINE).fetchone()
+            if lifting := _lift_bounds(made.info.server_version):
+                made.execute(lifting)
+            if self.life:
+                self.timeline = _ask_timeline(made)
         except psycopg.Error:
-            return ""
+            made.close()
+            raise
         finally:
             self.busy_since = None
-        return "" if found is None else str(found[0])
 
     @property
     def connected(self) -> bool:
