@@ -125,6 +125,11 @@ def _is_its_own(write: Write[Result], error: LogDamaged) -> bool:
     return about - {None} == {error.facts.get("run_id")}
 
 
+def _waited_for(refused: Refused) -> StoreAway:
+    code = refused.facts.get("code", "")
+    return StoreAway(f"what must be recorded is refused: {refused}", code=code)
+
+
 @dataclass(eq=False, slots=True)
 class Committer:
     """Commits batches, however the store fails, and knows whether it answers."""
@@ -190,6 +195,9 @@ class Committer:
         except (StoreUnavailable, StoreBroken):
             raise
         except Exception as error:
+            if not writes and isinstance(error, Refused):
+                # Nobody's write is at fault.
+                raise _waited_for(error) from error
             known = isinstance(error, (LogDamaged, Refused))
             if self.unavailable is None or not known:
                 log.error(
@@ -236,8 +244,7 @@ class Committer:
             raise
         except Refused as error:
             if isinstance(write, _NEVER_REFUSED):
-                why = f"what must be recorded is refused: {error}"
-                raise StoreAway(why, code=error.facts.get("code", "")) from error
+                raise _waited_for(error) from error
             log.error("the write %s was refused: %s", type(write).__name__, error)
             return error
         except LogDamaged as error:

@@ -315,12 +315,10 @@ class PostgresDb:
         return self._send(sql, values)
 
     def _send(self, sql: str, values: Sequence[Any]) -> Any:
-        made, later = self._turn or self.connection, self._later
+        made = self._turn or self.connection
+        self.flush()
         self.busy_since = time.monotonic()
         try:
-            if later:
-                self._later = []
-                _write(made, later)
             # Not within: a server forgets after a pipeline that a transaction may not stand still for long,
             # until the next statement.
             return made.execute(translate(sql), values or None, binary=True)
@@ -332,6 +330,16 @@ class PostgresDb:
         assert self._turn is not None
         self._wrote = True
         self._later.append((sql, list(rows)))
+
+    def flush(self) -> None:
+        """Send what waits for the next statement, within a turn."""
+        if (later := self._later) and (made := self._turn):
+            self._later = []
+            self.busy_since = time.monotonic()
+            try:
+                _write(made, later)
+            finally:
+                self.busy_since = None
 
     # -- a turn
 

@@ -212,17 +212,20 @@ class PostgresStore(TableStore):
     def _commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
         self._check()
         transaction, results = self._transaction, list[R | PenstockError]()
-        tried = False
+        # Whether what was given to us is at work, and whether all may be done.
+        given = tried = False
         try:
             self._begin(batch)
+            given = True
             results = [handle(transaction, write) for write in batch]
             if not batch:
                 # Only what writes finds out whether the store takes writes.
                 transaction.set_meta("head", transaction.next_position - 1)
                 self._try_room()
             transaction.finish()
+            self._db.flush()
             self._check()
-            tried = True
+            given, tried = False, True
             transaction.save()
         except psycopg.Error as error:
             # A server that says no has done nothing; one that says nothing may have.
@@ -231,7 +234,10 @@ class PostgresStore(TableStore):
             self._undo()
             if error.sqlstate == _DISK_FULL:
                 self._refused_bytes = max(self._refused_bytes, size_of_batch(batch))
-            raise self._translate(error, self._db, tried=tried) from error
+            told = self._translate(error, self._db, tried=tried)
+            if isinstance(told, Refused) and not given:
+                told = _waited_for(told)
+            raise told from error
         except BaseException as error:
             self._undo()
             if isinstance(error, StoreBroken):
