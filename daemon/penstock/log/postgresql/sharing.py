@@ -75,8 +75,8 @@ class PostgresSharing:
         self._read = read
         self._run_reading = run_reading
         self._listening = False
-        #: Why nothing is heard, as it was told last.
-        self._deaf = ""
+        #: How often in a row nothing could be heard.
+        self._deaf = 0
         self.amiss: str | None = None
 
     async def wait_written(self, seconds: float) -> bool:
@@ -92,15 +92,15 @@ class PostgresSharing:
                 self._listener.close()
                 await trio.sleep(min(seconds, PAUSE_SECONDS))
                 return False
-        self._deaf = ""
+        self._deaf = 0
         return True
 
     def _tell_deaf(self, error: psycopg.Error | OSError) -> None:
-        """Once for each reason: it is tried again every second."""
-        why = tell(error) if isinstance(error, psycopg.Error) else str(error)
-        if why != self._deaf:
+        """Once: a session that was lost is made again, and it is tried every second."""
+        self._deaf += 1
+        if self._deaf == 2:
+            why = tell(error) if isinstance(error, psycopg.Error) else str(error)
             log.warning("what other boxes write is looked for, and not heard: %s", why)
-        self._deaf = why
 
     def _heard_another(self) -> bool:
         """Listen, and tell whether another daemon has told of facts since this was asked."""

@@ -253,11 +253,12 @@ class PostgresStore(TableStore):
         connected = self._db.connected
         try:
             self._transaction.begin(ids)
-        except psycopg.OperationalError:
-            # It was lost while nobody looked: that says nothing of the server as it is now.
-            if not connected or self._db.connected:
+        except psycopg.Error as error:
+            if not connected or meaning_of(error) is not Meaning.SESSION:
                 raise
+            # It was lost while nobody looked: that says nothing of the server as it is now.
             self._undo()
+            self._db.close()
             self._transaction.begin(ids)
 
     def _try_room(self) -> None:
