@@ -208,6 +208,8 @@ class PostgresDb:
         self._connection: psycopg.Connection[Any] | None = None
         #: Since when a call is at work, by the monotonic clock; None: none is.
         self.busy_since: float | None = None
+        #: Whether the connection was cut since it was made, because a call took too long.
+        self.overdue = False
         #: Commits of this log, as of the last one that was seen, and as of the last one that was answered.
         self.changes = self.answered = -1
         #: Whether others changed since what their facts say nothing of.
@@ -234,7 +236,7 @@ class PostgresDb:
     def connection(self) -> psycopg.Connection[Any]:
         """The connection, made if there is none. psycopg.Error if none can be had."""
         if self._connection is None or self._connection.closed:
-            self._connection = None
+            self._connection, self.overdue = None, False
             made = psycopg.connect(
                 self._conninfo, autocommit=True, cursor_factory=psycopg.RawCursor
             )
@@ -268,6 +270,7 @@ class PostgresDb:
         """End whatever the connection waits for, from another thread."""
         made = self._connection
         if made is not None and not made.closed:
+            self.overdue = True
             with (
                 suppress(OSError, psycopg.Error),
                 socket.socket(fileno=os.dup(made.fileno())) as s,

@@ -254,7 +254,8 @@ class PostgresStore(TableStore):
         try:
             self._transaction.begin(ids)
         except psycopg.Error as error:
-            if not connected or meaning_of(error) is not Meaning.SESSION:
+            lost = connected and meaning_of(error) is Meaning.SESSION
+            if not lost or self._db.overdue:
                 raise
             # It was lost while nobody looked: that says nothing of the server as it is now.
             self._undo()
