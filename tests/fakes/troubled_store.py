@@ -29,8 +29,9 @@ class TroubledStore:
         self.done = trio.Event()
         #: Called in the step in which a commit is answered.
         self.on_answer: Callable[[], object] | None = None
-        #: Writes that are refused for ever, whoever asks; with `object` there is none that is not.
+        #: Writes that are refused for ever, whoever asks; and whether commits of none are.
         self.refuses: tuple[type, ...] = ()
+        self.refuses_renewals = False
         #: The boxes that share the log.
         self.sharers: Sequence[BoxRow] = ()
 
@@ -58,7 +59,7 @@ class TroubledStore:
         return answers
 
     def _refuses(self, batch: Sequence[Write[Any]]) -> bool:
-        if object in self.refuses:
+        if self.refuses_renewals and not batch:
             return True
         return any(isinstance(write, self.refuses) for write in batch)
 

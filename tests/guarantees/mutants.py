@@ -3230,12 +3230,15 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a renewal that is refused is a write's fault",
-        "PostgresStore._commit",
+        "PostgresStore._translate",
         """
-            if isinstance(told, Refused) and (not given):
-                told = _waited_for(told)
+            if meaning is Meaning.REFUSED and given:
+                return Refused("value", f"the database never takes it: {why}", code=code)
         """,
-        "",
+        """
+            if meaning is Meaning.REFUSED:
+                return Refused("value", f"the database never takes it: {why}", code=code)
+        """,
         "log/test_sqlstates.py::test_no_code_is_unforeseen_where_a_lease_is_renewed",
     ),
     TestedMutant(
@@ -3256,7 +3259,7 @@ TESTED_MUTANTS = (
                 raise _waited_for(error) from error
         """,
         "",
-        "log/test_refused_writes.py::test_a_store_that_refuses_all_there_is_is_told_of",
+        "log/test_refused_writes.py::test_a_renewal_that_is_refused_is_told_of",
     ),
     TestedMutant(
         "what was taken of a split batch is done again",
@@ -3283,13 +3286,6 @@ TESTED_MUTANTS = (
         "if not lost or self._db.overdue: raise",
         "raise",
         "log/test_ended_sessions.py::test_a_session_that_was_ended_meanwhile_refuses_nobody",
-    ),
-    TestedMutant(
-        "a session goes on without what it was told to remember",
-        "PostgresStore._begin",
-        "self._db.close()",
-        "",
-        "log/test_ended_sessions.py::test_a_session_whose_statements_were_forgotten_is_made_anew",
     ),
     TestedMutant(
         "bounds of all sessions bind those of a daemon",

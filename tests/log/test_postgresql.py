@@ -209,6 +209,31 @@ async def test_a_commit_whose_answer_was_lost_is_known_to_be_done_or_not(
         await check_log(store)
 
 
+async def test_who_asks_whether_a_commit_was_done_is_refused_nothing(
+    postgres: PostgresServer,
+) -> None:
+    """MB-09: nobody gave what that says, and it is asked for until it is known."""
+    async with postgres_store(postgres) as store:
+        await store.commit([enqueue("before")])
+        with lost_commits(store._db, "answer"), pytest.raises(StoreUnavailable):
+            await store.commit([enqueue("r1")])
+        schema = store._db.schema
+        postgres.ask(f"ALTER TABLE {schema}.boxes RENAME TO kept")
+        columns = (
+            "box, life, state, until, era, commits / (commits - commits) AS commits"
+        )
+        postgres.ask(
+            f"CREATE VIEW {schema}.boxes AS SELECT {columns} FROM {schema}.kept"
+        )
+        with pytest.raises(StoreAway, match="division by zero"):
+            await store.recall(0)
+        postgres.ask(f"DROP VIEW {schema}.boxes")
+        postgres.ask(f"ALTER TABLE {schema}.kept RENAME TO boxes")
+        told = await store.recall(0)
+        assert told is not None
+        assert [type(result) for result in told] == [Accepted]
+
+
 @pytest.mark.parametrize("lost", ["request", "answer"])
 async def test_a_connection_that_is_lost_at_any_statement_of_a_commit_leaves_no_doubt(
     postgres: PostgresServer, lost: Literal["request", "answer"]

@@ -118,15 +118,15 @@ async def test_who_asked_for_what_is_refused_is_told_why(
         assert [r for r in caplog.records if r.exc_info] == []
 
 
-async def test_a_store_that_refuses_all_there_is_is_told_of(
+async def test_a_renewal_that_is_refused_is_told_of(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """ST-10, MB-04: a renewal that is refused is none."""
+    """ST-10, MB-04: it is none, and nobody's write is at fault."""
     async with troubled() as (core, store):
-        store.refuses = (object,)
+        store.refuses_renewals = True
         core.recorder.renew()
         await until(lambda: core.recorder.unavailable)
-        store.refuses = ()
+        store.refuses_renewals = False
         await until(lambda: not core.recorder.unavailable)
 
 

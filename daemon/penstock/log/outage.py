@@ -153,7 +153,8 @@ class Committer:
     ) -> list[Result | PenstockError] | None:
         """The store's results, or None while it is unavailable, or has `recalled` the commit before.
 
-        Fewer results than writes: it is unavailable for the others, and did not take them. No writes at all: whether it takes any again.
+        Fewer results than writes: it is unavailable for the others, and did not take them. No writes at
+        all: whether it takes any again.
         """
         asked, results = False, None
         self._held_up = None
@@ -211,7 +212,8 @@ class Committer:
     ) -> list[Result | PenstockError]:
         """Their results, up to the first that the store does not take now.
 
-        StoreBroken if one of several may have been done: what is recalled is the last commit, which was of one write; and who asks again asks for all.
+        StoreBroken if one of several may have been done: what is recalled is the last commit, which was
+        of one write, and nobody knows any more of which.
         """
         results: list[Result | PenstockError] = []
         for write in writes:

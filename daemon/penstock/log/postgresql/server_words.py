@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from penstock.log.postgresql.sqlstates import POOLER, Meaning, row_of
+from penstock.log.postgresql.sqlstates import POOLER, SLOTS, Meaning, row_of
 
 # By what a connection that was not made is told: such errors have no code.
 _PASSWORD = (
@@ -26,8 +26,8 @@ _BY_WORDS = {
     ),
     "not permitted to log in": "`ALTER ROLE … LOGIN`",
     "no pg_hba.conf entry": "the server's pg_hba.conf lets nobody in like this",
-    "too many clients": "a daemon has six connections: raise max_connections",
-    "connection slots": "a daemon has six connections: raise max_connections",
+    "too many clients": SLOTS,
+    "connection slots": SLOTS,
     '" does not exist': "make the database: `createdb`; or the user: `createuser`",
 }
 

@@ -51,9 +51,10 @@ _TURN = "another session is in it: a move, an import, or somebody's open transac
 _GONE = "if nobody can say where it went, put the database back from a backup"
 _ROOM = "make room on the server's disk; until then nothing is taken in"
 _PRIMARY = "name the primary, or several hosts with `target_session_attrs=read-write`"
-_SLOTS = "a daemon has six connections: raise max_connections"
+#: For whoever finds no place left.
+SLOTS = "a daemon has six connections: raise max_connections"
 
-#: By code, and by class. No code of PostgreSQL has five characters where a class has two.
+#: By code, or by class: the first two characters of a code.
 MEANINGS: Mapping[str, Row] = {
     "08": Row(Meaning.SESSION),
     "09": Row(Meaning.SET_UP, _THEIRS),
@@ -92,7 +93,7 @@ MEANINGS: Mapping[str, Row] = {
     "44": Row(Meaning.REFUSED, _CONSTRAINT),
     "53": Row(Meaning.BUSY),
     "53100": Row(Meaning.BUSY, _ROOM),
-    "53300": Row(Meaning.BUSY, _SLOTS),
+    "53300": Row(Meaning.BUSY, SLOTS),
     "54": Row(Meaning.REFUSED),
     "55": Row(Meaning.BUSY),
     "55P03": Row(Meaning.BUSY, _TURN),

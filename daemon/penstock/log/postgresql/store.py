@@ -234,10 +234,7 @@ class PostgresStore(TableStore):
             self._undo()
             if error.sqlstate == _DISK_FULL:
                 self._refused_bytes = max(self._refused_bytes, size_of_batch(batch))
-            told = self._translate(error, self._db, tried=tried)
-            if isinstance(told, Refused) and not given:
-                told = _waited_for(told)
-            raise told from error
+            raise self._translate(error, self._db, tried=tried, given=given) from error
         except BaseException as error:
             self._undo()
             if isinstance(error, StoreBroken):
@@ -290,7 +287,7 @@ class PostgresStore(TableStore):
         except psycopg.Error as error:
             # First: within what failed nothing can be asked, and what is gone would be waited for.
             self._db.rollback()
-            raise self._translate(error, self._db) from error
+            raise self._translate(error, self._db, given=False) from error
         except StoreBroken as error:
             self._break(str(error))
             raise
@@ -317,9 +314,18 @@ class PostgresStore(TableStore):
         self._db.rollback()
 
     def _translate(
-        self, error: psycopg.Error, db: PostgresDb, *, tried: bool = False
+        self,
+        error: psycopg.Error,
+        db: PostgresDb,
+        *,
+        given: bool,
+        tried: bool = False,
     ) -> PenstockError:
-        """What the port says of an error of `db`; `tried`: a commit had begun, and may be done."""
+        """What the port says of an error of `db`.
+
+        `given`: it may be the fault of what somebody gave, who can be told. `tried`: a commit had begun, and
+        may be done.
+        """
         code, why, meaning = error.sqlstate or "", tell(error), meaning_of(error)
         if meaning is Meaning.SESSION or code == _READ_ONLY:
             # A session keeps the default that it began with, too; another one asks anew.
@@ -333,8 +339,8 @@ class PostgresStore(TableStore):
                     code=_NO_RIGHT,
                 )
             return self._break(f"the log is no longer what it was: {why}")
-        if meaning is Meaning.REFUSED and not tried:
-            return Refused("write", f"the database never takes it: {why}", code=code)
+        if meaning is Meaning.REFUSED and given:
+            return Refused("value", f"the database never takes it: {why}", code=code)
         unavailable = StoreUnavailable if tried else StoreAway
         # A server that says no has answered.
         what = "took nothing" if code else "did not answer"
@@ -357,7 +363,7 @@ class PostgresStore(TableStore):
             self._db.save()
         except psycopg.Error as error:
             self._undo()
-            raise self._translate(error, self._db) from error
+            raise self._translate(error, self._db, given=False) from error
         self._db.epoch = epoch
         return epoch
 
@@ -375,10 +381,7 @@ class PostgresStore(TableStore):
                     db.close()
             return fn(db, *args)
         except psycopg.Error as error:
-            told = self._translate(error, db)
-            if isinstance(told, Refused) and not _is_given(error):
-                told = _waited_for(told)
-            raise told from error
+            raise self._translate(error, db, given=_is_given(error)) from error
 
     async def _read_own(self, fn: Callable[..., T], *args: Any) -> T:
         """As `_read`, with values that no client gave: nobody can be told that they are refused."""
