@@ -30,7 +30,7 @@ class Meaning(Enum):
     DAMAGED = auto()
 
 
-class Row(NamedTuple):
+class SqlState(NamedTuple):
     """The meaning of a code or a class, and for people what to do; "" where the server says it all."""
 
     meaning: Meaning
@@ -55,64 +55,66 @@ _PRIMARY = "name the primary, or several hosts with `target_session_attrs=read-w
 SLOTS = "a daemon has six connections: raise max_connections"
 
 #: By code, or by class: the first two characters of a code.
-MEANINGS: Mapping[str, Row] = {
-    "08": Row(Meaning.SESSION),
-    "09": Row(Meaning.SET_UP, _THEIRS),
+MEANINGS: Mapping[str, SqlState] = {
+    "08": SqlState(Meaning.SESSION),
+    "09": SqlState(Meaning.SET_UP, _THEIRS),
     # That a plan's result has changed is said so too: tables were altered under a session.
-    "0A": Row(Meaning.SESSION, _STATEMENT),
-    "0B": Row(Meaning.SESSION),
-    "0L": Row(Meaning.SET_UP, _RIGHTS),
-    "0P": Row(Meaning.SET_UP, _RIGHTS),
-    "20": Row(Meaning.SET_UP, _THEIRS),
-    "21": Row(Meaning.SET_UP, _THEIRS),
-    "22": Row(Meaning.REFUSED),
-    "23": Row(Meaning.REFUSED, _CONSTRAINT),
-    "24": Row(Meaning.SESSION),
-    "25": Row(Meaning.SESSION),
-    "25006": Row(Meaning.SET_UP, _PRIMARY),
-    "26": Row(Meaning.SESSION, POOLER),
-    "27": Row(Meaning.SET_UP, _THEIRS),
-    "28": Row(Meaning.SET_UP, _RIGHTS),
-    "2B": Row(Meaning.SET_UP, _RIGHTS),
-    "2D": Row(Meaning.SESSION),
-    "2F": Row(Meaning.SET_UP, _THEIRS),
-    "34": Row(Meaning.SESSION, POOLER),
-    "38": Row(Meaning.SET_UP, _THEIRS),
-    "39": Row(Meaning.SET_UP, _THEIRS),
-    "3B": Row(Meaning.SESSION),
-    "3D": Row(Meaning.SET_UP),
-    "3F": Row(Meaning.MISSING, _GONE),
-    "40": Row(Meaning.BUSY),
-    "40003": Row(Meaning.SESSION),
-    "42": Row(Meaning.SET_UP, _STATEMENT),
-    "42501": Row(Meaning.SET_UP, _OWNER),
-    "42703": Row(Meaning.MISSING, _GONE),
-    "42P01": Row(Meaning.MISSING, _GONE),
-    "42P03": Row(Meaning.SESSION, POOLER),
-    "42P05": Row(Meaning.SESSION, POOLER),
-    "44": Row(Meaning.REFUSED, _CONSTRAINT),
-    "53": Row(Meaning.BUSY),
-    "53100": Row(Meaning.BUSY, _ROOM),
-    "53300": Row(Meaning.BUSY, SLOTS),
-    "54": Row(Meaning.REFUSED),
-    "55": Row(Meaning.BUSY),
-    "55P03": Row(Meaning.BUSY, _TURN),
-    "57": Row(Meaning.SESSION),
-    "57014": Row(Meaning.BUSY),
-    "58": Row(Meaning.BUSY, "see to the server's disk and its own log"),
-    "72": Row(Meaning.BUSY),
-    "F0": Row(Meaning.SET_UP, "see to the server's files of settings, and its own log"),
-    "HV": Row(Meaning.SET_UP, _THEIRS),
-    "P0": Row(Meaning.SET_UP, _THEIRS),
-    "XX001": Row(Meaning.DAMAGED),
-    "XX002": Row(Meaning.DAMAGED),
+    "0A": SqlState(Meaning.SESSION, _STATEMENT),
+    "0B": SqlState(Meaning.SESSION),
+    "0L": SqlState(Meaning.SET_UP, _RIGHTS),
+    "0P": SqlState(Meaning.SET_UP, _RIGHTS),
+    "20": SqlState(Meaning.SET_UP, _THEIRS),
+    "21": SqlState(Meaning.SET_UP, _THEIRS),
+    "22": SqlState(Meaning.REFUSED),
+    "23": SqlState(Meaning.REFUSED, _CONSTRAINT),
+    "24": SqlState(Meaning.SESSION),
+    "25": SqlState(Meaning.SESSION),
+    "25006": SqlState(Meaning.SET_UP, _PRIMARY),
+    "26": SqlState(Meaning.SESSION, POOLER),
+    "27": SqlState(Meaning.SET_UP, _THEIRS),
+    "28": SqlState(Meaning.SET_UP, _RIGHTS),
+    "2B": SqlState(Meaning.SET_UP, _RIGHTS),
+    "2D": SqlState(Meaning.SESSION),
+    "2F": SqlState(Meaning.SET_UP, _THEIRS),
+    "34": SqlState(Meaning.SESSION, POOLER),
+    "38": SqlState(Meaning.SET_UP, _THEIRS),
+    "39": SqlState(Meaning.SET_UP, _THEIRS),
+    "3B": SqlState(Meaning.SESSION),
+    "3D": SqlState(Meaning.SET_UP),
+    "3F": SqlState(Meaning.MISSING, _GONE),
+    "40": SqlState(Meaning.BUSY),
+    "40003": SqlState(Meaning.SESSION),
+    "42": SqlState(Meaning.SET_UP, _STATEMENT),
+    "42501": SqlState(Meaning.SET_UP, _OWNER),
+    "42703": SqlState(Meaning.MISSING, _GONE),
+    "42P01": SqlState(Meaning.MISSING, _GONE),
+    "42P03": SqlState(Meaning.SESSION, POOLER),
+    "42P05": SqlState(Meaning.SESSION, POOLER),
+    "44": SqlState(Meaning.REFUSED, _CONSTRAINT),
+    "53": SqlState(Meaning.BUSY),
+    "53100": SqlState(Meaning.BUSY, _ROOM),
+    "53300": SqlState(Meaning.BUSY, SLOTS),
+    "54": SqlState(Meaning.REFUSED),
+    "55": SqlState(Meaning.BUSY),
+    "55P03": SqlState(Meaning.BUSY, _TURN),
+    "57": SqlState(Meaning.SESSION),
+    "57014": SqlState(Meaning.BUSY),
+    "58": SqlState(Meaning.BUSY, "see to the server's disk and its own log"),
+    "72": SqlState(Meaning.BUSY),
+    "F0": SqlState(
+        Meaning.SET_UP, "see to the server's files of settings, and its own log"
+    ),
+    "HV": SqlState(Meaning.SET_UP, _THEIRS),
+    "P0": SqlState(Meaning.SET_UP, _THEIRS),
+    "XX001": SqlState(Meaning.DAMAGED),
+    "XX002": SqlState(Meaning.DAMAGED),
 }
-_UNKNOWN = Row(Meaning.UNKNOWN)
+_UNKNOWN = SqlState(Meaning.UNKNOWN)
 #: Codes after which a commit may have been done all the same; so may one that got no code.
 _UNSURE = ("08", "40003", "57P")
 
 
-def row_of(code: str) -> Row:
+def row_of(code: str) -> SqlState:
     """What a code means: its own line, or its class's, or that nobody knows."""
     return MEANINGS.get(code) or MEANINGS.get(code[:2]) or _UNKNOWN
 
