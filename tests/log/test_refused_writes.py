@@ -123,6 +123,8 @@ async def test_a_renewal_that_is_refused_is_told_of(
 ) -> None:
     """ST-10, MB-04: it is none, and nobody's write is at fault."""
     async with troubled() as (core, store):
+        # What is taken of others would tell that it answers.
+        await trio.sleep(1)
         store.refuses_renewals = True
         core.recorder.renew()
         await until(lambda: core.recorder.unavailable)
