@@ -36,6 +36,8 @@ class TcpRelay:
     mode: Mode = "up"
     #: Seconds by which each piece is late, either way.
     delay: float = 0.0
+    #: What becomes of each piece that the server says, as long as it was.
+    edit: Callable[[bytes], bytes] = bytes
     #: Of so many of the next COMMITs the answer is a reset.
     lose: int = 0
     lost: int = 0
@@ -71,12 +73,16 @@ class TcpRelay:
         with trio.fail_after(CONNECT_SECONDS):
             server = await trio.open_unix_socket(str(self.target))
         async with server, trio.open_nursery() as nursery:
-            for source, sink in ((client, server), (server, client)):
-                nursery.start_soon(self._pump, source, sink, scope)
+            nursery.start_soon(self._pump, client, server, scope, bytes)
+            nursery.start_soon(self._pump, server, client, scope, self.edit)
 
     async def _pump(
-        self, source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope
-    ) -> None:  # fmt: skip
+        self,
+        source: trio.SocketStream,
+        sink: trio.SocketStream,
+        scope: trio.CancelScope,
+        edit: Callable[[bytes], bytes],
+    ) -> None:
         """Hand on what comes from `source`, until one of both has gone."""
         with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             while data := await source.receive_some(PIECE):
@@ -89,7 +95,7 @@ class TcpRelay:
                 if self.within is not None and WITHIN in data:
                     called, self.within = self.within, None
                     called()
-                await sink.send_all(data)
+                await sink.send_all(edit(data))
         scope.cancel(reason="an end has gone")
 
     async def _flowing(self) -> None:

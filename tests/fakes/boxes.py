@@ -38,6 +38,7 @@ class QuietSharing:
 
     box: str
     lease_seconds: float = 120.0
+    amiss: str | None = None
 
     async def wait_written(self, seconds: float) -> bool:
         await trio.sleep(seconds)

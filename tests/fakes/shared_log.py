@@ -73,8 +73,11 @@ class BoxStore:
         self.box, self.life = box, life
         self.lease_seconds = LEASE
         self.sharing = self
+        self.amiss: str | None = None
         #: Nothing goes through, or each so many commits the answer is lost.
         self.cut = False
+        #: What others wrote is told to nobody.
+        self.unreadable = False
         self.lose_every = 0
         self.commits = self.lost_answers = 0
         self._unsure: list[Any] | None = None
@@ -127,6 +130,8 @@ class BoxStore:
 
     async def read_all(self, *args: Any, **named: Any) -> list[Recorded]:
         await self._reach()
+        if self.unreadable:
+            raise StoreAway("nobody may read it", code="42501")
         return await self._log.store.read_all(*args, **named)
 
     async def boxes(self) -> list[BoxRow]:

@@ -11,7 +11,7 @@ from penstock.log.filters import RunFilter
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.store import Store
 from penstock.log.writes import BoxRow, Result, RunRow, Write
-from penstock.words.errors import PenstockError
+from penstock.words.errors import PenstockError, Refused
 from penstock.words.recorded import Recorded
 
 
@@ -29,6 +29,9 @@ class TroubledStore:
         self.done = trio.Event()
         #: Called in the step in which a commit is answered.
         self.on_answer: Callable[[], object] | None = None
+        #: Writes that are refused for ever, whoever asks; and whether commits of none are.
+        self.refuses: tuple[type, ...] = ()
+        self.refuses_renewals = False
         #: The boxes that share the log.
         self.sharers: Sequence[BoxRow] = ()
 
@@ -44,6 +47,9 @@ class TroubledStore:
         self.unreadable, self.readable = error, readable
 
     async def commit(self, batch: Sequence[Write[Any]]) -> list[Result | PenstockError]:
+        if self._refuses(batch):
+            await trio.lowlevel.checkpoint()
+            raise Refused("write", "it never takes it", code="22P02")
         answers = await self._store.commit(batch)
         if not self.answering.is_set():
             self.done.set()
@@ -51,6 +57,11 @@ class TroubledStore:
         if self.on_answer is not None:
             self.on_answer()
         return answers
+
+    def _refuses(self, batch: Sequence[Write[Any]]) -> bool:
+        if self.refuses_renewals and not batch:
+            return True
+        return any(isinstance(write, self.refuses) for write in batch)
 
     async def read(
         self, run_id: str, after: int = 0, limit: int = 500, **named: Any

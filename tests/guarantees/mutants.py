@@ -3180,7 +3180,7 @@ TESTED_MUTANTS = (
         "a session that may not write is kept",
         "PostgresStore._translate",
         """
-            if state == _READ_ONLY:
+            if meaning is Meaning.SESSION or code == _READ_ONLY:
                 db.close()
         """,
         "",
@@ -3209,5 +3209,103 @@ TESTED_MUTANTS = (
         """,
         "pass",
         "service/test_boxes.py::test_a_run_whose_terminal_cannot_be_had_is_not_left_behind",
+    ),
+    TestedMutant(
+        "a code that nobody foresaw ends the daemon",
+        "PostgresStore._translate",
+        "unavailable = StoreUnavailable if tried else StoreAway",
+        """
+            if meaning is Meaning.UNKNOWN:
+                return error
+            unavailable = StoreUnavailable if tried else StoreAway
+        """,
+        "log/test_sqlstates.py::test_no_code_is_unforeseen_where_something_is_read",
+    ),
+    TestedMutant(
+        "a code that is not listed means nothing whatever its class",
+        "log/postgresql/sqlstates:row_of",
+        "return MEANINGS.get(code) or MEANINGS.get(code[:2]) or _UNKNOWN",
+        "return MEANINGS.get(code) or _UNKNOWN",
+        "log/test_sqlstates.py::test_a_code_that_is_listed_nowhere_means_what_its_class_does",
+    ),
+    TestedMutant(
+        "what a server adds of its rows is told",
+        "log/postgresql/server_words:tell",
+        "words = error.diag.message_primary or str(error)",
+        "words = str(error)",
+        "log/test_sqlstates.py::test_no_code_is_unforeseen_where_a_fact_is_written",
+    ),
+    TestedMutant(
+        "a renewal that is refused is a write's fault",
+        "PostgresStore._translate",
+        """
+            if meaning is Meaning.REFUSED and given:
+                return Refused("value", f"the database never takes it: {why}", code=code)
+        """,
+        """
+            if meaning is Meaning.REFUSED:
+                return Refused("value", f"the database never takes it: {why}", code=code)
+        """,
+        "log/test_sqlstates.py::test_no_code_is_unforeseen_where_a_lease_is_renewed",
+    ),
+    TestedMutant(
+        "the end of a run that is refused is dropped",
+        "Committer._commit_alone",
+        """
+            if isinstance(write, _NEVER_REFUSED):
+                raise _waited_for(error) from error
+        """,
+        "",
+        "log/test_refused_writes.py::test_the_end_of_a_run_is_recorded_once_it_is_taken",
+    ),
+    TestedMutant(
+        "a commit of nothing that is refused is one that was done",
+        "Committer._commit_or_split",
+        """
+            if not writes and isinstance(error, Refused):
+                raise _waited_for(error) from error
+        """,
+        "",
+        "log/test_refused_writes.py::test_a_renewal_that_is_refused_is_told_of",
+    ),
+    TestedMutant(
+        "what was taken of a split batch is done again",
+        "Recorder._write_batch",
+        """
+            if results:
+                done = entries[:len(results)]
+                await self._settle(done, None, results)
+                self._wake(done)
+        """,
+        "",
+        "log/test_recorder.py::test_what_a_store_did_not_take_of_a_split_batch_waits_for_it",
+    ),
+    TestedMutant(
+        "what others wrote is not read, and nobody is told",
+        "OtherWriters._telling_behind",
+        "self.behind = str(error)",
+        "pass",
+        "log/test_refused_writes.py::test_a_box_that_cannot_read_what_others_wrote_is_told_of",
+    ),
+    TestedMutant(
+        "a session that was ended refuses who comes next",
+        "PostgresStore._begin",
+        "if not lost or self._db.overdue: raise",
+        "raise",
+        "log/test_ended_sessions.py::test_a_session_that_was_ended_meanwhile_refuses_nobody",
+    ),
+    TestedMutant(
+        "bounds of all sessions bind those of a daemon",
+        "PostgresDb._begin_session",
+        "if lifting := _lift_bounds(made.info.server_version): made.execute(lifting)",
+        "",
+        "log/test_ended_sessions.py::test_bounds_of_all_sessions_do_not_bind_those_of_a_daemon",
+    ),
+    TestedMutant(
+        "nobody is told that writes are not brought to the disk any more",
+        "PostgresSharing.forsaken",
+        "self._note_fsync(fsync)",
+        "",
+        "log/test_ended_sessions.py::test_writes_that_are_not_brought_to_the_disk_any_more_are_told",
     ),
 )

@@ -494,12 +494,12 @@ async def test_only_the_guilty_decision_of_a_batch_fails(
 
 @pytest.mark.parametrize(
     ("lost", "error"),
-    [(0, StoreUnavailable("reset")), (1, StoreAway("off")), (1, StoreUnavailable("reset"))],
-)  # fmt: skip
+    [(0, StoreUnavailable("reset")), (1, StoreUnavailable("reset"))],
+)
 async def test_a_store_that_goes_away_amid_a_split_batch_ends_the_daemon(
     autojump_clock: trio.testing.MockClock, lost: int, error: StoreUnavailable
 ) -> None:
-    """MB-09: the results of what was written cannot be told to anybody, nor asked for again."""
+    """MB-09: what may have been written cannot be asked for again, since nobody knows of which write it was."""
     store = ScriptedStore()
 
     def fault(batch: Sequence[Write[Result]]) -> Exception | None:
@@ -515,6 +515,31 @@ async def test_a_store_that_goes_away_amid_a_split_batch_ends_the_daemon(
                 for _ in range(2):
                     nursery.start_soon(rec.record, append())
     assert len(store.batches) == lost
+
+
+async def test_what_a_store_did_not_take_of_a_split_batch_waits_for_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """ST-10: what was taken before is told to who asked for it, and is not done again."""
+    store = ScriptedStore()
+    away = True
+
+    def fault(batch: Sequence[Write[Result]]) -> Exception | None:
+        if len(batch) > 1:
+            return ValueError("one of them")
+        return StoreAway("off") if away and store.batches else None
+
+    store.fault = fault
+    with trio.fail_after(60):
+        async with open_recorder(rec := recorder(store), drain_seconds=5):
+            async with trio.open_nursery() as nursery:
+                for _ in range(2):
+                    nursery.start_soon(rec.record, append())
+                await trio.sleep(3)
+                assert len(nursery.child_tasks) == 1
+                assert rec.unavailable == "off"
+                away = False
+    assert [len(batch) for batch in store.batches] == [1, 1]
 
 
 async def test_a_broken_store_ends_the_daemon_and_frees_who_waits_for_conclusions(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fakes.postgres import PostgresServer, open_postgres
+from fakes.real_boxes import RealBoxes, until
 from fakes.real_daemon import RealDaemon, penstock
 from fakes.small_disks import fill_disk, small_disk
 from penstock_drills.private_postgres import PATIENCE
@@ -124,3 +125,40 @@ def test_a_start_that_the_server_refuses_is_a_sentence_and_an_exit_code(
         assert said in done.stderr
         assert "Traceback" not in done.stderr
         assert ":word" not in done.stderr
+
+
+def test_a_daemon_whose_server_says_what_nobody_foresaw_waits_and_ends_with_its_lease(
+    postgres: PostgresServer, start_daemon: Callable[..., RealDaemon], tmp_path: Path
+) -> None:
+    """ST-07, MB-05: told with its code and without a traceback; nothing that was acknowledged is lost."""
+    boxes = RealBoxes(postgres, postgres.new_schema(), tmp_path, start_daemon)
+    daemon = boxes.start("one")
+    assert penstock(daemon, "run", "--id", "before", "true").returncode == 0
+    raises = (
+        f"CREATE FUNCTION {boxes.schema}.say() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE 'a server says so' USING ERRCODE = 'ZZ999'; END $$"
+    )
+    told = (
+        f"CREATE TRIGGER said BEFORE INSERT OR UPDATE ON {boxes.schema}.{{}}"
+        f" FOR EACH ROW EXECUTE FUNCTION {boxes.schema}.say()"
+    )
+    postgres.ask(raises)
+    postgres.ask(told.format("events"))
+    submitted = penstock(daemon, "submit", "--id", "during", "true")
+    assert "nothing was written" in submitted.stderr
+    assert penstock(daemon, "show", "before").returncode == 0
+    postgres.ask(f"DROP TRIGGER said ON {boxes.schema}.events")
+    until(lambda: penstock(daemon, "submit", "--id", "r1", "true").returncode == 0)
+    assert penstock(daemon, "wait", "r1").returncode == 0
+    # From here on it is no lease either.
+    postgres.ask(told.format("boxes"))
+    until(lambda: "takes no writes (ZZ999)" in penstock(daemon, "health").stdout)
+    assert daemon.process.wait(PATIENCE) == 74
+    said = daemon.log.read_text()
+    assert "a server says so (ZZ999)" in said
+    assert "the lease was not renewed in time" in said
+    assert "Traceback" not in said
+    postgres.ask(f"DROP TRIGGER said ON {boxes.schema}.boxes")
+    again = boxes.start("one")
+    assert [r["run_id"] for r in boxes.told(again, "list")] == ["r1", "before"]
+    assert penstock(again, "audit").returncode == 0

@@ -6,8 +6,9 @@ decided after it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +19,8 @@ from penstock.log.store import Store
 from penstock.words.errors import LogDamaged, StoreBroken, StoreUnavailable
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded
+
+log = logging.getLogger("penstock.recorder")
 
 #: Facts of others that are read at once, and bytes of them: twice the largest fact, see `_may_go_on`.
 PAGE, PAGE_BYTES = 500, 2 * LARGEST_EVENT_BYTES
@@ -36,16 +39,18 @@ class InStep(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class OtherWriters:
     """The others, as far as facts tell of them; only the recorder's writer task asks."""
 
     store: Store
     projection: InStep
+    #: Why what they wrote cannot be read; None while it can.
+    behind: str | None = None
 
     async def catch_up(self) -> None:
         """Fold what they wrote by now, as far as the store answers."""
-        with suppress(StoreUnavailable):
+        with self._telling_behind():
             more = True
             while more and (facts := await self._read_after(self.projection.head)):
                 self.projection.follow(facts)
@@ -65,7 +70,7 @@ class OtherWriters:
         after, waited = self.projection.head, 0.0
         while after < end:
             page: list[Recorded] = []
-            with suppress(StoreUnavailable):
+            with self._telling_behind():
                 page = await self._read_after(after, min(PAGE, end - after))
             if not page:
                 # It is done, and nobody can be told before this is known.
@@ -79,6 +84,18 @@ class OtherWriters:
                 f for f in page if first < f.position < last and f.position not in own
             ]
         return between
+
+    @contextmanager
+    def _telling_behind(self) -> Iterator[None]:
+        """A store that does not answer is told, once, and asked again by whoever looks next."""
+        try:
+            yield
+        except StoreUnavailable as error:
+            if str(error) != self.behind:
+                log.error("what other boxes wrote cannot be read: %s", error)
+            self.behind = str(error)
+        else:
+            self.behind = None
 
     async def _read_after(self, position: int, most: int = PAGE) -> list[Recorded]:
         """The next facts, of whoever wrote them. StoreBroken if they cannot be read."""

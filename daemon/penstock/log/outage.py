@@ -18,8 +18,11 @@ from penstock.log.writes import (
     Answer,
     Append,
     Appended,
+    Claim,
+    Complete,
     Enqueue,
     Prune,
+    Release,
     RequestCancel,
     Result,
     Write,
@@ -27,6 +30,7 @@ from penstock.log.writes import (
 from penstock.words.errors import (
     LogDamaged,
     PenstockError,
+    Refused,
     StoreAway,
     StoreBroken,
     StoreUnavailable,
@@ -100,6 +104,9 @@ def _droppable(write: Write[Result]) -> bool:
 # Writes that look at ended runs too: damage that they meet is their own misfortune. Any other is
 # about what is open, which must be recorded, or the daemon's word is worth nothing.
 _ABOUT_THE_PAST = (Prune, Enqueue, RequestCancel, Answer)
+# Writes that nobody can be told the refusal of: a run whose end is in no log would execute for ever, and one
+# whose begin is not would wait for ever. They are waited with, as for a store that is away.
+_NEVER_REFUSED = (Claim, Complete, Release)
 
 
 def _is_its_own(write: Write[Result], error: LogDamaged) -> bool:
@@ -118,6 +125,11 @@ def _is_its_own(write: Write[Result], error: LogDamaged) -> bool:
     return about - {None} == {error.facts.get("run_id")}
 
 
+def _waited_for(refused: Refused) -> StoreAway:
+    code = refused.facts.get("code", "")
+    return StoreAway(f"what must be recorded is refused: {refused}", code=code)
+
+
 @dataclass(eq=False, slots=True)
 class Committer:
     """Commits batches, however the store fails, and knows whether it answers."""
@@ -127,19 +139,25 @@ class Committer:
     head: Callable[[], int]
     #: Why the store does not answer; None while it does.
     unavailable: str | None = None
+    #: The store's own word for it, where it has one.
+    code: str = ""
     #: Whether the last commit without an answer may have been done.
     tried: bool = False
     #: The results of that one, once the store told that it was done; whoever takes them clears this.
     recalled: list[Result | PenstockError] | None = None
+    #: Why the last batch was taken in part.
+    _held_up: StoreAway | None = None
 
     async def commit(
         self, writes: Sequence[Write[Result]]
     ) -> list[Result | PenstockError] | None:
         """The store's results, or None while it is unavailable, or has `recalled` the commit before.
 
-        No writes at all: whether it takes any again.
+        Fewer results than writes: it is unavailable for the others, and did not take them. No writes at
+        all: whether it takes any again.
         """
         asked, results = False, None
+        self._held_up = None
         try:
             if self.unavailable is not None:
                 self.recalled = await self._recall()
@@ -148,15 +166,21 @@ class Committer:
                 asked = True
                 results = await self._commit_or_split(writes)
         except StoreUnavailable as error:
-            if self.unavailable is None:
-                log.error("the store is unavailable: %s", error)
-            self.unavailable = str(error)
+            self._note_away(error)
             self.tried = asked and not isinstance(error, StoreAway)
             return None
+        if self._held_up is not None:
+            self._note_away(self._held_up)
+            return results
         if self.unavailable is not None:
             log.warning("the store answers again")
         self.unavailable = None
         return results
+
+    def _note_away(self, error: StoreUnavailable) -> None:
+        if str(error) != self.unavailable:
+            log.error("the store is unavailable: %s", error)
+        self.unavailable, self.code = str(error), error.facts.get("code", "")
 
     async def _recall(self) -> list[Result | PenstockError] | None:
         """See `Store.recall`: nothing is written before it is known what the last commit did."""
@@ -172,26 +196,36 @@ class Committer:
         except (StoreUnavailable, StoreBroken):
             raise
         except Exception as error:
-            log.error(
-                "a batch could not be written; trying its writes one by one",
-                exc_info=None if isinstance(error, LogDamaged) else error,
-            )
+            if not writes and isinstance(error, Refused):
+                # Nobody's write is at fault.
+                raise _waited_for(error) from error
+            known = isinstance(error, (LogDamaged, Refused))
+            if self.unavailable is None or not known:
+                log.error(
+                    "a batch could not be written; trying its writes one by one",
+                    exc_info=None if known else error,
+                )
             return await self._commit_one_by_one(writes)
 
     async def _commit_one_by_one(
         self, writes: Sequence[Write[Result]]
     ) -> list[Result | PenstockError]:
-        """StoreBroken if the store goes away when some of it was done, or may have been.
+        """Their results, up to the first that the store does not take now.
 
-        What is recalled is the last commit, which was of one write; and who asks again asks for all.
+        StoreBroken if one of several may have been done: what is recalled is the last commit, which was
+        of one write, and nobody knows any more of which.
         """
         results: list[Result | PenstockError] = []
         for write in writes:
             try:
                 results.append(await self._commit_alone(write))
+            except StoreAway as error:
+                if not results:
+                    raise
+                self._held_up = error
+                break
             except StoreUnavailable as error:
-                done = any(isinstance(result, Result) for result in results)
-                if len(writes) > 1 and (done or not isinstance(error, StoreAway)):
+                if len(writes) > 1:
                     why = f"a batch was written in part, and then not: {error}"
                     raise StoreBroken(why) from error
                 raise
@@ -210,6 +244,11 @@ class Committer:
             return (await self._commit_shielded([write]))[0]
         except (StoreBroken, StoreUnavailable):
             raise
+        except Refused as error:
+            if isinstance(write, _NEVER_REFUSED):
+                raise _waited_for(error) from error
+            log.error("the write %s was refused: %s", type(write).__name__, error)
+            return error
         except LogDamaged as error:
             if not (isinstance(write, _ABOUT_THE_PAST) or _is_its_own(write, error)):
                 raise StoreBroken(f"what is open cannot be recorded: {error}") from None

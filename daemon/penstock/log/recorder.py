@@ -298,6 +298,16 @@ class Recorder:
         return self._committer.unavailable
 
     @property
+    def unavailable_code(self) -> str:
+        """The store's own word for that; "" where it has none."""
+        return self._committer.code
+
+    @property
+    def behind(self) -> str | None:
+        """Why what other daemons wrote cannot be read; None while it can."""
+        return self._others.behind
+
+    @property
     def pending(self) -> int:
         """Ordinary writes in the channel; the batch that is being committed is out of it."""
         return self._receive.statistics().current_buffer_used
@@ -384,8 +394,13 @@ class Recorder:
             if not writes:
                 return
             results = await self._commit(entries, claim, writes)
-            if results is not None:
+            if results is not None and len(results) == len(writes):
                 break
+            if results:
+                # A part of them; what was not taken waits in its order.
+                done = entries[: len(results)]
+                await self._settle(done, None, results)
+                self._wake(done)
             left = [entry for entry in entries if entry.result is None]
             entries = await self._wait_for_store(left)
         self._kicked = False

@@ -41,6 +41,11 @@ class Sharing(Protocol):
     box: str
     lease_seconds: float
 
+    @property
+    def amiss(self) -> str | None:
+        """What is wrong with the server, as of the last look at leases: it does not keep what it acknowledges."""
+        ...
+
     async def wait_written(self, seconds: float) -> bool:
         """Wait until another daemon may have written, but no longer; a hint, which may come for nothing.
 

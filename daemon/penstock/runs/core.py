@@ -71,7 +71,13 @@ from penstock.runs.whereabouts import SeenBox
 from penstock.runs.why import Why, explain
 from penstock.runs.worker import Worker
 from penstock.words.config import Config
-from penstock.words.errors import LogDamaged, RunNotFound, StoreBroken
+from penstock.words.errors import (
+    LogDamaged,
+    Refused,
+    RunNotFound,
+    StoreBroken,
+    StoreUnavailable,
+)
 from penstock.words.events import (
     DAEMON_STREAM,
     AnyEvent,
@@ -668,8 +674,8 @@ async def _stop(core: Core) -> None:
 
 
 async def _announce_stop(core: Core, reason: str) -> None:
-    """Record that the daemon stops; a broken log takes no word, and the runs end all the same."""
-    with suppress(StoreBroken):
+    """Record that the daemon stops; a log that takes no word takes none of this, and the runs end all the same."""
+    with suppress(Refused, StoreBroken, StoreUnavailable):
         await _announce(core, DaemonStopping(reason=reason, box=core.table.shared_box))
 
 

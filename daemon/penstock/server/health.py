@@ -35,7 +35,8 @@ def make_health(
         models: Mapping[str, Any] = {}
         size = None
         if core.recorder.unavailable is not None:
-            reasons.append("the store takes no writes")
+            code = core.recorder.unavailable_code
+            reasons.append(f"the store takes no writes{code and f' ({code})'}")
         elif (found := await _look_at_store(core)) is None:
             reasons.append("the store does not answer")
         else:
@@ -65,7 +66,16 @@ def _known_reasons(core: Core, complain: Callable[[], str | None]) -> list[str]:
     """What is known to be wrong, without asking anybody."""
     why = core.stop.reason
     stopping = f"the daemon is stopping ({why})" if why else None
-    found = (stopping, core.retention.obstacle(), complain(), core.store.damage)
+    behind = core.recorder.behind and "what other boxes wrote cannot be read"
+    sharing = core.store.sharing
+    found = (
+        stopping,
+        core.retention.obstacle(),
+        complain(),
+        core.store.damage,
+        behind,
+        sharing and sharing.amiss,
+    )
     return [reason for reason in found if reason]
 
 

@@ -38,6 +38,8 @@ CALL_SECONDS = 15.0
 CONNECT_SECONDS = 5
 #: Seconds without a word after which one end asks whether the other is there; it has CALL_SECONDS to say so.
 KEEPALIVE_SECONDS = 10
+#: Bounds of sessions that not every server has, and since which version: we have our own.
+NEWER_BOUNDS = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
 #: Statements that a connection keeps prepared: all that a daemon ever sends.
 PREPARED = 300
 
@@ -123,6 +125,24 @@ def _conninfo(url: str, life: str, settings: Mapping[str, Any]) -> str:
     return make_conninfo("", **{**bounds, **given, **fixed})
 
 
+def _lift_bounds(version: int) -> str:
+    """What takes away bounds of newer servers that somebody may have set for all sessions; "" of an older one.
+
+    That one would let nobody in who names them at the beginning.
+    """
+    bounds = [name for name, since in NEWER_BOUNDS.items() if version >= since]
+    told = ", ".join(f"set_config('{name}', '0', false)" for name in bounds)
+    return f"SELECT {told}" if told else ""
+
+
+def _ask_timeline(made: psycopg.Connection[Any]) -> str:
+    try:
+        found = made.execute(_TIMELINE).fetchone()
+    except psycopg.Error:
+        return ""
+    return "" if found is None else str(found[0])
+
+
 def _read_address(url: str) -> dict[str, Any]:
     """What it says to libpq, by name. StartRefused for what libpq cannot read."""
     try:
@@ -188,6 +208,8 @@ class PostgresDb:
         self._connection: psycopg.Connection[Any] | None = None
         #: Since when a call is at work, by the monotonic clock; None: none is.
         self.busy_since: float | None = None
+        #: Whether the connection was cut since it was made, because a call took too long.
+        self.overdue = False
         #: Commits of this log, as of the last one that was seen, and as of the last one that was answered.
         self.changes = self.answered = -1
         #: Whether others changed since what their facts say nothing of.
@@ -214,7 +236,7 @@ class PostgresDb:
     def connection(self) -> psycopg.Connection[Any]:
         """The connection, made if there is none. psycopg.Error if none can be had."""
         if self._connection is None or self._connection.closed:
-            self._connection = None
+            self._connection, self.overdue = None, False
             made = psycopg.connect(
                 self._conninfo, autocommit=True, cursor_factory=psycopg.RawCursor
             )
@@ -223,20 +245,22 @@ class PostgresDb:
             made.adapters.register_dumper(int, Int8BinaryDumper)
             made.adapters.register_dumper(str, _Text)
             register_columns(made)
-            if self.life:
-                self.timeline = self._ask_timeline(made)
+            self._begin_session(made)
             self._connection = made
         return self._connection
 
-    def _ask_timeline(self, made: psycopg.Connection[Any]) -> str:
+    def _begin_session(self, made: psycopg.Connection[Any]) -> None:
         self.busy_since = time.monotonic()
         try:
-            found = made.execute(_TIMELINE).fetchone()
+            if lifting := _lift_bounds(made.info.server_version):
+                made.execute(lifting)
+            if self.life:
+                self.timeline = _ask_timeline(made)
         except psycopg.Error:
-            return ""
+            made.close()
+            raise
         finally:
             self.busy_since = None
-        return "" if found is None else str(found[0])
 
     @property
     def connected(self) -> bool:
@@ -246,6 +270,7 @@ class PostgresDb:
         """End whatever the connection waits for, from another thread."""
         made = self._connection
         if made is not None and not made.closed:
+            self.overdue = True
             with (
                 suppress(OSError, psycopg.Error),
                 socket.socket(fileno=os.dup(made.fileno())) as s,
@@ -293,12 +318,10 @@ class PostgresDb:
         return self._send(sql, values)
 
     def _send(self, sql: str, values: Sequence[Any]) -> Any:
-        made, later = self._turn or self.connection, self._later
+        made = self._turn or self.connection
+        self.flush()
         self.busy_since = time.monotonic()
         try:
-            if later:
-                self._later = []
-                _write(made, later)
             # Not within: a server forgets after a pipeline that a transaction may not stand still for long,
             # until the next statement.
             return made.execute(translate(sql), values or None, binary=True)
@@ -310,6 +333,16 @@ class PostgresDb:
         assert self._turn is not None
         self._wrote = True
         self._later.append((sql, list(rows)))
+
+    def flush(self) -> None:
+        """Send what waits for the next statement, within a turn."""
+        if (later := self._later) and (made := self._turn):
+            self._later = []
+            self.busy_since = time.monotonic()
+            try:
+                _write(made, later)
+            finally:
+                self.busy_since = None
 
     # -- a turn
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import psycopg
 
+from penstock.log.postgresql.sqlstates import POOLER, SLOTS, Meaning, row_of
+
 # By what a connection that was not made is told: such errors have no code.
 _PASSWORD = (
     "its password stands in a service file, or in ~/.pgpass, which nobody else may read, as"
     " HOST:PORT:DATABASE:USER:PASSWORD"
 )
-_POOLER = "if that is pgbouncer: name the server itself, since a log needs sessions of its own"
 _SIGNER = (
     "`sslrootcert=FILE` in the address names the certificate of who signed the server's"
 )
 _BY_WORDS = {
     "password authentication failed": _PASSWORD,
     "no password supplied": _PASSWORD,
-    "unsupported startup parameter": _POOLER,
+    "unsupported startup parameter": POOLER,
     "certificate verify failed": _SIGNER,
     "root certificate file": _SIGNER,
     "does not support SSL": "turn TLS on there, or say `sslmode=disable` where nobody else can listen",
@@ -25,26 +26,33 @@ _BY_WORDS = {
     ),
     "not permitted to log in": "`ALTER ROLE … LOGIN`",
     "no pg_hba.conf entry": "the server's pg_hba.conf lets nobody in like this",
-    "too many clients": "a daemon has six connections: raise max_connections",
-    "connection slots": "a daemon has six connections: raise max_connections",
+    "too many clients": SLOTS,
+    "connection slots": SLOTS,
     '" does not exist': "make the database: `createdb`; or the user: `createuser`",
 }
-# By the code of what a server answers.
-_BY_CODE = {
-    "42501": "the user must own the schema, or may `CREATE` in the database where there is none yet",
-    "55P03": "another session is in it: a move, an import, or somebody's open transaction",
-    "42P01": "if nobody can say where it went, put the database back from a backup",
-    "42P05": _POOLER,
-    "26000": _POOLER,
-    "53100": "make room on the server's disk; until then nothing is taken in",
-    "25006": "name the primary, or several hosts with `target_session_attrs=read-write`",
-}
+
+
+def meaning_of(error: psycopg.Error) -> Meaning:
+    """What is to be made of an error, whether the server said it or the library."""
+    if error.sqlstate is not None:
+        return row_of(error.sqlstate).meaning
+    if isinstance(error, psycopg.DataError):
+        return Meaning.REFUSED
+    lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    return Meaning.SESSION if lost else Meaning.UNKNOWN
 
 
 def tell(error: psycopg.Error) -> str:
-    """The sentence of an error, which names no password: libpq tells none."""
-    said = " ".join(str(error).split()) or type(error).__name__
+    """The sentence of an error, which names no password: libpq tells none.
+
+    Without what a server adds to it: there it tells rows as they are.
+    """
+    words = error.diag.message_primary or str(error)
+    said = " ".join(words.split()) or type(error).__name__
     code = error.sqlstate
-    found = (advice for words, advice in _BY_WORDS.items() if words in said)
-    advice = next(found, "") if code is None else _BY_CODE.get(code, "")
-    return f"{said} ({advice})" if advice else said
+    if code is None:
+        found = (advice for words, advice in _BY_WORDS.items() if words in said)
+        advice = next(found, "")
+        return f"{said} ({advice})" if advice else said
+    advice = row_of(code).advice
+    return f"{said} ({code}: {advice})" if advice else f"{said} ({code})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from typing import Any
@@ -18,8 +19,14 @@ from penstock.log.postgresql.engine import (
     PostgresDb,
     channel_of,
 )
+from penstock.log.postgresql.server_words import tell
 from penstock.log.tables.db import Statements
 from penstock.log.writes import BoxRow, Forsaken
+
+log = logging.getLogger("penstock.boxes")
+
+#: What is told of a server that no longer keeps what it acknowledges.
+NO_FSYNC = "the server has `fsync = off` by now: a power cut takes what was acknowledged; set it to on"
 
 _OVERDUE = f"SELECT box, life FROM boxes WHERE state = 'here' AND until <= {NOW}"
 #: Seconds between two tries to listen.
@@ -68,6 +75,9 @@ class PostgresSharing:
         self._read = read
         self._run_reading = run_reading
         self._listening = False
+        #: How often in a row nothing could be heard.
+        self._deaf = 0
+        self.amiss: str | None = None
 
     async def wait_written(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):
@@ -76,12 +86,21 @@ class PostgresSharing:
                     await trio.lowlevel.wait_readable(
                         self._listener.connection.fileno()
                     )
-            except (psycopg.Error, OSError):
+            except (psycopg.Error, OSError) as error:
+                self._tell_deaf(error)
                 # What is told now is not heard: whoever waits looks by itself.
                 self._listener.close()
                 await trio.sleep(min(seconds, PAUSE_SECONDS))
                 return False
+        self._deaf = 0
         return True
+
+    def _tell_deaf(self, error: psycopg.Error | OSError) -> None:
+        """Once: a session that was lost is made again, and it is tried every second."""
+        self._deaf += 1
+        if self._deaf == 2:
+            why = tell(error) if isinstance(error, psycopg.Error) else str(error)
+            log.warning("what other boxes write is looked for, and not heard: %s", why)
 
     def _heard_another(self) -> bool:
         """Listen, and tell whether another daemon has told of facts since this was asked."""
@@ -95,12 +114,24 @@ class PostgresSharing:
         return any(box != self.box for box in heard)
 
     async def forsaken(self) -> Forsaken:
-        found: Forsaken = await self._read(_forsaken)
+        found: Forsaken
+        found, fsync = await self._read(_forsaken)
+        self._note_fsync(fsync)
         return found
+
+    def _note_fsync(self, fsync: str) -> None:
+        """A start is refused where it is off; it may be turned off later, by no more than a reload."""
+        amiss = NO_FSYNC if fsync == "off" else None
+        if amiss != self.amiss:
+            log.warning("%s", amiss or "the server has `fsync` on again")
+        self.amiss = amiss
 
     def why_not_ours(self, db: Statements, epoch: str) -> str | None:
         """Why this daemon must write nothing more; None: it may."""
-        found, life, state, valid = db.execute(_OURS, (self.box,)).fetchone()
+        row = db.execute(_OURS, (self.box,)).fetchone()
+        if row is None:
+            return "the log is no longer what it was: its one row is missing"
+        found, life, state, valid = row
         if found != epoch:
             return "the log has another epoch: commits were lost, or an older copy is there"
         if life != self._writer.life:
@@ -121,10 +152,11 @@ def find_boxes(db: Statements) -> list[BoxRow]:
     return rows
 
 
-def _forsaken(db: Statements) -> Forsaken:
+def _forsaken(db: Statements) -> tuple[Forsaken, str]:
+    """And whether the server has its writes brought to the disk."""
     # First: a daemon that is stopped within its turn keeps all others from renewing.
     db.execute(_STUCK)
     boxes = [(box, life) for box, life in db.execute(_OVERDUE)]
-    return Forsaken(
-        tuple(boxes), frozenset(run_id for (run_id,) in db.execute(_FORSAKEN))
-    )
+    runs = frozenset(run_id for (run_id,) in db.execute(_FORSAKEN))
+    (fsync,) = db.execute("SELECT current_setting('fsync')").fetchone()
+    return Forsaken(tuple(boxes), runs), fsync

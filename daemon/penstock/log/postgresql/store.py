@@ -28,8 +28,9 @@ from penstock.log.postgresql.ownership import (
     open_log,
     place_of,
 )
-from penstock.log.postgresql.server_words import tell
+from penstock.log.postgresql.server_words import meaning_of, tell
 from penstock.log.postgresql.sharing import PostgresSharing, find_boxes
+from penstock.log.postgresql.sqlstates import Meaning, leaves_unsure
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
 from penstock.log.tables.queries import (
@@ -62,6 +63,7 @@ from penstock.log.writes import (
 from penstock.words.errors import (
     PenstockError,
     Refused,
+    StartRefused,
     StoreAway,
     StoreBroken,
     StoreUnavailable,
@@ -80,14 +82,9 @@ LONG_COUNT, BETWEEN_COUNTS = 1.0, 20
 #: Runs read at once by a search for words.
 PAGE = 100
 
-_READ_ONLY, _NO_RIGHT = "25006", "42501"
-# The server goes away or has no room, a turn or a statement took too long, a standby was asked to write, a right
-# was taken away.
-_AWAY = ("08", "40", "53", "57", "58", _READ_ONLY, "25P03", _NO_RIGHT, "55P03")
-# There is no room on the server's disk.
-_DISK_FULL = "53100"
-# A table, a column or the whole schema is gone.
-_GONE = ("42P01", "42703", "3F000")
+_READ_ONLY, _NO_RIGHT, _DISK_FULL = "25006", "42501", "53100"
+# What reads meet that is the fault of what a client gave; anything else of that meaning is no client's.
+_GIVEN = ("22", "54")
 
 
 @asynccontextmanager
@@ -186,7 +183,12 @@ class PostgresStore(TableStore):
         self._all = (writer, listener, *readers)
         #: What is known of the other daemons that write this log.
         self.sharing = PostgresSharing(
-            owner.box, owner.lease_seconds, listener, writer, self._read, run_reading
+            owner.box,
+            owner.lease_seconds,
+            listener,
+            writer,
+            self._read_own,
+            run_reading,
         )
         #: The results of a commit that got no answer, and the count of commits that it made.
         self._unsure: tuple[list[Any], int] | None = None
@@ -197,9 +199,11 @@ class PostgresStore(TableStore):
 
     def load_names(self) -> None:
         """Learn what the log is called; once, at the start."""
-        self.epoch, self.log_id, past = self._db.execute(
-            "SELECT epoch, log_id, past FROM log"
-        ).fetchone()
+        try:
+            found = self._db.execute("SELECT epoch, log_id, past FROM log").fetchone()
+        except psycopg.Error as error:
+            raise StartRefused(f"the log cannot be read: {tell(error)}") from None
+        self.epoch, self.log_id, past = found
         #: Epochs that the log had before: who has seen one of them has nothing newer.
         self.past_epochs = frozenset(past.split())
 
@@ -208,26 +212,29 @@ class PostgresStore(TableStore):
     def _commit(self, batch: Sequence[Write[R]]) -> list[R | PenstockError]:
         self._check()
         transaction, results = self._transaction, list[R | PenstockError]()
-        tried = False
+        # Whether what was given to us is at work, and whether all may be done.
+        given = tried = False
         try:
-            transaction.begin(event_ids(batch))
+            self._begin(batch)
+            given = True
             results = [handle(transaction, write) for write in batch]
             if not batch:
                 # Only what writes finds out whether the store takes writes.
                 transaction.set_meta("head", transaction.next_position - 1)
                 self._try_room()
             transaction.finish()
+            self._db.flush()
             self._check()
-            tried = True
+            given, tried = False, True
             transaction.save()
         except psycopg.Error as error:
             # A server that says no has done nothing; one that says nothing may have.
-            tried = tried and error.sqlstate is None
+            tried = tried and leaves_unsure(error.sqlstate)
             self._unsure = (results, self._db.made) if tried else None
             self._undo()
             if error.sqlstate == _DISK_FULL:
                 self._refused_bytes = max(self._refused_bytes, size_of_batch(batch))
-            raise self._translate(error, self._db, tried=tried) from error
+            raise self._translate(error, self._db, tried=tried, given=given) from error
         except BaseException as error:
             self._undo()
             if isinstance(error, StoreBroken):
@@ -237,6 +244,20 @@ class PostgresStore(TableStore):
         self._note_lost()
         self._note_newest(results)
         return results
+
+    def _begin(self, batch: Sequence[Write[R]]) -> None:
+        ids = list(event_ids(batch))
+        connected = self._db.connected
+        try:
+            self._transaction.begin(ids)
+        except psycopg.Error as error:
+            lost = connected and meaning_of(error) is Meaning.SESSION
+            if not lost or self._db.overdue:
+                raise
+            # It was lost while nobody looked: that says nothing of the server as it is now.
+            self._undo()
+            self._db.close()
+            self._transaction.begin(ids)
 
     def _try_room(self) -> None:
         """psycopg.Error unless the server's disk has room for what it did not take before."""
@@ -266,7 +287,7 @@ class PostgresStore(TableStore):
         except psycopg.Error as error:
             # First: within what failed nothing can be asked, and what is gone would be waited for.
             self._db.rollback()
-            raise self._translate(error, self._db) from error
+            raise self._translate(error, self._db, given=False) from error
         except StoreBroken as error:
             self._break(str(error))
             raise
@@ -293,38 +314,42 @@ class PostgresStore(TableStore):
         self._db.rollback()
 
     def _translate(
-        self, error: psycopg.Error, db: PostgresDb, *, tried: bool = False
-    ) -> Exception:
-        """What the port says of an error of `db`; `tried`: a commit had begun, and may be done."""
-        state, why = error.sqlstate, tell(error)
-        if state == _READ_ONLY:
-            # A session keeps the default that it began with; another one asks anew.
+        self,
+        error: psycopg.Error,
+        db: PostgresDb,
+        *,
+        given: bool,
+        tried: bool = False,
+    ) -> PenstockError:
+        """What the port says of an error of `db`.
+
+        `given`: it may be the fault of what somebody gave, who can be told. `tried`: a commit had begun, and
+        may be done.
+        """
+        code, why, meaning = error.sqlstate or "", tell(error), meaning_of(error)
+        if meaning is Meaning.SESSION or code == _READ_ONLY:
+            # A session keeps the default that it began with, too; another one asks anew.
             db.close()
-        if state is not None and state.startswith("XX00"):
+        if meaning is Meaning.DAMAGED:
             return self._break(f"the database is damaged: {why}")
-        if state in _GONE:
+        if meaning is Meaning.MISSING:
             if not db.may_look():
                 return StoreAway(
                     f"the database took nothing: no right to use the schema {db.schema}",
                     code=_NO_RIGHT,
                 )
             return self._break(f"the log is no longer what it was: {why}")
-        if isinstance(error, psycopg.DataError) and not tried:
-            return Refused("text", f"holds what PostgreSQL takes in no text: {why}")
-        connection = (psycopg.OperationalError, psycopg.InterfaceError)
-        if (state is None and isinstance(error, connection)) or (
-            state or ""
-        ).startswith(_AWAY):
-            unavailable = StoreUnavailable if tried else StoreAway
-            # A server that says no has answered.
-            what = "did not answer" if state is None else "took nothing"
-            return unavailable(f"the database {what}: {why}", code=state or "")
-        return error
+        if meaning is Meaning.REFUSED and given:
+            return Refused("value", f"the database never takes it: {why}", code=code)
+        unavailable = StoreUnavailable if tried else StoreAway
+        # A server that says no has answered.
+        what = "took nothing" if code else "did not answer"
+        return unavailable(f"the database {what}: {why}", code=code)
 
     async def check_files(self) -> None:
         """StoreBroken, from now on, if the lease is lost, the epoch another, or tables are gone."""
         try:
-            why = await self._read(self.sharing.why_not_ours, self.epoch)
+            why = await self._read_own(self.sharing.why_not_ours, self.epoch)
         except StoreUnavailable:
             return
         if why is not None:
@@ -338,7 +363,7 @@ class PostgresStore(TableStore):
             self._db.save()
         except psycopg.Error as error:
             self._undo()
-            raise self._translate(error, self._db) from error
+            raise self._translate(error, self._db, given=False) from error
         self._db.epoch = epoch
         return epoch
 
@@ -349,13 +374,21 @@ class PostgresStore(TableStore):
             if db.connected:
                 try:
                     return fn(db, *args)
-                except psycopg.OperationalError:
+                except psycopg.Error as error:
                     # It was lost while nobody looked: that says nothing of the server as it is now.
-                    if db.connected:
+                    if db.connected and meaning_of(error) is not Meaning.SESSION:
                         raise
+                    db.close()
             return fn(db, *args)
         except psycopg.Error as error:
-            raise self._translate(error, db) from error
+            raise self._translate(error, db, given=_is_given(error)) from error
+
+    async def _read_own(self, fn: Callable[..., T], *args: Any) -> T:
+        """As `_read`, with values that no client gave: nobody can be told that they are refused."""
+        try:
+            return await self._read(fn, *args)
+        except Refused as error:
+            raise _waited_for(error) from error
 
     def _each_fact(
         self, db: PostgresDb, sql: str, values: tuple[Any, ...], max_bytes: int
@@ -384,16 +417,19 @@ class PostgresStore(TableStore):
     async def read_all(
         self, after: int = 0, limit: int = 500, *, max_bytes: int = LARGEST_EVENT_BYTES
     ) -> list[Recorded]:
-        facts = await super().read_all(after, limit, max_bytes=max_bytes)
+        try:
+            facts = await super().read_all(after, limit, max_bytes=max_bytes)
+        except Refused as error:
+            raise _waited_for(error) from error
         if facts:
             self._db.saw(facts[-1].position, facts[-1].event_id.bytes)
         return facts
 
     async def boxes(self) -> list[BoxRow]:
-        return await self._read(find_boxes)
+        return await self._read_own(find_boxes)
 
     async def opening(self) -> Opening:
-        return await self._read(self._opening)
+        return await self._read_own(self._opening)
 
     def _opening(self, db: PostgresDb) -> Opening:
         """By one picture: another daemon may write meanwhile."""
@@ -414,10 +450,10 @@ class PostgresStore(TableStore):
             db.rollback()
 
     async def bounds(self) -> Bounds:
-        return await self._read(_bounds)
+        return await self._read_own(_bounds)
 
     async def size(self) -> int:
-        return await self._read(self._size)
+        return await self._read_own(self._size)
 
     def _size(self, db: PostgresDb) -> int:
         """Counted by reading all rows: of a large log a while ago is near enough."""
@@ -435,6 +471,16 @@ class PostgresStore(TableStore):
             self._db.leave()
         for db in self._all:
             db.close()
+
+
+def _is_given(error: psycopg.Error) -> bool:
+    """Whether a read was refused for a value in it, which may be a client's."""
+    return (error.sqlstate or _GIVEN[0]).startswith(_GIVEN)
+
+
+def _waited_for(refused: Refused) -> StoreAway:
+    """What is refused to nobody in particular is asked for again."""
+    return StoreAway(str(refused), code=refused.facts.get("code", ""))
 
 
 def _bounds(db: PostgresDb) -> Bounds:
