@@ -11,6 +11,7 @@ from fakes.aio import aio
 from fakes.house_beside import open_house_beside
 from fakes.tui_pilot import dashboard, shows
 from fakes.tui_scene import FROZEN, World
+from penstock.client.sync import SyncClient
 from penstock.log.projections import RunView
 from penstock.words import events as e
 from penstock.words.address import socket_address
@@ -155,3 +156,23 @@ async def test_a_store_that_is_away_is_said_in_the_first_line(tmp_path: Path) ->
             await shows(app, "the store does not answer")
             await pilot.press("4")
             await shows(app, "119 of 120 s left")
+
+
+@pytest.mark.sockets
+@aio
+async def test_what_is_edited_and_run_again_asks_for_the_same_box(
+    tmp_path: Path,
+) -> None:
+    """MB-16 DU-04: it was submitted anew for the box of whoever pressed the key, and the note says its command."""
+    with open_house_beside(tmp_path / "s") as house:
+        first = house.submit("question", {}, needs={"gpu": "1"})
+        SyncClient(socket_address(tmp_path / "s")).cancel(first)
+        house.wait_ended(first)
+        async with dashboard(socket_address(tmp_path / "s")) as (app, pilot):
+            await shows(app, "cancelled")
+            await pilot.press("e")
+            await shows(app, "gpu=1")
+            await pilot.press("ctrl+s")
+            await shows(app, "--on gpu=1")
+        (again,) = SyncClient(socket_address(tmp_path / "s")).runs("state:queued")["runs"]  # fmt: skip
+        assert house.view(again["run_id"]).needs == {"gpu": "1"}
