@@ -595,11 +595,11 @@ async def test_a_retry_that_comes_back_says_why_it_lacks_its_environment(
     async with open_box("a", shared=True) as core:
         away = request("command", "r", argv=["true"], needs={"box": "b"})
         await core.submitter.submit(away, surroundings=given)
-        await core.control.cancel("r")
+        await core.control.cancel("r", "not there")
         back = RetryRequest(needs={"box": "a"})
         again = (await core.submitter.retry("r", back)).view.run_id
         await wait_ended(core, again)
         said = [f.event for f in await core.store.read(again) if f.type == "log"]
         assert "sent to another box" in "".join(
-            event.text for event in said if isinstance(event, Log)
+            event.text or "" for event in said if isinstance(event, Log)
         )

@@ -20,6 +20,7 @@ from penstock.runs.why import explain
 from penstock.words.box_standing import BoxStanding
 from penstock.words.config import Group
 from penstock.words.errors import RunNotFound
+from penstock.words.lifecycle import State
 from penstock.words.placement import place_of
 
 Clock = trio.testing.MockClock
@@ -287,7 +288,8 @@ def test_what_executes_on_a_box_that_is_not_heard_is_told_with_that(
     bob = SeenBox(place_of("bob", {}, team=True, shared=True), standing, 50.0)
     there = line([], [], rules=ClaimRules(1, frozenset({"k"}), place=place), boxes=[bob])  # fmt: skip
     doubt = f"Its box bob {said}; how it has been since then is not known."
-    for state, code in (("running", "running"), ("paused", "program_paused")):
+    codes: dict[State, str] = {"running": "running", "paused": "program_paused"}
+    for state, code in codes.items():
         reasons = explain(RunView("r", kind="k", state=state, box="bob"), there).reasons
         assert [r.code for r in reasons] == (["box", code] if said else [code])
         assert not said or reasons[0].text == doubt

@@ -90,7 +90,7 @@ def test_the_list_has_it_before_the_command() -> None:
     """TU-02"""
     world = World()
     world.submit("r", "command", {"argv": ["make"]}, 20, 10, needs={"box": "bbo"})
-    model, listing = DashboardState(boxes=THREE), Listing()
+    model, listing = DashboardState(boxes=[*THREE]), Listing()
     for fact in world.log:
         model.apply(fact)
     listing.take(model, FROZEN, whole=True)
