@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from penstock.words.errors import StoreUnavailable
 from penstock_tui.heading import ailments
 from penstock_tui.rows import COLUMNS
 from penstock_tui.run_listing import Listing
+from penstock_tui.screens.cancel import CancelDialog, receipt_lines
 from penstock_tui.state import DashboardState
 from penstock_tui.whereabouts import doubt_about, missing_box
 from penstock_tui.wording import cut_middle
@@ -176,3 +178,45 @@ async def test_what_is_edited_and_run_again_asks_for_the_same_box(
             await shows(app, "--on gpu=1")
         (again,) = SyncClient(socket_address(tmp_path / "s")).runs("state:queued")["runs"]  # fmt: skip
         assert house.view(again["run_id"]).needs == {"gpu": "1"}
+
+
+def test_a_cancel_that_is_not_proven_says_that_its_box_is_not_heard() -> None:
+    """MB-18 TU-03: and what ends the processes then; of one that is proven there is no doubt."""
+    receipt: dict[str, Any] = {
+        "run_id": "r", "outcome": "cancelled", "requested_at": "2026-11-29T10:00:00Z",
+        "gone_at": None, "method": "none", "pids": [], "survivors": "unknown", "box": "bob",
+    }  # fmt: skip
+    doubt = doubt_about(running("bob"), [told("bob", "silent", 50)])
+    assert receipt_lines(receipt, doubt)[:2] == [
+        "… cancelled, not proven gone",
+        f"{doubt}; its processes end with its lease",
+    ]
+    proven = {**receipt, "gone_at": "2026-11-29T10:00:02Z"}
+    assert not any(doubt in line for line in receipt_lines(proven, doubt))
+
+
+@pytest.mark.sockets
+@aio
+async def test_who_waits_for_a_proof_sees_that_the_box_is_silent(
+    tmp_path: Path,
+) -> None:
+    """MB-18 TU-03"""
+    with open_house_beside(tmp_path / "s", box="ann") as house:
+        house.start("r")
+        async with dashboard(socket_address(tmp_path / "s")) as (app, pilot):
+            await shows(app, "● live")
+            run = app.model.runs["r"].view
+            run.box = "bob"
+            app.model.boxes = [told("bob", "silent", 50)]
+            never = asyncio.Event()
+
+            async def cancel() -> dict[str, Any]:
+                await never.wait()
+                return {}
+
+            app.push_screen(
+                CancelDialog("r", "", cancel, lambda: doubt_about(run, app.model.boxes))
+            )
+            await shows(app, "Cancel the run")
+            await pilot.press("enter")
+            await shows(app, "its box bob is silent for 50 s")
