@@ -132,9 +132,10 @@ class TerminalSession:
         except Conflict as error:
             if "box" not in error.facts or not self._wanted.watch:
                 raise
-            if not has_terminal(await self._core.reader.view(run_id)):
-                raise
-            return None
+            elsewhere = error
+        if not has_terminal(await self._core.reader.view(run_id)):
+            raise elsewhere
+        return None
 
     async def _look_on(self) -> str:
         """Send what the log tells of the terminal; why there is no more."""
