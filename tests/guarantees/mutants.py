@@ -2983,13 +2983,6 @@ TESTED_MUTANTS = (
         "runs/test_whereabouts.py::test_a_wait_for_a_box_is_told_in_a_sentence",
     ),
     TestedMutant(
-        "a retry that comes back is told that its log was imported",
-        "_open_programs",
-        "await self.log(_WITHOUT_ENVIRONMENT)",
-        "await self.log('the log it came from was imported')",
-        "runs/test_placement.py::test_a_retry_that_comes_back_says_why_it_lacks_its_environment",
-    ),
-    TestedMutant(
         "how full a box is counts what others execute",
         "take_statistics",
         "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=table.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(table.draining), drained_boxes=tuple(sorted(table.drained)), elsewhere=table.elsewhere, groups=_count_groups(table))",
