@@ -12,6 +12,7 @@ import pytest
 from fakes.boxes import ATTIC, CELLAR, LOFT, box_row
 from fakes.house_beside import HouseBeside, open_house_beside
 from fakes.penstock_command import Penstock
+from penstock.cli.replies import show_queue_change
 from penstock.cli.run_lines import boxes_of
 
 pytestmark = pytest.mark.sockets
@@ -90,3 +91,27 @@ def test_a_run_is_shown_with_its_box(penstock: Penstock, loft: HouseBeside) -> N
     assert lines(penstock("list", "box:loft").stdout)[1][1] == "r"
     assert len(lines(penstock("list", "box:attic").stdout)) == 1
     assert "BOX" not in penstock("list").stdout.splitlines()[0]
+
+
+def test_slots_of_a_box_are_told_of_that_one(
+    penstock: Penstock, loft: HouseBeside
+) -> None:
+    """MB-03: those of the box that was asked are no answer."""
+    loft.house.store.sharers = [ATTIC, LOFT]
+    loft.start("r")
+    told = penstock("slots", "2", "--box", "attic")
+    assert told.stderr == "penstock: 0 of 2 slots of the box attic are taken\n"
+    assert penstock("slots", "6").stderr == "penstock: 1 of 6 slots are taken\n"
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "said"),
+    [(0, "1 running, 2 queued"), (3, "1 running here, 3 at other boxes, 2 queued")],
+)
+def test_what_other_boxes_execute_is_counted_beside_the_own(
+    elsewhere: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MB-03: after each change of the queue, which is that of all boxes."""
+    told = {"running": 1, "queued": 2, "elsewhere": elsewhere, "paused": [], "draining": []}  # fmt: skip
+    show_queue_change(told, as_json=False)
+    assert capsys.readouterr().err == f"penstock: {said}\n"

@@ -2976,10 +2976,24 @@ TESTED_MUTANTS = (
         "words/test_box_standing.py::test_a_box_stands_in_one_way",
     ),
     TestedMutant(
+        "what executes on a box that is silent is told as if it were heard",
+        "why_unheard",
+        "found = [b for b in boxes if b.name == box != here.box]",
+        "found = []",
+        "runs/test_why.py::test_what_executes_on_a_box_that_is_not_heard_is_told_with_that",
+    ),
+    TestedMutant(
+        "a box that nobody knows is waited for without a word",
+        "_pinned",
+        "unknown = ', and none of that name is known' if boxes else ''",
+        "unknown = ''",
+        "runs/test_whereabouts.py::test_a_wait_for_a_box_is_told_in_a_sentence",
+    ),
+    TestedMutant(
         "how full a box is counts what others execute",
         "take_statistics",
-        "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=table.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(table.draining), drained_boxes=tuple(sorted(table.drained)), groups=_count_groups(table))",
-        "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=queue.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(table.draining), drained_boxes=tuple(sorted(table.drained)), groups=_count_groups(table))",
+        "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=table.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(table.draining), drained_boxes=tuple(sorted(table.drained)), elsewhere=table.elsewhere, groups=_count_groups(table))",
+        "return QueueStatistics(queued=queue.queued, capacity=admission.capacity, queued_by_priority={p.name: queue.queued_by_priority[p] for p in Priority}, running=queue.running, slots=table.slots, parked=queue.waiting, waiting_submits=admission.waiting, late_outcomes=table.late_outcomes, open_runs=len(table.views), paused=tuple(({'group': group, 'reason': reason} for group, reason in table.paused.items())), draining=tuple(table.draining), drained_boxes=tuple(sorted(table.drained)), elsewhere=table.elsewhere, groups=_count_groups(table))",
         "runs/test_boxes_together.py::test_how_full_a_box_is_counts_its_own_slots",
     ),
     TestedMutant(

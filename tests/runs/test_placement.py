@@ -585,3 +585,21 @@ async def test_a_preemptor_leaves_alone_who_executes_here(
         await submit(core, "far", needs={"gpu": "1"}, priority="CRITICAL")
         await trio.sleep(10)
         assert (await core.reader.view("r")).state == "running"
+
+
+async def test_a_retry_that_comes_back_says_why_it_lacks_its_environment(
+    autojump_clock: Clock,
+) -> None:
+    """MB-16: none was kept of the run that was sent away. It said that the log had been imported."""
+    given = Surroundings(b"A=1\0", None, "/home")
+    async with open_box("a", shared=True) as core:
+        away = request("command", "r", argv=["true"], needs={"box": "b"})
+        await core.submitter.submit(away, surroundings=given)
+        await core.control.cancel("r", "not there")
+        back = RetryRequest(needs={"box": "a"})
+        again = (await core.submitter.retry("r", back)).view.run_id
+        await wait_ended(core, again)
+        said = [f.event for f in await core.store.read(again) if f.type == "log"]
+        assert "sent to another box" in "".join(
+            event.text or "" for event in said if isinstance(event, Log)
+        )

@@ -169,3 +169,19 @@ async def test_a_drain_of_before_a_log_was_shared_ends_at_a_start(
         async with open_box(log, "a") as (a, _):
             assert a.statistics().draining == ()
             await a.submitter.submit(request(run_id="r"))
+
+
+async def test_a_box_tells_how_many_execute_at_others(autojump_clock: Clock) -> None:
+    """MB-15: the queue is everybody's, and a count of its own slots says half of that."""
+    async with (
+        open_shared_log() as log,
+        open_box(log, "a") as (a, _),
+        open_box(log, "b") as (b, _),
+    ):
+        b.table.claiming = False
+        await a.submitter.submit(request(run_id="r", seconds=60.0))
+        await until(lambda: b.table.elsewhere == 1, b)
+        counts = [(c.statistics().running, c.statistics().elsewhere) for c in (a, b)]
+        assert counts == [(1, 0), (0, 1)]
+        await settle(a, b)
+        assert b.statistics().elsewhere == 0

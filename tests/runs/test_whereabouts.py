@@ -72,7 +72,14 @@ GPU = seen("loft", gpu="1")
             "box",
             "It asks for gpu=1: a is silent for 14 s, b executes its own runs only, c is drained.",
         ),
-        ({"box": "loft"}, "here", [OWN], "box", "It executes at the box loft alone."),
+        ({"box": "loft"}, "here", [], "box", "It executes at the box loft alone."),
+        (
+            {"box": "lotf"},
+            "here",
+            [OWN, GPU],
+            "box",
+            "It executes at the box lotf alone, and none of that name is known.",
+        ),
         (
             {"box": "loft"},
             "loft",

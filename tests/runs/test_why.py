@@ -15,9 +15,13 @@ from penstock.log.projections import RunView
 from penstock.pipeline import Run
 from penstock.runs.core import Core
 from penstock.runs.queue import Candidate, ClaimRules, QueueSnapshot, SlotHolder
+from penstock.runs.whereabouts import SeenBox
 from penstock.runs.why import explain
+from penstock.words.box_standing import BoxStanding
 from penstock.words.config import Group
 from penstock.words.errors import RunNotFound
+from penstock.words.lifecycle import State
+from penstock.words.placement import place_of
 
 Clock = trio.testing.MockClock
 
@@ -264,6 +268,33 @@ def test_a_log_that_takes_nothing_is_told_first() -> None:
     assert [r.code for r in explain(ended, line([], []), log_away="x").reasons] == [
         "ended"
     ]
+
+
+@pytest.mark.parametrize(
+    ("standing", "said"),
+    [
+        ("silent", "is silent for 50 s"),
+        ("lost", "is lost: silent for 50 s"),
+        ("left", "has no daemon now"),
+        ("ok", ""),
+        ("draining", ""),
+    ],
+)
+def test_what_executes_on_a_box_that_is_not_heard_is_told_with_that(
+    standing: BoxStanding, said: str
+) -> None:
+    """SC-14 MB-03: before its lease is over nobody here knows whether it still executes."""
+    place = place_of("ann", {}, team=True, shared=True)
+    bob = SeenBox(place_of("bob", {}, team=True, shared=True), standing, 50.0)
+    there = line([], [], rules=ClaimRules(1, frozenset({"k"}), place=place), boxes=[bob])  # fmt: skip
+    doubt = f"Its box bob {said}; how it has been since then is not known."
+    codes: dict[State, str] = {"running": "running", "paused": "program_paused"}
+    for state, code in codes.items():
+        reasons = explain(RunView("r", kind="k", state=state, box="bob"), there).reasons
+        assert [r.code for r in reasons] == (["box", code] if said else [code])
+        assert not said or reasons[0].text == doubt
+    own = explain(RunView("r", kind="k", state="running", box="ann"), there)
+    assert [reason.code for reason in own.reasons] == ["running"]
 
 
 def test_long_lists_are_cut() -> None:

@@ -142,6 +142,30 @@ def test_a_run_whose_terminal_cannot_be_had_is_not_left_behind(
     assert there["state"] == "cancelled"
 
 
+def test_a_terminal_of_another_box_can_be_looked_on_from_any(
+    start_box: Callable[..., RealDaemon],
+) -> None:
+    """PT-05 MB-03: it was refused, with the advice to do what had just been done."""
+    first = start_box("first")
+    start_box("second")
+    inputs = {"argv": ["sh", "-c", "echo begun; read word; echo $word"], "stdin": "tty"}
+    asked = ["command", "--id", "far", "--on", "box=second", "--inputs", json.dumps(inputs)]  # fmt: skip
+    assert penstock(first, "submit", *asked).returncode == 0
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*PENSTOCK, "attach", "--watch", "far"],
+        stdin=theirs, stdout=theirs, stderr=theirs, env=first.environ,
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        seen = b""
+        while b"begun" not in seen:
+            seen += os.read(ours, 4096)
+            assert b"executes on the box" not in seen
+        assert penstock(first, "cancel", "far", "--wait").returncode == 0
+        read_terminal(ours, process)
+    assert process.returncode == 143
+
+
 def test_two_boxes_share_a_queue_and_a_log(
     start_box: Callable[..., RealDaemon],
 ) -> None:

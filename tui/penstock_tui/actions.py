@@ -22,6 +22,7 @@ from penstock_tui.screens.command import CommandDialog
 from penstock_tui.screens.dialog import ConfirmDialog, SayDialog
 from penstock_tui.screens.submit import SubmitDialog
 from penstock_tui.steering import Steering
+from penstock_tui.whereabouts import doubt_about
 from penstock_tui.wording import counted, plain, title_of
 
 #: Runs that a question names.
@@ -116,7 +117,12 @@ class Actions(Steering):
             self.announce(command_of("cancel", run_id, "--wait"))
             return receipt
 
-        self.push_screen(CancelDialog(run_id, about, cancel))
+        def doubt() -> str:
+            model = self.monitor.model
+            run = model.runs.get(run_id)
+            return doubt_about(run.view, model.boxes) if run else ""
+
+        self.push_screen(CancelDialog(run_id, about, cancel, doubt))
 
     def _open(self, run_ids: list[str]) -> list[str]:
         runs = self.monitor.model.runs

@@ -55,6 +55,7 @@ def draft_of(view: RunView) -> Draft:
         "timeout": view.timeout,
         "labels": dict(view.labels),
         "retries": view.retries or None,
+        "needs": dict(view.needs),
     }
     return Draft(view.kind, inputs, options, about)
 

@@ -94,6 +94,8 @@ def _options(request: Mapping[str, Any]) -> Iterator[str]:
         yield from ("--after", run_id)
     for label, value in labels.items():
         yield from ("--label", f"{label}={value}")
+    for need, value in request.get("needs", {}).items():
+        yield from ("--on", f"{need}={value}")
     for variable in request["inputs"].get("env") or ():
         yield from ("--env", str(variable))
     if folder := request["inputs"].get("cwd"):

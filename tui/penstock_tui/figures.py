@@ -10,6 +10,7 @@ from penstock.words.box_standing import standing_line
 from penstock.words.lifecycle import QUEUED_STATES
 from penstock.words.sentences import number, size
 from penstock_tui.state import DashboardState
+from penstock_tui.whereabouts import lease_line
 from penstock_tui.widgets.gauges import DaemonState, QueueState
 from penstock_tui.widgets.top_bar import Load
 from penstock_tui.wording import duration
@@ -92,6 +93,8 @@ def daemon_lines(model: DashboardState, running: int) -> DaemonState | None:
     said = f"dropped {number(dropped)}  {said}" if dropped else said
     lines.append(("clients", said, "error" if dropped else ""))
     lines.append(_health(health))
+    if lease := lease_line(health):
+        lines.append(("lease", lease, ""))
     lines += box_lines(model.boxes)
     models = health.get("models")
     lines.append(

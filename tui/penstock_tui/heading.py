@@ -12,6 +12,7 @@ from penstock.words.lifecycle import QUEUED_STATES, SLOT_STATES
 from penstock.words.sentences import number
 from penstock.words.version_order import compare
 from penstock_tui.state import DashboardState
+from penstock_tui.whereabouts import late_boxes, short_lease
 from penstock_tui.widgets.top_bar import Load, TopLine
 from penstock_tui.wording import clock_time, duration, plain
 
@@ -54,6 +55,8 @@ def ailments(model: DashboardState) -> Iterator[str]:
         yield plain(
             "; ".join(map(str, reasons)) if isinstance(reasons, list) else str(reasons)
         )
+    yield from short_lease(model.health)
+    yield from map(plain, late_boxes(model.boxes))
     if dropped := sum(int(str(client.get("dropped") or 0)) for client in model.clients):
         yield f"dropped {number(dropped)}"
 

@@ -18,6 +18,8 @@ from penstock_tui.state import ShownRun, name_of
 from penstock_tui.widgets.lazy_rows import Row, TableColumn
 from penstock_tui.wording import CROSS
 
+#: Characters of a box's name; of a longer one its begin and its end are seen.
+BOX_WIDTH = 10
 #: Widths of the list from which a column is shown: 46, 60, 80 and 120 characters have been looked at.
 COLUMNS = (
     TableColumn("mark", 1, toned=True, only_if_any=True),
@@ -33,7 +35,7 @@ COLUMNS = (
     TableColumn("when", 4, right=True, wanted_from=64, only_if_any=True),
     TableColumn("tokens", 6, right=True, wanted_from=112, only_if_any=True),
     TableColumn("ver", 4, right=True, wanted_from=112, only_if_any=True),
-    TableColumn("box", 8, wanted_from=64, only_if_any=True),
+    TableColumn("box", BOX_WIDTH, wanted_from=64, only_if_any=True),
     TableColumn("title", 0),
 )
 
@@ -77,7 +79,7 @@ def row_of(run: ShownRun, now: datetime, around: Around = ALONE) -> Row:
             _when(view, now),
             wording.tokens_of(view),
             f"v{view.code_version}" if view.code_version else "",
-            wording.plain(view.box),
+            wording.cut_middle(wording.plain(view.box), BOX_WIDTH),
             _title(run, around),
         ),
         tone,

@@ -310,7 +310,9 @@ class Listing:
             folded = sum(1 for _ in self._folded(key))
         return Around(
             place=self._places.get(key, 0) if queued else 0,
-            hindrance=hindrance(model.runs[key].view, model.queue, model.runs, now)
+            hindrance=hindrance(
+                model.runs[key].view, model.queue, model.runs, now, model.boxes
+            )
             if queued
             else "",
             children=folded,

@@ -171,6 +171,15 @@ class LiveSession:
         with suppress(NotFound):
             self.model.dismiss((await self.calls.get("dismissals"))["runs"])
 
+    async def _ask_how_it_is(self) -> None:
+        # Its health first: that is told without the store too, and then it says that the store is away.
+        self.model.health = await self.calls.health()
+        self.model.health_at = monotonic()
+        self.model.version += 1
+        self.model.clients = list((await self.calls.get("clients"))["clients"])
+        await self._ask_for_dismissals()
+        await self._ask_for_boxes()
+
     async def _ask_for_boxes(self) -> None:
         # An older daemon has its log alone.
         with suppress(NotFound):
@@ -212,12 +221,7 @@ class LiveSession:
                         model.queue = await self.calls.get("queue")
                     if loop.time() - looked >= HEALTH_SECONDS:
                         looked = loop.time()
-                        told = await self.calls.get("clients")
-                        model.clients = list(told["clients"])
-                        await self._ask_for_dismissals()
-                        await self._ask_for_boxes()
-                        model.health = await self.calls.health()
-                        model.health_at = monotonic()
+                        await self._ask_how_it_is()
                     if model.broken:
                         await self._ask_for_broken()
                     if model.unnumbered:

@@ -19,6 +19,7 @@ from penstock.words.lifecycle import (
 )
 from penstock.words.priority import Priority
 from penstock_tui.state import ShownRun, name_of
+from penstock_tui.whereabouts import BoxRows, missing_box
 from penstock_tui.wording import clock_time
 
 #: A running run that said nothing for this long is said to be quiet; most have nothing to say.
@@ -129,6 +130,7 @@ def hindrance(
     queue: Mapping[str, Any],
     runs: Mapping[str, ShownRun],
     now: datetime,
+    boxes: BoxRows = (),
 ) -> str:
     """What keeps a queued run from a slot though there may be one, in few words; "" for nothing."""
     if view.stashed:
@@ -146,7 +148,7 @@ def hindrance(
     group = (queue.get("groups") or {}).get(view.group)
     if group and group.get("running", 0) >= group.get("slots", 0):
         return f"group {view.group} is full"
-    return ""
+    return missing_box(view, boxes)
 
 
 def _section(run: ShownRun, now: datetime) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from textwrap import wrap
 
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
@@ -85,6 +86,19 @@ def plain(text: str) -> str:
         if text.isascii() and text.isprintable()
         else neutralise(text).translate(_REST)
     )
+
+
+def cut_middle(text: str, width: int) -> str:
+    """The text in so many cells: of a longer one its begin and its end, by which names of one team differ."""
+    if cell_len(text) <= width:
+        return text
+    begin = set_cell_size(text, width // 2).rstrip()
+    end = ""
+    for letter in reversed(text):
+        if cell_len(f"{begin}…{letter}{end}") > width:
+            break
+        end = letter + end
+    return f"{begin}…{end}"
 
 
 def lines_of(text: str) -> list[str]:

@@ -34,7 +34,7 @@ def attach(ctx: click.Context, session: Session, run_id: str, watch: bool) -> No
                 lambda: attach_to(address, run_id, keys=keys, watch=watch)
             )
         except Conflict as error:
-            if type(error) is not Conflict:
+            if type(error) is not Conflict or watch:
                 raise
             why = f"{error}; `penstock attach --watch {run_id}` looks on"
             raise Conflict(why) from None

@@ -10,7 +10,7 @@ import click
 
 from penstock.cli.output import Column, emit, fields, show_line, show_table, table
 from penstock.cli.reasons import MOST_EXPLAINED, explained
-from penstock.cli.replies import PAGE, say_held
+from penstock.cli.replies import PAGE, elsewhere, say_held
 from penstock.cli.run_lines import ago, command_of, folder_of, name_of, time_left
 from penstock.cli.session import Session, json_option, pass_session
 from penstock.client.sync import SyncClient
@@ -35,7 +35,7 @@ def queue(session: Session, as_json: bool) -> None:
         return
     by_priority = told["queued_by_priority"].items()
     fields({
-        "running": f"{told['running']} of {told['slots']} slots",
+        "running": f"{told['running']} of {told['slots']} slots{elsewhere(told)}",
         "queued": f"{told['queued']} of {told['capacity']}",
         "by priority": ", ".join(f"{n} {name.lower()}" for name, n in by_priority if n),
         "aside": f"{aside} stashed or for later" if aside else "",

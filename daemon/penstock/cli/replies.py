@@ -55,8 +55,13 @@ def show_queue_change(told: dict[str, Any], as_json: bool) -> None:
     if as_json:
         emit(told)
         return
-    say(f"{told['running']} running, {told['queued']} queued")
+    say(f"{told['running']} running{elsewhere(told)}, {told['queued']} queued")
     say_held(told)
+
+
+def elsewhere(told: Mapping[str, Any]) -> str:
+    """How many run besides those of the box that was asked: the queue is that of all boxes."""
+    return f" here, {count} at other boxes" if (count := told.get("elsewhere")) else ""
 
 
 def say_held(told: dict[str, Any]) -> None:

@@ -51,6 +51,16 @@ def slots(
     if as_json:
         emit(told)
         return
+    if box is not None:
+        _say_of_box(session, box)
+        return
     say(f"{told['running']} of {told['slots']} slots are taken")
     for name, row in told["groups"].items():
         say(f"group {name}: {row['running']} of {row['slots']}")
+
+
+def _say_of_box(session: Session, name: str) -> None:
+    """Those of a box that may be another than the one that was asked, whose own are no answer."""
+    for row in session.call(lambda client: client.get("boxes"))["boxes"]:
+        if row["box"] == name:
+            say(f"{row['running']} of {row['slots']} slots of the box {name} are taken")

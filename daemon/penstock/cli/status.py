@@ -7,7 +7,7 @@ import click
 from penstock.cli.output import emit, show_line
 from penstock.cli.read_runs import read_runs
 from penstock.cli.reasons import rows_explained
-from penstock.cli.replies import say_held
+from penstock.cli.replies import elsewhere, say_held
 from penstock.cli.run_lines import show_runs
 from penstock.cli.session import Session, json_option, pass_session
 
@@ -27,7 +27,7 @@ def status(session: Session, as_json: bool) -> None:
     if as_json:
         emit({"queue": told, "runs": rows})
         return
-    line = f"{told['running']}/{told['slots']} running, {told['queued']} queued"
+    line = f"{told['running']}/{told['slots']} running{elsewhere(told)}, {told['queued']} queued"
     if told["parked"]:
         line += f", {told['parked']} waiting"
     show_line(line)

@@ -95,6 +95,8 @@ class QueueStatistics:
     draining: tuple[str | None, ...] = ()
     #: Boxes that start nothing more.
     drained_boxes: tuple[str, ...] = ()
+    #: Runs that have slots of other boxes.
+    elsewhere: int = 0
     #: By configured group: its slots, how many runs execute in it, how many queue.
     groups: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -121,6 +123,7 @@ def take_statistics(table: RunTable, admission: Admission) -> QueueStatistics:
         ),
         draining=tuple(table.draining),
         drained_boxes=tuple(sorted(table.drained)),
+        elsewhere=table.elsewhere,
         groups=_count_groups(table),
     )
 

@@ -93,10 +93,10 @@ from penstock.words.trace_context import (
 from penstock.words.values import check_json
 from penstock.words.wait_reason import Waiting
 
-# What a run's log says that came from an export, or retries one that did.
+# What a run's log says that came from an export, or retries one that did, or one that was for another box.
 _WITHOUT_ENVIRONMENT = (
-    "the environment that this run was submitted with is not here, since the log it came from was"
-    " imported; its programs get a few variables of the daemon's own\n"
+    "the environment that this run was submitted with is not here: none is kept of a run that was sent to"
+    " another box, and an import brings none; its programs get a few variables of the daemon's own\n"
 )
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

@@ -217,6 +217,11 @@ class RunTable:
         views = [self.views.get(run_id) for run_id in self.executions]
         return sum([view is None or view.state in SLOT_STATES for view in views])
 
+    @property
+    def elsewhere(self) -> int:
+        """Runs that have a slot of another daemon."""
+        return len(self._held_elsewhere())
+
     def executes_here(self, run_id: str) -> bool:
         """Whether an open run that executes does so in this daemon."""
         return not self.shared or run_id in self.executions

@@ -60,7 +60,7 @@ def why_not_here(
         )
     pin = pinned_to(needs)
     if pin is not None and pin != here.box:
-        return _pinned(needs, origin, pin, [b for b in boxes if b.name == pin])
+        return _pinned(needs, origin, pin, boxes)
     lead = f"It asks for {in_words(needs)}"
     if fits(needs, here.labels):
         lead = f"It was submitted at {origin or 'no box'}"
@@ -72,10 +72,21 @@ def why_not_here(
     return "accept", why
 
 
-def _pinned(needs: Needs, origin: str, pin: str, found: Sequence[SeenBox]) -> Told:
+def why_unheard(box: str, here: Place, boxes: Sequence[SeenBox]) -> Told | None:
+    """Why nobody knows how a run is that executes at this box; None: its daemon tells."""
+    found = [b for b in boxes if b.name == box != here.box]
+    if not found or (away := _away(found[0])) is None:
+        return None
+    return "box", f"Its box {box} {away}; how it has been since then is not known."
+
+
+def _pinned(needs: Needs, origin: str, pin: str, boxes: Sequence[SeenBox]) -> Told:
     """Of a run that one other box alone may start."""
+    found = [b for b in boxes if b.name == pin]
     if not found:
-        return "box", f"It executes at the box {pin} alone."
+        # A word that was typed wrong waits for ever; of a log that no other box shares nobody can say that.
+        unknown = ", and none of that name is known" if boxes else ""
+        return "box", f"It executes at the box {pin} alone{unknown}."
     box = found[0]
     if missing := lacking(needs, box.place.labels):
         return "needs", f"It asks for {in_words(missing)}, which its box {pin} has not."

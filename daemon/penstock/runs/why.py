@@ -21,7 +21,7 @@ from penstock.runs.queue import (
     group_full,
     startable,
 )
-from penstock.runs.whereabouts import why_not_here
+from penstock.runs.whereabouts import why_not_here, why_unheard
 from penstock.words.lifecycle import (
     FIRST_STATE,
     PAUSED,
@@ -81,6 +81,9 @@ def explain(view: RunView, queue: QueueSnapshot, *, log_away: str | None = None)
         reasons = [_running(view, queue.now)]
     else:
         reasons = [_waiting(view, queue)]
+    doubt = why_unheard(view.box, queue.rules.place, queue.boxes)
+    if doubt is not None and state in SLOT_STATES:
+        reasons.insert(0, Reason(*doubt))
     if view.cancel_requested is not None and not view.ended:
         why = f"It was asked to end: {view.cancel_requested}."
         reasons.insert(0, Reason("cancelling", why))

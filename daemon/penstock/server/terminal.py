@@ -26,10 +26,11 @@ from penstock.runs.running_program import NobodyReads
 from penstock.server.close_codes import CODE_ENDED, CODE_STOPPING, error_code, short
 from penstock.server.door_stream import DoorStream
 from penstock.server.guard import RequestHead
+from penstock.server.recorded_terminal import has_terminal, look_on
 from penstock.server.routes import TERMINAL, parse_query, run_id_of
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import TerminalFrame, problem_of, read_json
-from penstock.words.errors import NotAvailable, PenstockError, Refused
+from penstock.words.errors import Conflict, NotAvailable, PenstockError, Refused
 
 #: Frames that are taken of the client before its program takes what is typed.
 FRAMES_AHEAD = 64
@@ -92,10 +93,12 @@ class TerminalSession:
             nursery.start_soon(self._hear, typed, nursery.cancel_scope)
             with failed:
                 console = None
-                with self._shutdown.until_streams_end():
-                    console = await self._core.control.wait_console(self._wanted.run_id)
+                with self._shutdown.until_streams_end() as scope:
+                    console = await self._find_console()
                 if console is not None:
                     ending = await self._attach(console, pieces)
+                elif not scope.cancelled_caught:
+                    ending = await self._look_on()
             nursery.cancel_scope.cancel(reason="all is said")
         if self._left or isinstance(failed.error, ConnectionClosed):
             return
@@ -120,6 +123,30 @@ class TerminalSession:
         except ConnectionClosed:
             # Leaving is every client's right, at any moment.
             return
+
+    async def _find_console(self) -> Console | None:
+        """Its console, once that is there; None of a terminal on another box, of which the log tells who watches."""
+        run_id = self._wanted.run_id
+        try:
+            return await self._core.control.wait_console(run_id)
+        except Conflict as error:
+            if "box" not in error.facts or not self._wanted.watch:
+                raise
+            elsewhere = error
+        if not has_terminal(await self._core.reader.view(run_id)):
+            raise elsewhere
+        return None
+
+    async def _look_on(self) -> str:
+        """Send what the log tells of the terminal; why there is no more."""
+        await self._tell(screen="")
+        run_id = self._wanted.run_id
+        ended = await look_on(self._core, self._shutdown, run_id, self._send)
+        return ENDED if ended else STOPPING
+
+    async def _send(self, data: bytes) -> None:
+        for start in range(0, len(data), FRAME_BYTES):
+            await self._connection.send_message(data[start : start + FRAME_BYTES])
 
     async def _attach(
         self, console: Console, pieces: trio.MemoryReceiveChannel[bytes]
@@ -158,10 +185,7 @@ class TerminalSession:
                 await self._tell(lost=shown.lost + len(shown.data))
                 await self._show_screen(console, watch)
                 continue
-            for start in range(0, len(shown.data), FRAME_BYTES):
-                await self._connection.send_message(
-                    shown.data[start : start + FRAME_BYTES]
-                )
+            await self._send(shown.data)
 
     async def _show_screen(self, console: Console, watch: ConsoleWatch) -> None:
         assert console.screen is not None

@@ -103,6 +103,8 @@ class QueueReply(Received):
     draining: tuple[str | None, ...] = ()
     #: Boxes that start nothing more.
     drained_boxes: tuple[str, ...] = ()
+    #: Runs that other boxes execute; `running` and `slots` are those of the one that answers.
+    elsewhere: int = 0
     #: By group: slots, running and queued runs.
     groups: dict[str, dict[str, int]]
 

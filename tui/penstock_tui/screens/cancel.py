@@ -19,6 +19,8 @@ from penstock_tui.wording import CROSS, clock_time, plain
 BEAT = 0.1
 
 CancelRun = Callable[[], Awaitable[Mapping[str, Any]]]
+#: Why nothing may be heard of the run, in words; "" while its box is heard.
+Doubt = Callable[[], str]
 
 
 class CancelDialog(Dialog):
@@ -26,8 +28,15 @@ class CancelDialog(Dialog):
 
     heading = "Cancel"
 
-    def __init__(self, run_id: str, about: str, cancel: CancelRun) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        about: str,
+        cancel: CancelRun,
+        doubt: Doubt = lambda: "",
+    ) -> None:
         super().__init__()
+        self._doubt = doubt
         self._run_id, self._about, self._cancel = run_id, about, cancel
         self._asked: float | None = None
         self._outcome: str | None = None
@@ -62,16 +71,15 @@ class CancelDialog(Dialog):
         except PenstockError as error:
             self._show_outcome(f"{CROSS} {error}")
         else:
-            self._show_outcome("\n".join(receipt_lines(receipt)))
+            self._show_outcome("\n".join(receipt_lines(receipt, self._doubt())))
 
     def _beat(self) -> None:
         if self._outcome is not None:
             # A text that grows while the screen is being arranged can keep its old height.
             self._show(self._outcome)
         elif self._asked is not None:
-            self._show(
-                f"… waiting for the proof that it is gone   {monotonic() - self._asked:.1f} s"
-            )
+            waits = f"… waiting for the proof that it is gone   {monotonic() - self._asked:.1f} s"
+            self._show("\n".join(filter(None, (waits, plain(self._doubt())))))
 
     def _show_outcome(self, text: str) -> None:
         self._outcome = text
@@ -82,8 +90,8 @@ class CancelDialog(Dialog):
             self.query_one("#receipt", Static).update(text)
 
 
-def receipt_lines(receipt: Mapping[str, Any]) -> list[str]:
-    """A cancel's receipt in words."""
+def receipt_lines(receipt: Mapping[str, Any], doubt: str = "") -> list[str]:
+    """A cancel's receipt in words; `doubt`: why nothing was heard, if nothing is proven."""
     outcome = str(receipt.get("outcome", "?")).replace("_", " ")
     asked, gone = moments_of(receipt)
     lines = [
@@ -91,6 +99,8 @@ def receipt_lines(receipt: Mapping[str, Any]) -> list[str]:
         if gone or outcome != "cancelled"
         else f"… {outcome}, not proven gone"
     ]
+    if doubt and not gone:
+        lines.append(f"{doubt}; its processes end with its lease")
     if asked:
         lines.append(f"requested  {clock_time(asked, millis=True)}")
     if asked and gone:

@@ -20,6 +20,7 @@ from penstock_tui.state import DashboardState, ShownRun
 from penstock_tui.story import RunStory, facts_of
 from penstock_tui.theme import tones_of
 from penstock_tui.transcript import ASK, ShownTranscript, ask_lines
+from penstock_tui.whereabouts import doubt_about
 from penstock_tui.widgets.tail import Tail
 from penstock_tui.widgets.tail_line import Line
 from penstock_tui.wording import plain
@@ -185,7 +186,8 @@ class Preview(Vertical):
         tones = tones_of(self)
         self.head.update(heading_of(run, self.monitor.now(), tones))
         standing = run.view.state in (*QUEUED_STATES, *PARKED_STATES)
-        said = facts_of(run.view, self._why if standing else "", 0)
+        why = self._why if standing else doubt_about(run.view, model.boxes)
+        said = facts_of(run.view, why, 0)
         where = run.view.inputs.get("cwd")
         text = "\n".join(filter(None, (said, plain(str(where)) if where else "")))
         self.facts.update(text)

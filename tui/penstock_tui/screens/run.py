@@ -24,6 +24,7 @@ from penstock_tui.screens.run_tabs import RunTabs
 from penstock_tui.state import DashboardState
 from penstock_tui.story import RunStory, facts_of
 from penstock_tui.theme import tones_of
+from penstock_tui.whereabouts import doubt_about
 from penstock_tui.widgets.folding import Folding
 from penstock_tui.widgets.key_line import KeyLine
 from penstock_tui.widgets.scrubber import Scrubber
@@ -208,7 +209,7 @@ class RunScreen(Screen[None]):
         tones = tones_of(self.crumb)
         text = Text().append(" ◀ ", style=tones.colour("dim"))
         self.crumb.update(text.append(heading_of(run, self.monitor.now(), tones)))
-        why = self._why if view.state in STANDING else ""
+        why = self._why if view.state in STANDING else doubt_about(view, model.boxes)
         said = facts_of(view, why, self.story.left)
         self.facts.update(said)
         self.facts.display = bool(said)

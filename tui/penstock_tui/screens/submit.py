@@ -37,6 +37,7 @@ OPTIONS = (
     FormField("timeout", "span", "of executing time: 90s, 5m, 3h"),
     FormField("after", "words", "ids of runs that must complete first"),
     FormField("labels", "pairs"),
+    FormField("needs", "pairs", "of its box: gpu=1, or box=NAME"),
     FormField("delay", "span", "before it starts: 90s, 5m, 3h"),
     FormField("retries", "integer", "how often it is tried again if it fails"),
     FormField("backoff", "span", "before the first of these: 10s"),
