@@ -1,7 +1,8 @@
 """The common text of statements, as PostgreSQL spells it.
 
 What is left out are hints, by which SQLite is told a plan: which index to use, and in which order to
-join. A hint for PostgreSQL is a comment to SQLite: to join row by row. What is spelled otherwise are parameters, and lists and objects that come as JSON.
+join. What is spelled otherwise are parameters, lists and objects that come as JSON, and a join that a
+comment says to make row by row.
 """
 
 from __future__ import annotations
