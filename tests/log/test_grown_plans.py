@@ -20,10 +20,10 @@ from penstock.log.writes import Claimed, RunRow
 
 pytestmark = pytest.mark.processes
 
-#: Turns of each box in which the server settles for its plans, and then those in which the log becomes long.
-FEW, MANY = 12, 3
-#: Runs of such a turn.
-SIZE, LARGE = 2, 200
+#: Turns of each box in which the server settles for its plans, and the runs of each.
+FEW, SIZE = 8, 2
+#: Runs, of a kind that nobody executes, that make the log a long one.
+LARGE = 800
 
 
 async def turn(
@@ -75,8 +75,9 @@ async def test_a_turn_reads_no_more_of_a_long_log_than_it_needs(
             life: await stack.enter_async_context(
                 postgres_store(postgres, schema=schema, life=life, box=life)
             )
-            for life in ("one", "two")
+            for life in ("one", "two", "third")
         }
+        third = stores.pop("third")
         boxes = Boxes(stores)
         await boxes.turns(1, SIZE)
         if looked_at:
@@ -85,7 +86,10 @@ async def test_a_turn_reads_no_more_of_a_long_log_than_it_needs(
             )
             postgres.ask(f"VACUUM ANALYZE {tables}")  # fmt: skip
         await boxes.turns(FEW, SIZE)
-        await boxes.turns(MANY, LARGE)
+        line = [enqueue(f"q{n}", capacity=None, kind="other") for n in range(LARGE)]
+        await third.commit(line)
+        # Who has not seen most of a log reads most of it.
+        await boxes.turns(1, SIZE)
         before = rows_read_whole(postgres, stores.values())
         await boxes.turns(FEW, SIZE)
         assert rows_read_whole(postgres, stores.values()) == before
