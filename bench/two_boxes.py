@@ -26,6 +26,7 @@ from bench._shared import (
     open_bench_core,
     scratch,
     share,
+    wait_ended,
     wait_idle,
 )
 from bench.append import TEXT
@@ -98,17 +99,25 @@ def together(server: PostgresServer, count: int, boxes: int) -> Together:
 
 @asynccontextmanager
 async def open_two(
-    server: PostgresServer, folder: Path, *kinds: Kind
+    server: PostgresServer,
+    folder: Path,
+    *kinds: Kind,
+    other_kinds: tuple[Kind, ...] = (NOOP,),
+    **settings: Any,
 ) -> AsyncIterator[tuple[Core, Core]]:
-    """A box that executes these kinds, and one that cannot."""
+    """A box that executes these kinds, and one that cannot, or executes others."""
     schema = server.new_schema()
     places = [folder / name for name in ("here", "there")]
     for place in places:
         place.mkdir()
     here, there = (Box(server.url, schema, place.name) for place in places)
     async with (
-        open_bench_core(places[0], *kinds, open_store=store_of(here), life="here", box="here") as one,
-        open_bench_core(places[1], NOOP, open_store=store_of(there), life="there", box="there") as other,
+        open_bench_core(
+            places[0], *kinds, open_store=store_of(here), life="here", box="here", **settings
+        ) as one,
+        open_bench_core(
+            places[1], *other_kinds, open_store=store_of(there), life="there", box="there", **settings
+        ) as other,
     ):  # fmt: skip
         yield one, other
 
@@ -137,6 +146,40 @@ async def known_elsewhere(server: PostgresServer, folder: Path) -> list[float]:
                         waits.append((now - said) * 1000)
                 if len(waits) >= FACTS:
                     break
+    return waits
+
+
+async def claims(server: PostgresServer, folder: Path) -> list[float]:
+    """Milliseconds from the acknowledgement of a run to its begin on another box, which has nothing to do.
+
+    Its own box has its one slot taken, and submits it for any.
+    """
+    waits: list[float] = []
+    begun: dict[str, float] = {}
+
+    async def note(run: Run, _inputs: Inputs) -> Output:
+        begun[run.run_id] = time.perf_counter()
+        await trio.lowlevel.checkpoint()
+        return Output()
+
+    async def sleep(_run: Run, _inputs: Inputs) -> Output:
+        await trio.sleep_forever()
+        raise AssertionError("nobody wakes it")
+
+    kind = Kind("note", "Note", Inputs, Output, note, portable=True)
+    busy = Kind("sleep", "Sleep", Inputs, Output, sleep)
+    async with open_two(
+        server, folder, kind, other_kinds=(kind, busy), accept="team", max_concurrent=1
+    ) as (_here, there):
+        await there.submitter.submit(SubmitRequest(kind="sleep", inputs={}))
+        for _ in range(FACTS):
+            await trio.sleep(0.02)
+            request = SubmitRequest(kind="note", inputs={}, anywhere=True)
+            run_id = (await there.submitter.submit(request)).view.run_id
+            acknowledged = time.perf_counter()
+            await wait_ended(there, run_id)
+            # It may have begun before its own box had its answer.
+            waits.append(max(0.0, begun[run_id] - acknowledged) * 1000)
     return waits
 
 
@@ -207,6 +250,10 @@ def box_rows(
     name = "acknowledged to a reader of another box"
     yield Row(f"{name}, p50", "ms", "", [median(waits) for waits in heard])
     yield Row(f"{name}, p95", "ms", "", [share(waits, 0.95) for waits in heard])
+    began = [trio.run(claims, server, fresh()) for _ in range(rounds)]
+    name = "acknowledged on a busy box to begun on an idle one"
+    yield Row(f"{name}, p50", "ms", "", [median(waits) for waits in began])
+    yield Row(f"{name}, p95", "ms", "", [share(waits, 0.95) for waits in began])
     asked = [trio.run(cancels, server, fresh()) for _ in range(rounds)]
     far, near = [f for f, _ in asked], [n for _, n in asked]
     yield Row("cancel's receipt across boxes / on its own", "ms", "", far, near)

@@ -2577,6 +2577,20 @@ TESTED_MUTANTS = (
         "runs/test_shared_log.py::test_what_others_wrote_within_a_batch_that_went_one_by_one_is_folded",
     ),
     TestedMutant(
+        "what a server planned while a log was small is kept",
+        "PostgresDb._plan_anew",
+        'self._send("DISCARD PLANS", ())',
+        "pass",
+        "log/test_grown_plans.py::test_a_turn_reads_no_more_of_a_long_log_than_it_needs[True]",
+    ),
+    TestedMutant(
+        "a server may read all runs to find the few that others touched",
+        "translate",
+        "text = _EACH.sub(each, text)",
+        "pass",
+        "log/test_grown_plans.py::test_a_turn_reads_no_more_of_a_long_log_than_it_needs[False]",
+    ),
+    TestedMutant(
         "what is missing from a column is empty",
         "log/postgresql/columns:_array",
         "parts.append(_NULL)",

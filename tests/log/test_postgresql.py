@@ -55,6 +55,10 @@ T = TypeVar("T")
         ("SELECT a FROM runs INDEXED BY runs_state WHERE b", "SELECT a FROM runs WHERE b"),
         ("FROM runs CROSS JOIN specs ON specs.key = runs.key", "FROM runs JOIN specs ON specs.key = runs.key"),
         ("a IN (SELECT value FROM json_each(?))", "a IN (SELECT value FROM json_array_elements_text($1::json))"),
+        (
+            "FROM told LEFT JOIN runs ON runs.key = told.run /* one by one */",
+            "FROM told LEFT JOIN LATERAL (SELECT * FROM runs WHERE runs.key = told.run LIMIT 1) AS runs ON TRUE",
+        ),
         ("FROM json_each(labels) AS one", "FROM json_each_text(labels::json) AS one"),
     ],
 )  # fmt: skip

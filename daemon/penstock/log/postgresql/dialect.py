@@ -1,7 +1,8 @@
 """The common text of statements, as PostgreSQL spells it.
 
 What is left out are hints, by which SQLite is told a plan: which index to use, and in which order to
-join. What is spelled otherwise are parameters, and lists and objects that come as JSON.
+join. What is spelled otherwise are parameters, lists and objects that come as JSON, and a join that a
+comment says to make row by row.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 _INDEX = re.compile(r" INDEXED BY \w+")
 _OUTER = re.compile(r"CROSS JOIN (\w+ ON )")
+# Where a few rows are wanted that the server takes for many, it reads a table whole to join it: its guess of
+# facts between two positions is a share of all. Limited, the row of each is found by the key.
+_EACH = re.compile(r"LEFT JOIN (\w+) ON (\1\.key = \w+\.\w+) /\* one by one \*/")
 _LIST = re.compile(r"json_each\(\?\)")
 _OBJECT = re.compile(r"json_each\((\w+)\)")
 
@@ -22,6 +26,8 @@ _OBJECT = re.compile(r"json_each\((\w+)\)")
 def translate(sql: str) -> bytes:
     """One statement: `?` → `$1`, `$2` …; no text of ours has a question mark in quotes."""
     text = _OUTER.sub(r"JOIN \1", _INDEX.sub("", sql))
+    each = r"LEFT JOIN LATERAL (SELECT * FROM \1 WHERE \2 LIMIT 1) AS \1 ON TRUE"
+    text = _EACH.sub(each, text)
     text = _LIST.sub("json_array_elements_text(?::json)", text)
     text = _OBJECT.sub(r"json_each_text(\1::json)", text)
     first, *others = text.split("?")

@@ -40,6 +40,11 @@ CONNECT_SECONDS = 5
 KEEPALIVE_SECONDS = 10
 #: Bounds of sessions that not every server has, and since which version: we have our own.
 NEWER_BOUNDS = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
+#: What the server is to take a page found by an index for, where one that follows another costs 1.
+PAGE_COST = 1.1
+#: How many times as long as when statements were planned a log may be, before they are planned anew; and the
+#: fewest facts of which that counts.
+PLANNED_TIMES, PLANNED_FACTS = 2, 50
 #: Statements that a connection keeps prepared: all that a daemon ever sends.
 PREPARED = 300
 
@@ -95,6 +100,9 @@ def _session_settings(schema: str, lease_seconds: float | None) -> dict[str, Any
         "idle_in_transaction_session_timeout": int(idle * 1000),
         # Who waits for the turn sees then what was there when it was had.
         "default_transaction_isolation": "read committed",
+        # What a turn asks for was written just now and lies in memory: a page by an index costs what one in
+        # its order does. By the server's own, that of a disk that turns, thousands of facts are read for ten.
+        "random_page_cost": PAGE_COST,
         # Asked by the server, which would else keep the session, and its lock, of a box that lost its
         # power until the system's own two hours are over; a quarter, if it has yet to be answered.
         "tcp_keepalives_idle": KEEPALIVE_SECONDS,
@@ -227,6 +235,8 @@ class PostgresDb:
         self.may_claim = True
         # Boxes whose daemons are there, this one among them.
         self._here = 1
+        # How long the log was when the plans of this connection were thrown away last.
+        self._planned = PLANNED_FACTS
         self._wrote = False
         self.end_turn()
 
@@ -385,7 +395,20 @@ class PostgresDb:
             # Turned off since the start, which would have been refused.
             self.execute("SET LOCAL synchronous_commit = on")
         self._settle()
+        self._plan_anew()
         return bool(changes == known)
+
+    def _plan_anew(self) -> None:
+        """Have the server forget its plans once the log has grown much.
+
+        It keeps what it found best when the tables were small, which is to read them whole, until it
+        looks at them of its own accord: for a minute, or for good where nothing does.
+        """
+        head = int(self._row["head"])
+        if head >= self._planned * PLANNED_TIMES:
+            # Not by `execute`: a turn that does no more than this writes nothing.
+            self._send("DISCARD PLANS", ())
+            self._planned = head
 
     def _settle(self) -> None:
         """Whether claims must wait, asked under the turn: who had it before may have noted a failover."""

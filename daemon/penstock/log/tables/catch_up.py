@@ -44,7 +44,7 @@ touched AS MATERIALIZED (
 SELECT told.run, EXISTS (SELECT 1 FROM asks WHERE asks.run = told.run AND asks.state = 'open'), paused,
     (SELECT event_id FROM events ORDER BY event_id DESC LIMIT 1), plans.run, turn, not_before, stashed, {HEAD_COLUMNS}
 FROM touched LEFT JOIN told ON told.run = touched.run LEFT JOIN plans ON plans.run = told.run
-    LEFT JOIN runs ON runs.key = touched.run
+    LEFT JOIN runs ON runs.key = touched.run /* one by one */
 """
 
 
