@@ -236,7 +236,7 @@ async def test_a_run_whose_environment_is_not_in_its_log_says_so(
             logs = [f.event for f in await core.facts(again)]
             texts = [log.text or "" for log in logs if isinstance(log, Log)]
             [told] = [text for text in texts if "environment" in text]
-            assert "imported" in told
+            assert "an import brings none" in told
             assert not core.processes.environs[1].keys() & SHELL.keys() - {
                 "PYTHONUNBUFFERED"
             }
