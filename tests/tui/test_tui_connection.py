@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,8 +21,9 @@ from fakes.real_daemon import RealDaemon
 from fakes.tui_pilot import dashboard, shows, text_of, until
 from fakes.tui_processes import cut_wire, open_scene
 from penstock.words.address import Address, find_address, find_paths
-from penstock.words.errors import RunNotFound
+from penstock.words.errors import DaemonUnreachable, RunNotFound
 from penstock_tui.app import Dashboard
+from penstock_tui.session import DaemonCalls
 from penstock_tui.state import DashboardState
 from penstock_tui.stream import LiveStream
 
@@ -113,6 +115,37 @@ async def test_another_log_that_is_longer_is_not_taken_up_in_its_middle() -> Non
     assert model.epoch != epoch
     assert [fact.position for fact in model.tail] == list(range(1, 182))
     assert (model.missed, model.broken) == (0, set())
+
+
+@aio
+async def test_another_log_after_a_list_that_was_cut_off_leaves_none_of_its_runs() -> (
+    None
+):
+    """TU-01 an epoch change clears: also what was listed of a log that was not followed yet."""
+    model = DashboardState()
+    lists = 0
+    with open_scene("--runs", "3") as first, ExitStack() as stack:
+        calls = DaemonCalls(lambda: first.address)
+
+        async def list_runs() -> None:
+            nonlocal lists
+            lists += 1
+            model.seed(await calls.shown_runs())
+            if lists == 1:
+                first.process.kill()
+                first.process.wait()
+                stack.enter_context(open_scene("--port", str(first.port)))
+                raise DaemonUnreachable("it was killed in the middle of the list")
+
+        stream = LiveStream(lambda: first.address, model, list_runs)
+        task = asyncio.create_task(stream.run())
+        try:
+            await until(lambda: model.phase == "live")
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await calls.aclose()
+    assert (lists, len(model.runs)) == (2, 0)
 
 
 @aio

@@ -72,7 +72,8 @@ class LiveStream:
             refused = False
             try:
                 address = self._find()
-                if not self._model.epoch or self.reader.step == "reopen":
+                # Not by the model's: of a log whose list was cut off it knows the epoch, and we no place.
+                if not self.reader.cursor.epoch or self.reader.step == "reopen":
                     await self._begin(address)
                 await self._follow(address)
                 if self.reader.step == "reopen":
@@ -96,6 +97,8 @@ class LiveStream:
         """
         async with open_connection(address, {"after": NOTHING}) as socket:
             greeting = greeted(json.loads(await socket.recv()))
+        if self._model.epoch not in ("", greeting.epoch):
+            self._model.forget()
         self._model.greet(greeting)
         await self._list_runs()
         start = max(greeting.floor - 1, greeting.head - TAIL_AT_START, 0)
