@@ -74,6 +74,8 @@ def _claude(url: str) -> dict[str, str]:
         "ANTHROPIC_API_KEY": KEY,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_AUTOUPDATER": "1",
+        # Its own 5 s are over before a box at work has started a daemon; the first turn has no tools then.
+        "MCP_CONNECT_TIMEOUT_MS": "60000",
     }
 
 
