@@ -3281,7 +3281,7 @@ TESTED_MUTANTS = (
         "Committer._commit_alone",
         """
             if isinstance(write, _NEVER_REFUSED):
-                raise _waited_for(error) from error
+                raise waited_for(error) from error
         """,
         "",
         "log/test_refused_writes.py::test_the_end_of_a_run_is_recorded_once_it_is_taken",
@@ -3291,7 +3291,7 @@ TESTED_MUTANTS = (
         "Committer._commit_or_split",
         """
             if not writes and isinstance(error, Refused):
-                raise _waited_for(error) from error
+                raise waited_for(error) from error
         """,
         "",
         "log/test_refused_writes.py::test_a_renewal_that_is_refused_is_told_of",

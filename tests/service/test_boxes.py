@@ -142,13 +142,18 @@ def test_a_run_whose_terminal_cannot_be_had_is_not_left_behind(
     assert there["state"] == "cancelled"
 
 
+@pytest.mark.parametrize(
+    "terminal",
+    [{"stdin": "tty"}, {"tty": {"rows": 24, "cols": 80}}],
+    ids=["stdin", "size"],
+)
 def test_a_terminal_of_another_box_can_be_looked_on_from_any(
-    start_box: Callable[..., RealDaemon],
+    start_box: Callable[..., RealDaemon], terminal: dict[str, Any]
 ) -> None:
     """PT-05 MB-03: it was refused, with the advice to do what had just been done."""
     first = start_box("first")
     start_box("second")
-    inputs = {"argv": ["sh", "-c", "echo begun; read word; echo $word"], "stdin": "tty"}
+    inputs = {"argv": ["sh", "-c", "echo begun; read word; echo $word"], **terminal}
     asked = ["command", "--id", "far", "--on", "box=second", "--inputs", json.dumps(inputs)]  # fmt: skip
     assert penstock(first, "submit", *asked).returncode == 0
     ours, theirs = pty.openpty()

@@ -34,6 +34,7 @@ from penstock.words.exit_codes import (
     in_a_line,
 )
 from penstock.words.run_exit import RunExit
+from penstock.words.terminal_inputs import gets_terminal
 
 
 def run_to_end(session: Session, request: dict[str, Any], options: RunOptions) -> int:
@@ -110,10 +111,7 @@ def forwards_stdin(request: dict[str, Any]) -> bool:
 
 def has_tty(request: dict[str, Any]) -> bool:
     """Whether the program of this request gets a terminal, and so ours."""
-    inputs = request["inputs"]
-    return request["kind"] == PROGRAM_KIND and (
-        inputs.get("stdin") == "tty" or inputs.get("tty") is not None
-    )
+    return request["kind"] == PROGRAM_KIND and gets_terminal(request["inputs"])
 
 
 class FollowedRun:

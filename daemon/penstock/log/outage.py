@@ -125,9 +125,10 @@ def _is_its_own(write: Write[Result], error: LogDamaged) -> bool:
     return about - {None} == {error.facts.get("run_id")}
 
 
-def _waited_for(refused: Refused) -> StoreAway:
+def waited_for(refused: Refused) -> StoreAway:
+    """What nobody can be told the refusal of, as what is asked again."""
     code = refused.facts.get("code", "")
-    return StoreAway(f"what must be recorded is refused: {refused}", code=code)
+    return StoreAway(f"the log refuses what is its daemon's own: {refused}", code=code)
 
 
 @dataclass(eq=False, slots=True)
@@ -198,7 +199,7 @@ class Committer:
         except Exception as error:
             if not writes and isinstance(error, Refused):
                 # Nobody's write is at fault.
-                raise _waited_for(error) from error
+                raise waited_for(error) from error
             known = isinstance(error, (LogDamaged, Refused))
             if self.unavailable is None or not known:
                 log.error(
@@ -246,7 +247,7 @@ class Committer:
             raise
         except Refused as error:
             if isinstance(write, _NEVER_REFUSED):
-                raise _waited_for(error) from error
+                raise waited_for(error) from error
             log.error("the write %s was refused: %s", type(write).__name__, error)
             return error
         except LogDamaged as error:

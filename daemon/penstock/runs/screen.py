@@ -7,7 +7,7 @@ neither time nor the interpreter. What it cannot keep up with is left out: a flo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -142,21 +142,20 @@ class KeptScreen:
         self._news.set()
 
 
-def _last(items: Iterable[_Work]) -> list[_Work]:
+def _last(items: Sequence[_Work]) -> list[_Work]:
     """What of it is drawn in any case: all sizes, and the last bytes."""
     kept: list[_Work] = []
     room = LAST_BYTES
-    for item in reversed(list(items)):
-        if type(item) is bytes:
-            last = (
-                item if len(item) <= room else _from_a_start(item[len(item) - room :])
-            )
-            # Nothing from before a cut: it would be followed by what did not follow it.
-            room = room - len(item) if last == item else 0
-            if last:
-                kept.append(last)
-        else:
+    for item in reversed(items):
+        if type(item) is not bytes:
             kept.append(item)
+        elif len(item) <= room:
+            kept.append(item)
+            room -= len(item)
+        elif room:
+            kept.append(_from_a_start(item[-room:]))
+            # Nothing from before a cut: it would be followed by what did not follow it.
+            room = 0
     return kept[::-1]
 
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from penstock.log.projections import RunView
 from penstock.runs.core import Core
 from penstock.server.shutdown import Shutdown
 from penstock.words.printed import bytes_of, piece_in
 from penstock.words.recorded import Recorded
 
 Show = Callable[[bytes], Awaitable[None]]
-
-
-def has_terminal(view: RunView) -> bool:
-    """Whether the run's program was started with one."""
-    return view.inputs.get("stdin") == "tty"
 
 
 async def look_on(core: Core, shutdown: Shutdown, run_id: str, show: Show) -> bool:

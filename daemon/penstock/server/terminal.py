@@ -26,11 +26,12 @@ from penstock.runs.running_program import NobodyReads
 from penstock.server.close_codes import CODE_ENDED, CODE_STOPPING, error_code, short
 from penstock.server.door_stream import DoorStream
 from penstock.server.guard import RequestHead
-from penstock.server.recorded_terminal import has_terminal, look_on
+from penstock.server.recorded_terminal import look_on
 from penstock.server.routes import TERMINAL, parse_query, run_id_of
 from penstock.server.shutdown import Shutdown
 from penstock.words.api import TerminalFrame, problem_of, read_json
 from penstock.words.errors import Conflict, NotAvailable, PenstockError, Refused
+from penstock.words.terminal_inputs import gets_terminal
 
 #: Frames that are taken of the client before its program takes what is typed.
 FRAMES_AHEAD = 64
@@ -133,7 +134,7 @@ class TerminalSession:
             if "box" not in error.facts or not self._wanted.watch:
                 raise
             elsewhere = error
-        if not has_terminal(await self._core.reader.view(run_id)):
+        if not gets_terminal((await self._core.reader.view(run_id)).inputs):
             raise elsewhere
         return None
 

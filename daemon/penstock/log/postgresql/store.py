@@ -19,6 +19,7 @@ import trio
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.concurrency.threads import RunBlocking
 from penstock.log.filters import RunFilter
+from penstock.log.outage import waited_for
 from penstock.log.postgresql.dialect import within_bytes
 from penstock.log.postgresql.engine import CALL_SECONDS, PostgresDb
 from penstock.log.postgresql.ownership import (
@@ -388,7 +389,7 @@ class PostgresStore(TableStore):
         try:
             return await self._read(fn, *args)
         except Refused as error:
-            raise _waited_for(error) from error
+            raise waited_for(error) from error
 
     def _each_fact(
         self, db: PostgresDb, sql: str, values: tuple[Any, ...], max_bytes: int
@@ -420,7 +421,7 @@ class PostgresStore(TableStore):
         try:
             facts = await super().read_all(after, limit, max_bytes=max_bytes)
         except Refused as error:
-            raise _waited_for(error) from error
+            raise waited_for(error) from error
         if facts:
             self._db.saw(facts[-1].position, facts[-1].event_id.bytes)
         return facts
@@ -476,11 +477,6 @@ class PostgresStore(TableStore):
 def _is_given(error: psycopg.Error) -> bool:
     """Whether a read was refused for a value in it, which may be a client's."""
     return (error.sqlstate or _GIVEN[0]).startswith(_GIVEN)
-
-
-def _waited_for(refused: Refused) -> StoreAway:
-    """What is refused to nobody in particular is asked for again."""
-    return StoreAway(str(refused), code=refused.facts.get("code", ""))
 
 
 def _bounds(db: PostgresDb) -> Bounds:
