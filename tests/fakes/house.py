@@ -185,7 +185,7 @@ async def open_house(
         fake_environment(processes), now=utc_now, models=models, host=box
     )
     if box:
-        environment = replace(environment, lease_left=lambda: 119.0)
+        environment = replace(environment, lease_left=lambda: 119.0, lease_usable=120.0)
     opening = inline_store(life=life) if kept is None else nullcontext(kept)
     async with opening as inner:
         store = TroubledStore(inner)

@@ -1004,8 +1004,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a lease counts from its answer",
         "Lease.renewed",
-        "deadline = asked_at + self._usable",
-        "deadline = self._now() + self._usable",
+        "deadline = asked_at + int(self.usable * 1e9)",
+        "deadline = self._now() + int(self.usable * 1e9)",
         "service/test_lease.py::test_a_lease_counts_from_before_it_was_asked_for",
     ),
     TestedMutant(

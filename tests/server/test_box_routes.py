@@ -58,7 +58,8 @@ async def test_health_tells_of_a_loss_and_of_the_own_lease() -> None:
         # By its own count: most of all where the log's server says nothing.
         house.store.fail_reads(StoreUnavailable("the server is away"))
         for told in (answer, await client.get("/health")):
-            assert told.json()["lease"] == {"seconds": 120.0, "left": 119.0}
+            lease = {"seconds": 120.0, "usable": 120.0, "left": 119.0}
+            assert told.json()["lease"] == lease
 
 
 async def test_a_run_is_found_by_its_box() -> None:

@@ -14,8 +14,11 @@ from fakes.tui_pilot import dashboard, shows
 from fakes.tui_scene import FROZEN, World
 from penstock.client.sync import SyncClient
 from penstock.log.projections import RunView
+from penstock.runs.takeover import RENEWALS
+from penstock.service.lease import margin_of
 from penstock.words import events as e
 from penstock.words.address import socket_address
+from penstock.words.config import Config
 from penstock.words.errors import StoreUnavailable
 from penstock_tui.heading import ailments
 from penstock_tui.rows import COLUMNS
@@ -114,10 +117,22 @@ def test_the_first_line_tells_of_a_late_box_and_of_a_lease_that_is_not_renewed()
     """MB-03: each before it is over."""
     model = DashboardState(boxes=[told("ann", "silent", 9, own=True), told("bob", "silent", 50)])  # fmt: skip
     assert list(ailments(model)) == ["the box bob is silent for 50 s"]
-    model = DashboardState(health={"lease": {"seconds": 120.0, "left": 50.0}})
-    assert list(ailments(model)) == ["lease 50 of 120 s left"]
-    model = DashboardState(health={"lease": {"seconds": 120.0, "left": 91.0}})
-    assert list(ailments(model)) == []
+    assert first_line(120, 105, 50) == ["lease 50 of 105 s left"]
+    assert first_line(120, 105, 91) == []
+
+
+def first_line(seconds: float, usable: float, left: float) -> list[str]:
+    lease = {"seconds": seconds, "usable": usable, "left": left}
+    return list(ailments(DashboardState(health={"lease": lease})))
+
+
+@pytest.mark.parametrize("seconds", [6.0, 20.0, 60.0, 120.0])
+def test_a_lease_that_is_renewed_in_time_is_no_ailment(seconds: float) -> None:
+    """MB-03: however much of it is kept for an orderly end."""
+    usable = seconds - margin_of(seconds, Config().kill_grace)
+    before_a_renewal = usable - seconds / RENEWALS
+    assert first_line(seconds, usable, before_a_renewal) == []
+    assert first_line(seconds, usable, usable - seconds * 0.4) != []
 
 
 def test_boxes_whose_names_end_differently_look_different() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from penstock.log.projections import RunView
+from penstock.words.box_standing import LATE
 from penstock.words.lifecycle import SLOT_STATES
 from penstock.words.placement import BOX_LABEL, fits, in_words, pinned_to
 
@@ -14,18 +15,19 @@ BoxRows = Sequence[Mapping[str, Any]]
 
 
 def lease_line(health: Mapping[str, Any]) -> str:
-    """How long others still take this box to be there; "" where nobody else writes its log."""
+    """How long until this box ends what it executes, unless it is heard; "" where nobody else writes its log."""
     lease = health.get("lease")
-    if not isinstance(lease, Mapping) or not lease:
+    # An older daemon told only how long its lease is, of which it uses less.
+    if not isinstance(lease, Mapping) or "usable" not in lease:
         return ""
-    return f"{lease['left']:.0f} of {lease['seconds']:.0f} s left"
+    return f"{lease['left']:.0f} of {lease['usable']:.0f} s left"
 
 
 def short_lease(health: Mapping[str, Any]) -> Iterator[str]:
-    """The same where it was not renewed in time: that is done when a fourth of it is over."""
+    """The same where it was not renewed in time, by what the others call late."""
     if said := lease_line(health):
         lease = health["lease"]
-        if lease["left"] < lease["seconds"] / 2:
+        if lease["usable"] - lease["left"] > lease["seconds"] * LATE:
             yield f"lease {said}"
 
 

@@ -32,6 +32,8 @@ def described(told: Mapping[str, Any]) -> dict[str, str | Word]:
     """What a person wants to know of a daemon: whether it is well, and what it has to do."""
     queue, kept = told.get("queue", {}), told.get("store", {}).get("size")
     lease = told.get("lease", {})
+    # An older daemon does not tell how much of its lease it uses.
+    usable = lease.get("usable", lease.get("seconds"))
     models, uptime = told.get("models", {}), told.get("uptime")
     return {
         "daemon": Word(told["status"], "green" if told["status"] == "ok" else "red"),
@@ -40,9 +42,7 @@ def described(told: Mapping[str, Any]) -> dict[str, str | Word]:
         "up": "" if uptime is None else long_span(timedelta(seconds=uptime)),
         "running": f"{queue['running']} of {queue['slots']} slots" if queue else "",
         "queued": f"{queue['queued']} of {queue['capacity']}" if queue else "",
-        "lease": f"{lease['left']:.0f} of {lease['seconds']:.0f} s left"
-        if lease
-        else "",
+        "lease": f"{lease['left']:.0f} of {usable:.0f} s left" if lease else "",
         "log": "" if kept is None else size(kept),
         "models": ", ".join(f"{name}: {state}" for name, state in models.items()),
     }

@@ -115,8 +115,10 @@ class Environment:
     #: Seconds that never go back and go on while the machine sleeps, whatever the time of day does.
     steady: Callable[[], float] = trio.current_time
     host: str = ""
-    #: Seconds for which this box is taken to be there without a word; None: no other would ask.
+    #: Seconds until all that is this daemon's begins to end, without a word; None: no other box would ask.
     lease_left: Callable[[], float] | None = None
+    #: What a renewal makes of them: its lease, but for what its own end may take of it.
+    lease_usable: float = 0.0
     models: ModelAccess | None = None
     #: Takes secrets out of what is to be recorded.
     redact: Redact = lambda write: write

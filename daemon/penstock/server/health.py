@@ -90,10 +90,15 @@ async def _look_at_store(core: Core) -> tuple[int, Sequence[KnownBox]] | None:
 
 
 def _lease_of(core: Core) -> dict[str, float]:
-    """How long this box is taken to be there without a word, by its own count: a store that is away adds nothing."""
-    if (left := core.environment.lease_left) is None:
+    """How long until this box ends what it executes, by its own count: a store that is away adds nothing."""
+    around = core.environment
+    if (left := around.lease_left) is None:
         return {}
-    return {"seconds": core.config.lease_seconds, "left": round(left(), 1)}
+    return {
+        "seconds": core.config.lease_seconds,
+        "usable": round(around.lease_usable, 1),
+        "left": round(left(), 1),
+    }
 
 
 async def _ask(

@@ -102,6 +102,7 @@ def real_environment(
         proven_gone=partial(proven_gone, paths.state / TESTIMONIES),
         host=box_of(config),
         lease_left=None if lease is None else lease.left,
+        lease_usable=0.0 if lease is None else lease.usable,
         models=models,
         redact=make_redaction(config.redact, secrets),
         held_back=make_held_back(config.redact, secrets),

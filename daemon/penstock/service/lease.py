@@ -95,7 +95,8 @@ class Lease:
         self.margin = margin
         self._file = file
         self._now = now
-        self._usable = int((seconds - margin) * 1e9)
+        #: Seconds from the asking of a renewal until all that is ours begins to end.
+        self.usable = seconds - margin
         #: Of the file, which may take its time; nobody who asks whether it is over waits for that.
         self._telling = threading.Lock()
         self._judging = threading.Lock()
@@ -116,7 +117,7 @@ class Lease:
         What was over stays over: processes were ended by it.
         """
         with self._telling:
-            deadline = asked_at + self._usable
+            deadline = asked_at + int(self.usable * 1e9)
             if self.why_over() is not None or deadline <= self._deadline:
                 return
             try:
