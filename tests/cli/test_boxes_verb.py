@@ -59,7 +59,7 @@ def test_health_tells_of_the_lease(penstock: Penstock, loft: HouseBeside) -> Non
     told = penstock("health")
     assert told.exit_code == 1
     assert "because  the box cellar is lost: silent for 130 s" in told.stdout
-    assert "lease    119 of 120 s left" in told.stdout
+    assert "lease    104 of 105 s left" in told.stdout
 
 
 def row(run_id: str, box: str) -> dict[str, Any]:

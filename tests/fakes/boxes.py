@@ -15,6 +15,17 @@ from penstock.log.writes import BoxRow, Forsaken
 from penstock.testing.faulty_store import FaultyStore
 
 
+@dataclass
+class FreshLease:
+    """A lease of two minutes that was renewed a second ago, but for 15 s that an end may take."""
+
+    usable: float = 105.0
+
+    def left(self) -> float:
+        """Seconds."""
+        return self.usable - 1
+
+
 def box_row(box: str, **others: Any) -> BoxRow:
     """A box that renewed its lease of two minutes a second ago."""
     told: dict[str, Any] = {

@@ -18,6 +18,7 @@ import httpx
 import trio
 import trio.testing
 
+from fakes.boxes import FreshLease
 from fakes.cores import FakeProcesses, fake_environment, open_fake_core
 from fakes.stores import LIFE, inline_store
 from fakes.troubled_store import TroubledStore
@@ -185,7 +186,7 @@ async def open_house(
         fake_environment(processes), now=utc_now, models=models, host=box
     )
     if box:
-        environment = replace(environment, lease_left=lambda: 119.0, lease_usable=120.0)
+        environment = replace(environment, lease=FreshLease())
     opening = inline_store(life=life) if kept is None else nullcontext(kept)
     async with opening as inner:
         store = TroubledStore(inner)

@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from fakes.boxes import ATTIC, CELLAR, LOFT, box_row
+from fakes.boxes import ATTIC, CELLAR, LOFT, FreshLease, box_row
 from fakes.cores import fake_environment, open_fake_core, request
 from fakes.stores import inline_store
 from fakes.troubled_store import TroubledStore
@@ -32,7 +32,7 @@ async def open_loft(**settings: Any) -> AsyncIterator[tuple[Core, TroubledStore]
     """A core on the box `loft`, and its store, whose boxes a test may choose."""
     async with inline_store() as inner:
         store = TroubledStore(inner)
-        environment = replace(fake_environment(), host="loft", lease_left=lambda: 119.0)
+        environment = replace(fake_environment(), host="loft", lease=FreshLease())
         async with open_fake_core(
             store=store.as_store(), environment=environment, **settings
         ) as core:
@@ -95,7 +95,7 @@ async def test_a_loss_is_the_first_complaint_of_health(autojump_clock: Clock) ->
             "the box cellar is lost: silent for 130 s",
             "the loop stood still",
         )
-        assert told.lease == {"seconds": 120.0, "left": 119.0}
+        assert told.lease == {"seconds": 120.0, "usable": 105.0, "left": 104.0}
         store.sharers = [replace(CELLAR, silent_seconds=LOSS_TOLD), LOFT]
         assert (await health_of()).reasons == ("the loop stood still",)
         store.sharers = [replace(CELLAR, state="left"), LOFT]
@@ -115,7 +115,7 @@ async def test_boxes_of_a_log_that_is_away_are_not_made_up(
         assert [box.box for box in core.boxes.last] == ["loft", "attic"]
         told = await make_health(core)()
         assert told.status == "degraded"
-        assert told.lease == {"seconds": 120.0, "left": 119.0}
+        assert told.lease == {"seconds": 120.0, "usable": 105.0, "left": 104.0}
 
 
 def test_an_older_release_is_told_by_the_newest_that_is_here() -> None:

@@ -172,7 +172,7 @@ async def test_a_store_that_is_away_is_said_in_the_first_line(tmp_path: Path) ->
             house.house.store.fail_reads(StoreUnavailable("it does not answer now"))
             await shows(app, "the store does not answer")
             await pilot.press("4")
-            await shows(app, "119 of 120 s left")
+            await shows(app, "104 of 105 s left")
 
 
 @pytest.mark.sockets

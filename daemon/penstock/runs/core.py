@@ -20,6 +20,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import trio
 
@@ -96,6 +97,19 @@ log = logging.getLogger(__name__)
 LEASE_MARGIN = 5.0
 
 
+class OwnLease(Protocol):
+    """For how long this box is taken to be there without a word."""
+
+    @property
+    def usable(self) -> float:
+        """Seconds that a renewal is good for: the lease, but for what an orderly end may take of it."""
+        ...
+
+    def left(self) -> float:
+        """Seconds until all that is this daemon's begins to end."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """What a core does to the world; tests give it a harmless one."""
@@ -115,10 +129,8 @@ class Environment:
     #: Seconds that never go back and go on while the machine sleeps, whatever the time of day does.
     steady: Callable[[], float] = trio.current_time
     host: str = ""
-    #: Seconds until all that is this daemon's begins to end, without a word; None: no other box would ask.
-    lease_left: Callable[[], float] | None = None
-    #: What a renewal makes of them: its lease, but for what its own end may take of it.
-    lease_usable: float = 0.0
+    #: By this daemon's own count; None: no other box would ask.
+    lease: OwnLease | None = None
     models: ModelAccess | None = None
     #: Takes secrets out of what is to be recorded.
     redact: Redact = lambda write: write

@@ -91,13 +91,12 @@ async def _look_at_store(core: Core) -> tuple[int, Sequence[KnownBox]] | None:
 
 def _lease_of(core: Core) -> dict[str, float]:
     """How long until this box ends what it executes, by its own count: a store that is away adds nothing."""
-    around = core.environment
-    if (left := around.lease_left) is None:
+    if (lease := core.environment.lease) is None:
         return {}
     return {
         "seconds": core.config.lease_seconds,
-        "usable": round(around.lease_usable, 1),
-        "left": round(left(), 1),
+        "usable": round(lease.usable, 1),
+        "left": round(lease.left(), 1),
     }
 
 

@@ -124,11 +124,11 @@ class DaemonCollector(Collector):
 
     def _boxes(self) -> Iterator[Metric]:
         """As they were told last. Nothing where one daemon alone writes the log."""
-        if (left := self.core.environment.lease_left) is not None:
+        if (lease := self.core.environment.lease) is not None:
             yield gauge(
                 "lease_left_seconds",
                 "How long this box is taken to be there without a word.",
-                left(),
+                lease.left(),
             )
         boxes = [box for box in self.core.boxes.last if box.lease_seconds is not None]
         if not boxes:
