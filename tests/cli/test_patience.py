@@ -136,6 +136,49 @@ def test_of_a_run_that_executes_nothing_is_told(
     assert len(daemon.asked) < 3600 / LONGEST_QUIET_SECONDS + 3
 
 
+@pytest.mark.parametrize(
+    "count",
+    [
+        "Its box loft is lost: silent for {} s.",
+        "It starts in {} min, at 2026-12-01 08:00:00 UTC.",
+    ],
+)
+def test_a_time_that_passes_is_no_other_reason(
+    count: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PT-08: a person that waits for hours reads a line, and not one for each second of them."""
+    daemon = ExplainingDaemon()
+    telling = Telling(daemon, notes(), quiet=False)
+    for number in (130, 120, 7, 1):
+        daemon.says("r", "queued", count.format(number))
+        daemon.wait(telling, LONGEST_PAUSE_SECONDS)
+    assert len(said(capsys)) == 1
+
+
+def test_a_run_whose_box_is_silent_is_told_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """PT-08, MB-05: its end would not come out until it is heard of, or its lease is over."""
+    daemon = ExplainingDaemon()
+    telling = Telling(daemon, notes("running"), quiet=False)
+    silent = "Its box loft is silent for 50 s; how it has been since then is not known."
+    executes = "It has a slot and executes; it began 60 s ago."
+    daemon.says("r", "running", executes)
+    daemon.wait(telling, LONGEST_QUIET_SECONDS)
+    assert said(capsys) == []
+    daemon.says("r", "running", silent, code="box")
+    daemon.wait(telling, LONGEST_QUIET_SECONDS)
+    assert said(capsys) == [
+        "penstock: running: its box loft is silent for 50 s; how it has been since then is not known"
+    ]
+    # It is heard of again, and then no more.
+    daemon.says("r", "running", executes)
+    daemon.wait(telling, LONGEST_QUIET_SECONDS)
+    daemon.says("r", "running", silent, code="box")
+    daemon.wait(telling, LONGEST_QUIET_SECONDS)
+    assert len(said(capsys)) == 1
+
+
 def test_a_run_whose_end_cannot_be_recorded_is_told_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -1852,18 +1852,23 @@ TESTED_MUTANTS = (
         "the same reason for waiting is told again and again",
         "Telling.tell",
         """
-        if why not in {'', self._told}:
-            self._told = why
+        if reason not in {'', before}:
             self._notes.end_line()
             say(f'{self._prefix}{why}')
         """,
         """
-        if why:
-            self._told = why
+        if reason:
             self._notes.end_line()
             say(f'{self._prefix}{why}')
         """,
         "cli/test_patience.py::test_it_is_told_again_only_when_the_reason_changes",
+    ),
+    TestedMutant(
+        "each second that a box is silent is another reason to wait",
+        "Telling.tell",
+        "reason = _RUNNING_TIME.sub('', why)",
+        "reason = why",
+        "cli/test_patience.py::test_a_time_that_passes_is_no_other_reason",
     ),
     TestedMutant(
         "a daemon is asked without a pause why a run waits",

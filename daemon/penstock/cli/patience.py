@@ -1,10 +1,11 @@
 """Why a run waits, told on stderr once it has waited for a second, and again when the reason changes.
 
-Of one that executes it is told when its log takes nothing, for then its end would not come out either.
+Of one that executes it is told when its end would not come out: its log takes nothing, or its box is silent.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,13 +23,15 @@ TOLD_AFTER_SECONDS = 1.0
 #: Seconds between two questions to the daemon, doubled up to this: reasons change without a fact of
 #: the run, and a thousand commands may wait at a time.
 LONGEST_PAUSE_SECONDS = 16.0
-#: The same of a run that executes, of which there is nothing to tell but that the log takes nothing.
+#: The same of a run that executes, of which there is nothing to tell but that nobody hears of it.
 LONGEST_QUIET_SECONDS = 60.0
 #: First and longest pause.
 _WAITS = TOLD_AFTER_SECONDS, LONGEST_PAUSE_SECONDS
 _EXECUTES = LONGEST_PAUSE_SECONDS, LONGEST_QUIET_SECONDS
-#: The code of that reason.
-LOG_AWAY = "log"
+#: The codes of those reasons.
+UNHEARD = frozenset({"log", "box"})
+#: A time that runs in a reason, which is none of its own: `silent for 50 s`, `starts in 2 min`.
+_RUNNING_TIME = re.compile(r"\b\d+ (?:s|min|h|days)\b")
 #: Children asked about below one another; a tree of runs is hardly deeper.
 MOST_BELOW = 8
 
@@ -78,8 +81,9 @@ class Telling:
         self._looks += 1
         self._next = now + self._pause()
         why = _ask(self._client, self._notes.run_id)
-        if why not in {"", self._told}:
-            self._told = why
+        reason = _RUNNING_TIME.sub("", why)
+        before, self._told = self._told, reason
+        if reason not in {"", before}:
             self._notes.end_line()
             say(f"{self._prefix}{why}")
 
@@ -127,7 +131,7 @@ def _ask(client: Explains, run_id: str) -> str:
         return ""
     if told["state"] not in WAITING_STATES:
         # It does what it is to do, or has ended, unless nobody can be told of it.
-        kept = [reason for reason in told["reasons"] if reason["code"] == LOG_AWAY]
+        kept = [reason for reason in told["reasons"] if reason["code"] in UNHEARD]
         if not kept:
             return ""
         told = {**told, "reasons": kept}
