@@ -29,7 +29,8 @@ from penstock.pipeline import Kind
 from penstock.processes.detection import detect_containment
 from penstock.processes.forking import open_launcher
 from penstock.processes.launching import Launcher
-from penstock.runs.core import Core, open_core
+from penstock.runs.core import Core
+from penstock.runs.open_core import open_core
 from penstock.service.environment import real_environment
 from penstock.words.address import find_paths
 from penstock.words.config import Config

@@ -17,7 +17,8 @@ from penstock.log.bus import Overflow
 from penstock.log.projections import BrokenStory
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.tables.output_window import WindowLimits
-from penstock.runs.core import Core, open_core
+from penstock.runs.core import Core
+from penstock.runs.open_core import open_core
 from penstock.runs.submit import Submitted
 from penstock.testing.fake_programs import FakeProcesses
 from penstock.testing.faulty_store import FaultyStore, StoreFault, inline

@@ -19,7 +19,8 @@ from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.log.store import Store
 from penstock.processes.detection import detect_containment
 from penstock.processes.forking import open_launcher
-from penstock.runs.core import Core, open_core
+from penstock.runs.core import Core
+from penstock.runs.open_core import open_core
 from penstock.service.environment import real_environment
 from penstock.words.address import find_paths
 from penstock.words.api import SubmitRequest

@@ -2348,7 +2348,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "who knocked at the end of the last life is the owner",
-        "runs/core:_repair",
+        "runs/open_core:_repair",
         "await _linger(core, rows)",
         "",
         "runs/test_guarded_trees.py"
@@ -2468,7 +2468,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a start repairs what other boxes execute",
-        "runs/core:_repair",
+        "runs/open_core:_repair",
         "rows = [r for r in rows if r.host == sharing.box or r.run_id in lost]",
         "pass",
         "runs/test_shared_log.py::test_a_cancel_acts_where_the_run_is_and_tells_of_it_once_it_is_over",

@@ -20,7 +20,7 @@ from fakes.cores import (
 from penstock.log.audit import audit_file
 from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.pipeline import Kind, Output, Run
-from penstock.runs.core import open_core
+from penstock.runs.open_core import open_core
 from penstock.testing.faulty_store import inline
 from penstock.words.config import Config
 from penstock.words.errors import NotFound

@@ -28,7 +28,8 @@ from penstock.kinds.command import KIND as COMMAND
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import BoxRow, SetSlots
 from penstock.pipeline import Kind, Run
-from penstock.runs.core import Core, open_core
+from penstock.runs.core import Core
+from penstock.runs.open_core import open_core
 from penstock.runs.queue import Candidate, ClaimRules, SlotHolder, choose_preemption
 from penstock.testing import START
 from penstock.words.api import RetryRequest, ScheduleRequest

@@ -26,7 +26,8 @@ from penstock.log.redaction import Secrets
 from penstock.log.sqlite.database import hold_lock
 from penstock.processes.detection import detect_containment
 from penstock.processes.forking import open_launcher
-from penstock.runs.core import Core, open_core
+from penstock.runs.core import Core
+from penstock.runs.open_core import open_core
 from penstock.runs.stop import Stop
 from penstock.server.bearer import ensure_token
 from penstock.server.guard import check_exposure, make_guard

@@ -15,8 +15,9 @@ import trio
 from penstock.log.projections import AskView, RunView
 from penstock.log.redaction import Secrets, make_held_back, make_redaction
 from penstock.log.store import Store
-from penstock.runs.core import Core, Environment, open_core
+from penstock.runs.core import Core, Environment
 from penstock.runs.kind import Kind
+from penstock.runs.open_core import open_core
 from penstock.runs.program import Executor
 from penstock.runs.run import ModelAccess
 from penstock.testing.fake_programs import FakeProcesses

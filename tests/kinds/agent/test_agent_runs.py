@@ -15,7 +15,7 @@ from fakes.agent_processes import BASE, HEAD, AgentProcesses
 from penstock.kinds.agent.pipeline import KIND
 from penstock.log.projections import RunView
 from penstock.log.store import Store
-from penstock.runs.core import open_core
+from penstock.runs.open_core import open_core
 from penstock.testing import InMemoryCore, open_memory_store, open_test_core
 from penstock.testing.in_memory import memory_environment
 from penstock.words.config import Config
