@@ -78,6 +78,8 @@ class BoxStore:
         self.cut = False
         #: What others wrote is told to nobody.
         self.unreadable = False
+        #: Writes that the server does not take of this box, though it answers.
+        self.refuses: Callable[[Write[Any]], bool] = lambda _write: False
         self.lose_every = 0
         self.commits = self.lost_answers = 0
         self._unsure: list[Any] | None = None
@@ -99,6 +101,8 @@ class BoxStore:
         # Others have the turn meanwhile.
         await trio.sleep(TURN)
         log = self._log
+        if any(map(self.refuses, batch)):
+            raise StoreAway("a server says so", code="ZZ999")
         has_lease = "box = ? AND life = ? AND state = 'here' AND until > ?"
         sql = f"SELECT 1 FROM boxes WHERE {has_lease}"
         if not log.execute(sql, (self.box, self.life, _now())).fetchone():

@@ -1158,10 +1158,55 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a full server that has room for a page answers again",
-        "PostgresStore._commit",
-        "self._try_room()",
+        "PostgresDb.rehearse",
+        "self._take_room(size)",
         "pass",
         "log/test_faulty_servers.py::test_a_full_disk_of_the_server_loses_nothing",
+    ),
+    TestedMutant(
+        "a server that takes no facts answers again",
+        "PostgresDb.rehearse",
+        "self.execute(_COPY_NEWEST)",
+        "pass",
+        "log/test_rehearsals.py::test_a_lease_is_renewed_by_a_server_that_takes_no_facts",
+    ),
+    TestedMutant(
+        "a server that takes no facts renews no lease",
+        "PostgresStore._commit",
+        "refused = self._rehearse()",
+        """
+            if (refused := self._rehearse()) is not None:
+                raise refused
+        """,
+        "log/test_rehearsals.py::test_a_lease_is_renewed_by_a_server_that_takes_no_facts",
+    ),
+    TestedMutant(
+        "a loss that is not taken is waited with",
+        "Neighbours._note_lost",
+        "await self.recorder.record(write, apart=True)",
+        "await self.recorder.record(write)",
+        "runs/test_troubled_takeover.py::test_a_loss_that_is_not_taken_holds_up_nothing_and_is_told",
+    ),
+    TestedMutant(
+        "a run that is not given back holds up the others",
+        "repair",
+        "done.left = error",
+        "raise",
+        "runs/test_troubled_takeover.py::test_a_run_that_is_not_given_back_holds_up_no_other",
+    ),
+    TestedMutant(
+        "no lease is renewed while something is not taken",
+        "Recorder._renew_if_due",
+        "if self._renewing:",
+        "if self._renewing and self.unavailable is None:",
+        "runs/test_troubled_takeover.py::test_a_lease_is_renewed_while_what_a_run_ended_with_is_not_taken",
+    ),
+    TestedMutant(
+        "a renewal tells that what waits is taken",
+        "Committer.commit",
+        "if waiting and results is not None:",
+        "if False:",
+        "runs/test_troubled_takeover.py::test_a_lease_is_renewed_while_what_a_run_ended_with_is_not_taken",
     ),
     TestedMutant(
         "the write-ahead log may fill the disk",

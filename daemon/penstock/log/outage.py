@@ -21,6 +21,7 @@ from penstock.log.writes import (
     Claim,
     Complete,
     Enqueue,
+    LoseBox,
     Prune,
     Release,
     RequestCancel,
@@ -51,6 +52,8 @@ class Pending(Generic[R]):
     since: float
     #: It came through the channel, and may be given up.
     ordinary: bool
+    #: It is committed by itself and given up at once: whoever asks for it asks again.
+    apart: bool = False
     #: A commit with it got no answer, and may have been done.
     tried: bool = False
     result: R | PenstockError | None = None
@@ -106,7 +109,8 @@ def _droppable(write: Write[Result]) -> bool:
 _ABOUT_THE_PAST = (Prune, Enqueue, RequestCancel, Answer)
 # Writes that nobody can be told the refusal of: a run whose end is in no log would execute for ever, and one
 # whose begin is not would wait for ever. They are waited with, as for a store that is away.
-_NEVER_REFUSED = (Claim, Complete, Release)
+# That a box is lost was asked by nobody, and is looked at again.
+_NEVER_REFUSED = (Claim, Complete, LoseBox, Release)
 
 
 def _is_its_own(write: Write[Result], error: LogDamaged) -> bool:
@@ -150,12 +154,13 @@ class Committer:
     _held_up: StoreAway | None = None
 
     async def commit(
-        self, writes: Sequence[Write[Result]]
+        self, writes: Sequence[Write[Result]], *, waiting: bool = False
     ) -> list[Result | PenstockError] | None:
         """The store's results, or None while it is unavailable, or has `recalled` the commit before.
 
         Fewer results than writes: it is unavailable for the others, and did not take them. No writes at
-        all: whether it takes any again.
+        all: whether it takes any again; that it does tells nothing while others are `waiting` that it did
+        not take.
         """
         asked, results = False, None
         self._held_up = None
@@ -173,10 +178,28 @@ class Committer:
         if self._held_up is not None:
             self._note_away(self._held_up)
             return results
+        if waiting and results is not None:
+            return results
         if self.unavailable is not None:
             log.warning("the store answers again")
         self.unavailable = None
         return results
+
+    async def commit_apart(self, write: Write[Result]) -> Result | PenstockError | None:
+        """One write that holds up no other: that it is not taken tells nothing of the store.
+
+        None: it may have been done, which is asked before anything else is written.
+        """
+        if self.unavailable is not None:
+            return StoreAway(self.unavailable, code=self.code)
+        try:
+            return await self._commit_alone(write)
+        except StoreAway as error:
+            return error
+        except StoreUnavailable as error:
+            self._note_away(error)
+            self.tried = True
+            return None
 
     def _note_away(self, error: StoreUnavailable) -> None:
         if str(error) != self.unavailable:

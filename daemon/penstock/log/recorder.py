@@ -53,6 +53,7 @@ from penstock.log.writes import (
 from penstock.words.errors import (
     PenstockError,
     StoreBroken,
+    StoreUnavailable,
     Terminal,
 )
 from penstock.words.events import DAEMON_STREAM, AnyEvent
@@ -193,8 +194,11 @@ class Recorder:
 
     # -- for who records
 
-    async def record(self, write: Write[R]) -> R:
+    async def record(self, write: Write[R], *, apart: bool = False) -> R:
         """Record a write: wait for room, then for its commit, and return its result.
+
+        One `apart` has a commit of its own and is given up at once where the store does not take it, so
+        that it holds up nobody else's: for who asks again by himself.
 
         Raises what the store refused it with; Terminal if the run's execution has concluded
         meanwhile; StoreUnavailable when the store did not answer within `patience`; StoreBroken when
@@ -207,7 +211,8 @@ class Recorder:
         if self._concluding and _fence_of(write) in self._concluding:
             await trio.lowlevel.checkpoint()
             raise Terminal
-        entry: Pending[R] = Pending(self.redact(write), trio.current_time(), True)
+        now = trio.current_time()
+        entry: Pending[R] = Pending(self.redact(write), now, True, apart)
         try:
             self._send.send_nowait(entry)
         except trio.WouldBlock:
@@ -376,17 +381,15 @@ class Recorder:
     async def _write_batch(self) -> None:
         began = trio.current_time()
         entries: list[Pending[Any]] = []
-        if self._renewing and self.unavailable is None:
-            # By itself: a batch that changes nothing is no commit.
-            self._renewing = False
-            await self._commit(entries, None, [])
         while True:
+            entries = await self._renew_if_due(entries)
             # What the last commit did comes first, if that is not known yet.
             if self._looking and self.unavailable is None:
                 self._looking = False
                 await self._others.catch_up()
             entries += self._take(self.capacity - sum(e.ordinary for e in entries))
             self._taken = entries
+            entries = await self._write_apart(entries)
             writes = [entry.write for entry in entries]
             claim = self.projection.claim(writes, forced=self._kicked)
             if claim is not None:
@@ -408,17 +411,48 @@ class Recorder:
         self._wake(entries)
         self.on_commit(len(entries), trio.current_time() - began)
 
+    async def _renew_if_due(self, waiting: list[Pending[Any]]) -> list[Pending[Any]]:
+        """Have the lease renewed, also where a server that answers does not take what is `waiting`.
+
+        Those of them that still are.
+        """
+        if self._renewing:
+            self._renewing = False
+            # By itself: a batch that changes nothing is no commit.
+            await self._commit([], None, [], waiting=bool(waiting))
+        return [entry for entry in waiting if entry.result is None]
+
+    async def _write_apart(self, entries: list[Pending[Any]]) -> list[Pending[Any]]:
+        """Each that is to hold up no other in a commit of its own; those that are left."""
+        for entry in entries:
+            if not entry.apart:
+                continue
+            result = await self._committer.commit_apart(entry.write)
+            if result is None:
+                entry.tried = True
+                self._unanswered = [entry], None
+                result = result_without_store(entry, self.unavailable or "")
+            if isinstance(result, StoreUnavailable):
+                # As of whoever gave up: there is nothing to apply.
+                entry.result = result
+            else:
+                await self._settle([entry], None, [result])
+            self._wake([entry])
+        return [entry for entry in entries if entry.result is None]
+
     async def _commit(
         self,
         entries: Sequence[Pending[Any]],
         claim: Claim | None,
         writes: Sequence[Write[Result]],
+        *,
+        waiting: bool = False,
     ) -> list[Result | PenstockError] | None:
         """The store's results; None while it does not answer, or once it has told of the commit before.
 
         What that one did is settled then, as if its answer had come late.
         """
-        results = await self._committer.commit(writes)
+        results = await self._committer.commit(writes, waiting=waiting)
         recalled, self._committer.recalled = self._committer.recalled, None
         if recalled is not None:
             before, its_claim = self._unanswered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +26,8 @@ from penstock.words.errors import Conflict, StoreUnavailable
 from penstock.words.lifecycle import SLOT_STATES
 from penstock.words.placement import own_labels, place_of
 from penstock.words.values import format_time
+
+log = logging.getLogger("penstock.boxes")
 
 #: Seconds for which a lost box is something to complain of; one that stays away is off by then.
 LOSS_TOLD = 86_400.0
@@ -71,6 +74,18 @@ class Boxes:
     now: Callable[[], datetime]
     #: As they were told last; empty before anybody asked.
     last: Sequence[KnownBox] = ()
+    #: Why what boxes that are lost left cannot be recorded, as health tells it; None: it can.
+    left: str | None = None
+
+    def note_left(self, why: StoreUnavailable | None) -> None:
+        """Have it told: by health until it is over, and in the daemon's log when it changes."""
+        left = None
+        if why is not None:
+            code = why.facts.get("code", "")
+            left = f"what lost boxes left is not taken over{code and f' ({code})'}"
+        if left != self.left:
+            log.warning("%s", why or "what lost boxes left is taken over again")
+        self.left = left
 
     @property
     def own(self) -> str:

@@ -36,7 +36,7 @@ from penstock.log.writes import (
     new_event,
 )
 from penstock.runs.receipts import receipt_after, receipt_by_lease
-from penstock.words.errors import Fenced, Terminal
+from penstock.words.errors import Fenced, StoreUnavailable, Terminal
 from penstock.words.events import TERMINAL_TYPES, ProcessStarted
 from penstock.words.lifecycle import EXECUTING_STATES, Ending, OnRestart, conclude
 
@@ -79,6 +79,8 @@ class Repaired:
     cancelled: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     ended_pids: list[int] = field(default_factory=list)
+    #: Why a run of a box that was lost is left as it is; who looks again tries it again.
+    left: StoreUnavailable | None = None
 
 
 def verdict_on(
@@ -109,7 +111,8 @@ async def repair(
 ) -> Repaired:
     """End the processes of the previous life, then give every interrupted run what it gets.
 
-    Runs `by_lease` are those of boxes that were lost, whose processes are none of this box.
+    Runs `by_lease` are those of boxes that were lost, whose processes are none of this box. What a server
+    that answers does not take of one of them holds up nothing else.
     """
     done = Repaired()
     crashes = {row.run_id: views[row.run_id].crashes for row in rows}
@@ -132,10 +135,16 @@ async def repair(
             receipt: dict[str, Any] | None = receipt_by_lease(row, programs)
         else:
             receipt = receipt_after(row, programs, gone)
+        decision = _decision(row, verdict, now(), receipt, times)
         try:
-            await recorder.record(_decision(row, verdict, now(), receipt, times))
+            await recorder.record(decision, apart=row.run_id in by_lease)
         except (Fenced, Terminal):
             # Another daemon was there before us.
+            continue
+        except StoreUnavailable as error:
+            if row.run_id not in by_lease or not error.facts.get("code"):
+                raise
+            done.left = error
             continue
         _told_as(done, verdict).append(row.run_id)
     return done

@@ -18,8 +18,8 @@ from penstock.log.bus import Bus
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.store import Sharing, Store
-from penstock.log.writes import LoseBox, RunRow
-from penstock.runs.repair import none_ended, repair
+from penstock.log.writes import Forsaken, LoseBox, RunRow
+from penstock.runs.repair import Repaired, none_ended, repair
 from penstock.words.errors import StoreUnavailable
 
 log = logging.getLogger("penstock.boxes")
@@ -46,6 +46,8 @@ class Neighbours:
     now: Callable[[], datetime]
     #: Called after each look at leases.
     on_look: Callable[[], None] = lambda: None
+    #: Told why what lost boxes left cannot be recorded, None when it can; often the same.
+    on_left: Callable[[StoreUnavailable | None], None] = lambda _why: None
 
     async def keep_lease(self) -> None:
         """Have the lease renewed, whether or not there is something to record; until cancelled."""
@@ -76,18 +78,39 @@ class Neighbours:
     async def take_over(self) -> None:
         """Note who is lost by now, and give the runs that nobody executes what a crash gets them."""
         found = await self.sharing.forsaken()
+        try:
+            left = await self._note_lost(found)
+            done = await self._give_back(found)
+        except StoreUnavailable as error:
+            self.on_left(error)
+            raise
+        self.on_left(done.left or left)
+        if told := [*done.requeued, *done.failed, *done.cancelled, *done.asked]:
+            log.warning("taken over from boxes that are lost: %s", ", ".join(told))
+
+    async def _note_lost(self, found: Forsaken) -> StoreUnavailable | None:
+        """Note whose leases are over; why one could not be, by a server that answers: its runs are free all the same."""
+        left = None
         for box, life in found.boxes:
-            lost = await self.recorder.record(
-                LoseBox(box, life, self.now(), self.sharing.box)
-            )
+            write = LoseBox(box, life, self.now(), self.sharing.box)
+            try:
+                lost = await self.recorder.record(write, apart=True)
+            except StoreUnavailable as error:
+                if not error.facts.get("code"):
+                    raise
+                left = error
+                continue
             if lost.recorded:
                 log.warning("the box %s is lost: %s", box, life)
+        return left
+
+    async def _give_back(self, found: Forsaken) -> Repaired:
         rows: list[RunRow] = []
         for run_id in sorted(found.runs & self.views.keys()):
             row = await self.store.run(run_id)
             if row is not None and row.ended_at is None:
                 rows.append(row)
-        done = await repair(
+        return await repair(
             rows,
             self.views,
             store=self.store,
@@ -98,5 +121,3 @@ class Neighbours:
             end_orphans=none_ended,
             by_lease=found.runs,
         )
-        if told := [*done.requeued, *done.failed, *done.cancelled, *done.asked]:
-            log.warning("taken over from boxes that are lost: %s", ", ".join(told))

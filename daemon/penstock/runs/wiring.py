@@ -277,6 +277,7 @@ def make_neighbours(core: Core) -> Neighbours | None:
         max_attempts=core.config.max_attempts,
         now=core.now,
         on_look=core.table.look_for_work,
+        on_left=core.boxes.note_left,
     )
 
 

@@ -75,6 +75,7 @@ def _known_reasons(core: Core, complain: Callable[[], str | None]) -> list[str]:
         core.store.damage,
         behind,
         sharing and sharing.amiss,
+        core.boxes.left,
     )
     return [reason for reason in found if reason]
 

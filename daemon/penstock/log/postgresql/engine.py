@@ -80,6 +80,12 @@ UPDATE log SET %s WHERE EXISTS (SELECT 1 FROM renewed)
 """
 # Bytes of a row, and the fewest rows, by which room is looked for: more than is free in pages at hand.
 _ROOM_ROW, _ROOM_ROWS = 1000, 16
+# The newest fact once more, behind itself: whatever is on that table is asked.
+_COPY_NEWEST = """
+INSERT INTO events (position, run, sequence, event_id, at, type, clock, causation, code_version, body, checksum)
+SELECT position + 1, run, sequence, decode(md5(random()::text), 'hex'), at, type, clock, causation, code_version,
+    body, checksum FROM events ORDER BY position DESC LIMIT 1
+"""
 _DELETES = re.compile(rf"DELETE FROM ({'|'.join(_SIZES)}) ")
 
 
@@ -592,19 +598,35 @@ class PostgresDb:
             self._used = used
         return used
 
-    def try_room(self, size: int) -> None:
-        """psycopg.Error unless the server's disk has room for about so many bytes.
+    def rehearse(self, size: int) -> psycopg.Error | None:
+        """Why the server would not take a fact, and so many bytes; both are tried, and taken back at once.
 
-        A full disk may have room in pages that are there, and for nothing that anybody wants written. The
-        table is made where the others are, is in no write-ahead log, and goes with its bytes at once.
+        The turn goes on all the same, unless its session was lost, which is raised: a lease is renewed by a
+        server that takes nothing else.
+        """
+        refused = None
+        self.execute("SAVEPOINT rehearsal")
+        try:
+            if size:
+                self._take_room(size)
+            self.execute(_COPY_NEWEST)
+            # What somebody has checked at the end of a commit is so now.
+            self.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            refused = error
+        self.execute("ROLLBACK TO SAVEPOINT rehearsal")
+        return refused
+
+    def _take_room(self, size: int) -> None:
+        """A full disk may have room in pages that are there, and for nothing that anybody wants written.
+
+        The table is made where the others are, is in no write-ahead log, and goes with its bytes at once.
         """
         rows = size // _ROOM_ROW + _ROOM_ROWS
-        self.execute("SAVEPOINT room")
         self.execute(
             f"CREATE UNLOGGED TABLE room AS SELECT repeat('x', {_ROOM_ROW})"
             f" FROM generate_series(1, {rows})"
         )
-        self.execute("ROLLBACK TO SAVEPOINT room")
 
     def _delete(self, sql: str, size: str, values: Sequence[Any]) -> Any:
         gone = f"WITH gone AS ({sql} RETURNING {size} AS size)"

@@ -195,8 +195,8 @@ class PostgresStore(TableStore):
         self._unsure: tuple[list[Any], int] | None = None
         #: The size of the log, when it was counted, and the seconds which that took.
         self._counted = (0, 0.0, 0.0)
-        #: Bytes that the server's disk had no room for; 0 once it takes writes.
-        self._refused_bytes = 0
+        #: Whether the server said no to what was written last, and the bytes that its disk had no room for.
+        self._refused, self._refused_bytes = False, 0
 
     def load_names(self) -> None:
         """Learn what the log is called; once, at the start."""
@@ -215,6 +215,7 @@ class PostgresStore(TableStore):
         transaction, results = self._transaction, list[R | PenstockError]()
         # Whether what was given to us is at work, and whether all may be done.
         given = tried = False
+        refused: psycopg.Error | None = None
         try:
             self._begin(batch)
             given = True
@@ -222,7 +223,7 @@ class PostgresStore(TableStore):
             if not batch:
                 # Only what writes finds out whether the store takes writes.
                 transaction.set_meta("head", transaction.next_position - 1)
-                self._try_room()
+                refused = self._rehearse()
             transaction.finish()
             self._db.flush()
             self._check()
@@ -233,15 +234,17 @@ class PostgresStore(TableStore):
             tried = tried and leaves_unsure(error.sqlstate)
             self._unsure = (results, self._db.made) if tried else None
             self._undo()
-            if error.sqlstate == _DISK_FULL:
-                self._refused_bytes = max(self._refused_bytes, size_of_batch(batch))
+            self._note_refused(error, batch)
             raise self._translate(error, self._db, tried=tried, given=given) from error
         except BaseException as error:
             self._undo()
             if isinstance(error, StoreBroken):
                 self._break(str(error))
             raise
-        self._refused_bytes = 0
+        if refused is not None:
+            # That was the lease, and nothing else was to be written.
+            raise self._translate(refused, self._db, given=False) from refused
+        self._refused, self._refused_bytes = False, 0
         self._note_lost()
         self._note_newest(results)
         return results
@@ -260,10 +263,16 @@ class PostgresStore(TableStore):
             self._db.close()
             self._transaction.begin(ids)
 
-    def _try_room(self) -> None:
-        """psycopg.Error unless the server's disk has room for what it did not take before."""
-        if self._refused_bytes:
-            self._db.try_room(self._refused_bytes)
+    def _note_refused(self, error: psycopg.Error, batch: Sequence[Write[R]]) -> None:
+        if not batch or not error.sqlstate or meaning_of(error) is Meaning.SESSION:
+            return
+        self._refused = True
+        if error.sqlstate == _DISK_FULL:
+            self._refused_bytes = max(self._refused_bytes, size_of_batch(batch))
+
+    def _rehearse(self) -> psycopg.Error | None:
+        """Why the server would not take a fact, if it did not take what was written last."""
+        return self._db.rehearse(self._refused_bytes) if self._refused else None
 
     def _note_newest(self, results: Sequence[R | PenstockError]) -> None:
         for result in reversed(results):
