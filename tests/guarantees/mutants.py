@@ -1181,6 +1181,19 @@ TESTED_MUTANTS = (
         "log/test_rehearsals.py::test_a_lease_is_renewed_by_a_server_that_takes_no_facts",
     ),
     TestedMutant(
+        "a lease that is over in the midst of a look has its runs given away first",
+        "log/postgresql/sharing:_forsaken",
+        """
+            runs = frozenset((run_id for run_id, in db.execute(_FORSAKEN)))
+            boxes = [(box, life) for box, life in db.execute(_OVERDUE)]
+        """,
+        """
+            boxes = [(box, life) for box, life in db.execute(_OVERDUE)]
+            runs = frozenset((run_id for run_id, in db.execute(_FORSAKEN)))
+        """,
+        "log/test_sharing.py::test_whose_runs_are_free_is_told_as_lost_at_once",
+    ),
+    TestedMutant(
         "a loss that is not taken is waited with",
         "Neighbours._note_lost",
         "await self.recorder.record(write, apart=True)",

@@ -156,7 +156,8 @@ def _forsaken(db: Statements) -> tuple[Forsaken, str]:
     """And whether the server has its writes brought to the disk."""
     # First: a daemon that is stopped within its turn keeps all others from renewing.
     db.execute(_STUCK)
-    boxes = [(box, life) for box, life in db.execute(_OVERDUE)]
     runs = frozenset(run_id for (run_id,) in db.execute(_FORSAKEN))
+    # After them: each question has a moment of its own, and a loss is noted before its runs are given back.
+    boxes = [(box, life) for box, life in db.execute(_OVERDUE)]
     (fsync,) = db.execute("SELECT current_setting('fsync')").fetchone()
     return Forsaken(tuple(boxes), runs), fsync
