@@ -1196,8 +1196,8 @@ TESTED_MUTANTS = (
     TestedMutant(
         "a loss that is not taken is waited with",
         "Neighbours._note_lost",
-        "await self.recorder.record(write, apart=True)",
-        "await self.recorder.record(write)",
+        "lost = await self.recorder.record(write, apart=True)",
+        "lost = await self.recorder.record(write)",
         "runs/test_troubled_takeover.py::test_a_loss_that_is_not_taken_holds_up_nothing_and_is_told",
     ),
     TestedMutant(
@@ -1210,15 +1210,18 @@ TESTED_MUTANTS = (
     TestedMutant(
         "no lease is renewed while something is not taken",
         "Recorder._renew_if_due",
-        "if self._renewing:",
-        "if self._renewing and self.unavailable is None:",
+        "await self._commit([], None, [], waiting=bool(waiting))",
+        "self.unavailable or await self._commit([], None, [], waiting=bool(waiting))",
         "runs/test_troubled_takeover.py::test_a_lease_is_renewed_while_what_a_run_ended_with_is_not_taken",
     ),
     TestedMutant(
         "a renewal tells that what waits is taken",
         "Committer.commit",
-        "if waiting and results is not None:",
-        "if False:",
+        """
+            if waiting and results is not None:
+                return results
+        """,
+        "pass",
         "runs/test_troubled_takeover.py::test_a_lease_is_renewed_while_what_a_run_ended_with_is_not_taken",
     ),
     TestedMutant(

@@ -109,7 +109,7 @@ async def test_a_run_that_is_not_given_back_holds_up_no_other(
 
 
 async def test_a_lease_is_renewed_while_what_a_run_ended_with_is_not_taken(
-    autojump_clock: Clock,
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """MB-04, D-16: the server answers, so nobody takes for lost who waits for it; and the door stays shut."""
     async with (
@@ -125,6 +125,7 @@ async def test_a_lease_is_renewed_while_what_a_run_ended_with_is_not_taken(
             await trio.sleep(LEASE / 3)
             assert "the store takes no writes (ZZ999)" in await reasons(a)
         assert await count(log, "box.lost") == 0
+        assert "answers again" not in caplog.text
         store.refuses = never
         await wait_ended(b, "r1")
         assert (placed(b)["long"], await count(log, "run.completed")) == ("a", 1)
