@@ -1201,6 +1201,13 @@ TESTED_MUTANTS = (
         "runs/test_troubled_takeover.py::test_a_loss_that_is_not_taken_holds_up_nothing_and_is_told",
     ),
     TestedMutant(
+        "a box that is not forgotten holds up what others write",
+        "Boxes.forget",
+        "await self.recorder.record(write, apart=True)",
+        "await self.recorder.record(write)",
+        "runs/test_forgotten_boxes.py::test_a_word_that_is_not_taken_holds_up_no_other",
+    ),
+    TestedMutant(
         "a run that is not given back holds up the others",
         "repair",
         "done.left = error",

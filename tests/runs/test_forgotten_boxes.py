@@ -17,7 +17,7 @@ from fakes.stores_elsewhere import postgres_store
 from penstock.log.writes import ForgetBox
 from penstock.runs.core import Core
 from penstock.words.api import RetryRequest
-from penstock.words.errors import Conflict, NotFound
+from penstock.words.errors import Conflict, NotFound, StoreAway
 from penstock.words.events import BoxForgotten
 
 Clock = trio.testing.MockClock
@@ -104,3 +104,21 @@ async def test_a_log_in_a_file_has_no_box_to_forget() -> None:
             assert "shared by no boxes" in refused.json()["detail"]
         house.store.sharers = [CELLAR]
         assert (await client.get("/boxes")).json()["boxes"][0]["box"] == "cellar"
+
+
+async def test_a_word_that_is_not_taken_holds_up_no_other(
+    autojump_clock: Clock,
+) -> None:
+    """MB-03: who said it hears so at once, by a server that answers, and may say it again."""
+    async with open_shared_log() as log, open_box(log, "b") as (b, store):
+        async with open_box(log, "a"):
+            pass
+        await trio.sleep(2 * LEASE)
+        store.refuses = lambda write: isinstance(write, ForgetBox)
+        began = trio.current_time()
+        with pytest.raises(StoreAway, match="a server says so"):
+            await b.boxes.forget("a")
+        assert trio.current_time() - began < 1
+        await submit(b, "r1")
+        store.refuses = lambda _write: False
+        assert [box.box for box in await b.boxes.forget("a")] == ["b"]

@@ -140,7 +140,9 @@ class Boxes:
         """Tell of a box no more until it comes back; those that are left. NotFound, Conflict, StoreUnavailable."""
         if not self.table.place.shared:
             raise Conflict("this log is shared by no boxes")
-        await self.recorder.record(ForgetBox(box, self.now(), self.own))
+        write = ForgetBox(box, self.now(), self.own)
+        # Who asks hears at once that it is not taken, and nobody else's writes wait with it.
+        await self.recorder.record(write, apart=True)
         return await self.told()
 
     def _alone(self) -> BoxRow:
