@@ -16,6 +16,7 @@ from fakes.postgres import PostgresServer, open_postgres
 from fakes.real_boxes import RealBoxes, until
 from fakes.real_daemon import RealDaemon, penstock
 from fakes.small_disks import fill_disk, small_disk
+from penstock.words.exit_codes import Exit
 from penstock_drills.private_postgres import PATIENCE
 
 #: The command line, in a process of its own.
@@ -162,3 +163,25 @@ def test_a_daemon_whose_server_says_what_nobody_foresaw_waits_and_ends_with_its_
     again = boxes.start("one")
     assert [r["run_id"] for r in boxes.told(again, "list")] == ["r1", "before"]
     assert penstock(again, "audit").returncode == 0
+
+
+def test_a_prune_that_the_server_never_takes_is_no_fault_of_who_asked(
+    postgres: PostgresServer, start_daemon: Callable[..., RealDaemon], tmp_path: Path
+) -> None:
+    """ST-10: it has forgotten nothing and says why; it does once that is over."""
+    boxes = RealBoxes(postgres, postgres.new_schema(), tmp_path, start_daemon)
+    daemon = boxes.start("one")
+    assert penstock(daemon, "run", "true").returncode == 0
+    assert daemon.stop() == 0
+    path = f"SET search_path = {boxes.schema}; "
+    postgres.ask(
+        f"{path} CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE 'a server says so' USING ERRCODE = '22P02'; END $$;"
+        " CREATE TRIGGER said BEFORE DELETE ON runs FOR EACH ROW EXECUTE FUNCTION say()"
+    )
+    done = penstock(daemon, "prune", "--keep", "0")
+    assert done.returncode == Exit.NO_DAEMON
+    assert "a server says so (22P02)" in done.stderr
+    postgres.ask(f"{path} DROP TRIGGER said ON runs")
+    done = penstock(daemon, "prune", "--keep", "0")
+    assert (done.returncode, "1 runs forgotten" in done.stderr) == (0, True)

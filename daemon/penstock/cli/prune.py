@@ -25,7 +25,7 @@ from penstock.cli.session import Session, json_option, pass_session, run_async
 from penstock.log.postgresql.extra import require_psycopg
 from penstock.service.machine import make_state
 from penstock.words.address import Paths
-from penstock.words.errors import LogInUse, PenstockError, StartRefused
+from penstock.words.errors import LogInUse, PenstockError, Refused, StartRefused
 from penstock.words.exit_codes import Exit
 
 if TYPE_CHECKING:
@@ -171,11 +171,16 @@ async def _prune(
     store: Store, config: Config, paths: Paths, older_than: float, keep: int | None
 ) -> _Done:
     """As many of the daemon's own rounds as there are."""
+    from penstock.log.outage import waited_for
     from penstock.runs.retention import Pruning, newest_fact_at
     from penstock.service.environment import remove_folder
 
     async def commit(write: Prune) -> Pruned:
-        [result] = await store.commit([write])
+        try:
+            [result] = await store.commit([write])
+        except Refused as error:
+            # Who asked has given nothing that could be refused.
+            raise waited_for(error) from error
         if isinstance(result, PenstockError):
             raise result
         return result
