@@ -1208,6 +1208,13 @@ TESTED_MUTANTS = (
         "runs/test_forgotten_boxes.py::test_a_word_that_is_not_taken_holds_up_no_other",
     ),
     TestedMutant(
+        "what cannot be forgotten holds up what others write",
+        "Retention._record",
+        "apart = self.store.sharing is not None",
+        "apart = False",
+        "runs/test_troubled_takeover.py::test_what_cannot_be_forgotten_holds_up_no_write",
+    ),
+    TestedMutant(
         "a run that is not given back holds up the others",
         "repair",
         "done.left = error",

@@ -22,10 +22,10 @@ from fakes.shared_log import (
     submit,
 )
 from penstock.log.put_back import one_broken_store
-from penstock.log.writes import Complete, LoseBox, Release, Write
+from penstock.log.writes import Complete, LoseBox, Prune, Release, Write
 from penstock.runs.core import Core
 from penstock.server.health import make_health
-from penstock.words.errors import StoreBroken
+from penstock.words.errors import StoreAway, StoreBroken
 
 Clock = trio.testing.MockClock
 #: What health says meanwhile.
@@ -130,3 +130,20 @@ async def test_a_lease_is_renewed_while_what_a_run_ended_with_is_not_taken(
         await wait_ended(b, "r1")
         assert (placed(b)["long"], await count(log, "run.completed")) == ("a", 1)
         assert await reasons(a) == ()
+
+
+async def test_what_cannot_be_forgotten_holds_up_no_write(
+    autojump_clock: Clock,
+) -> None:
+    """ST-08: a round that is not taken is over at once, and the next tries again."""
+    async with open_shared_log() as log, open_box(log, "b") as (b, store):
+        await submit(b, "r1", seconds=1)
+        await wait_ended(b, "r1")
+        store.refuses = lambda write: isinstance(write, Prune)
+        began = trio.current_time()
+        with pytest.raises(StoreAway, match="a server says so"):
+            await b.retention.prune(keep=0)
+        assert trio.current_time() - began < 1
+        assert b.recorder.unavailable is None
+        store.refuses = never
+        assert await b.retention.prune(keep=0) == ["r1"]

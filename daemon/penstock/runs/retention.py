@@ -275,12 +275,17 @@ class Retention:
         self._ages = begin_ages(None, self._moment())
         self._pruning = Pruning(
             self.config,
-            self.recorder.record,
+            self._record,
             self.remove_folder,
             self.workspace_of,
             is_taken=self.is_open,
             folders=self.folders,
         )
+
+    async def _record(self, write: Prune) -> Pruned:
+        # Where boxes share the log: what somebody has locked, or does not let go, must hold up no box's writes.
+        apart = self.store.sharing is not None
+        return await self.recorder.record(write, apart=apart)
 
     async def begin(self) -> None:
         """Learn how old the log is, before this life writes anything into it."""
