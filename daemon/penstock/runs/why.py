@@ -23,6 +23,7 @@ from penstock.runs.queue import (
 )
 from penstock.runs.whereabouts import why_not_here, why_unheard
 from penstock.words.lifecycle import (
+    EXECUTING_STATES,
     FIRST_STATE,
     PAUSED,
     SLOT_STATES,
@@ -82,7 +83,7 @@ def explain(view: RunView, queue: QueueSnapshot, *, log_away: str | None = None)
     else:
         reasons = [_waiting(view, queue)]
     doubt = why_unheard(view.box, queue.rules.place, queue.boxes)
-    if doubt is not None and state in SLOT_STATES:
+    if doubt is not None and state in EXECUTING_STATES:
         reasons.insert(0, Reason(*doubt))
     if view.cancel_requested is not None and not view.ended:
         why = f"It was asked to end: {view.cancel_requested}."
