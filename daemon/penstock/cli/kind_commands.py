@@ -382,7 +382,9 @@ def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:
     `--inputs` may name both; flags go before it.
     """
     found: dict[str, Any] = {}
-    if options.cwd or options.inputs.get("cwd") is None:
+    # Of what may execute at any box the daemon says whether it has this one's folder.
+    stays = not options.anywhere and options.inputs.get("cwd") is None
+    if options.cwd or stays:
         found["cwd"] = cwd = absolute(options.cwd or ".")
         if not os.path.isdir(cwd):
             raise Refused("--cwd", f"there is no folder {cwd}")
