@@ -34,7 +34,7 @@ from penstock.words.wait_reason import Waiting
 
 Code = Literal[
     "ended", "cancelling", "running", "program_paused", "ask", "child", "model", "quota", "waiting", "preempted", "retry", "stopping",
-    "stashed", "not_before", "paused", "group_paused", "kind", "box", "needs", "accept", "box_drained", "group_unknown", "prerequisites", "next", "group_slots", "slots", "leaving",
+    "stashed", "not_before", "paused", "group_paused", "kind", "box", "box_unknown", "needs", "accept", "box_drained", "group_unknown", "prerequisites", "next", "group_slots", "slots", "leaving",
     "ahead", "first", "not_preemptible", "log",
 ]  # fmt: skip
 
