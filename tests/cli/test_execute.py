@@ -438,6 +438,19 @@ def test_the_caller_gives_its_folder_its_environment_and_its_umask(
     assert body["caller"]["umask"] == caller_of({}, HERE)["umask"]  # type: ignore[index]
 
 
+def test_what_may_execute_anywhere_has_the_folder_that_is_named(
+    penstock: Penstock, taking: ForeignDaemon
+) -> None:
+    """MB-16: and no other by itself; the daemon knows the caller's, for a run that stays."""
+    penstock("submit", "--anywhere", "--", "x")
+    body = submitted(taking)
+    assert "cwd" not in body["inputs"]
+    assert body["caller"]["cwd"] == os.getcwd()
+    taking.asked.clear()
+    penstock("submit", "--anywhere", "--cwd", "/tmp", "--", "x")
+    assert submitted(taking)["inputs"]["cwd"] == "/tmp"
+
+
 def test_inputs_as_json_may_name_the_folder_and_variables(
     penstock: Penstock, taking: ForeignDaemon
 ) -> None:

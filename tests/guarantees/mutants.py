@@ -3077,10 +3077,24 @@ TESTED_MUTANTS = (
         "runs/test_why.py::test_what_executes_on_a_box_that_is_not_heard_is_told_with_that",
     ),
     TestedMutant(
+        "who waits for an answer on a box that is silent is told as if it were heard",
+        "explain",
+        "doubt is not None and state in EXECUTING_STATES",
+        "doubt is not None and state in SLOT_STATES",
+        "runs/test_why.py::test_what_executes_on_a_box_that_is_not_heard_is_told_with_that",
+    ),
+    TestedMutant(
+        "what may execute anywhere has the folder of who submits it",
+        "Submitter._placed",
+        "None if elsewhere else surroundings",
+        "surroundings",
+        "runs/test_placement.py::test_a_schedule_is_of_the_box_it_was_made_at",
+    ),
+    TestedMutant(
         "a box that nobody knows is waited for without a word",
         "_pinned",
-        "unknown = ', and none of that name is known' if boxes else ''",
-        "unknown = ''",
+        "if not boxes: return ('box', f'{alone}.')",
+        "return ('box', f'{alone}.')",
         "runs/test_whereabouts.py::test_a_wait_for_a_box_is_told_in_a_sentence",
     ),
     TestedMutant(

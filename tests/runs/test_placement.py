@@ -408,13 +408,17 @@ async def test_no_turn_is_taken_for_what_others_start(autojump_clock: Clock) -> 
 
 
 async def test_a_schedule_is_of_the_box_it_was_made_at(autojump_clock: Clock) -> None:
-    """MB-16: its runs are of there, whichever box submits them."""
+    """MB-16: its runs are of there, whichever box submits them; what may be elsewhere has no folder of there."""
     given = Surroundings(b"A=1\0", None, "/home")
     async with inline_store() as store:
         async with open_box("a", store, shared=True) as core:
             for name, run in (
                 ("here", {"kind": "command", "inputs": {"argv": ["true"]}}),
                 ("free", {"kind": "portable", "inputs": {"seconds": 0.0}}),
+                (
+                    "away",
+                    {"kind": "command", "inputs": {"argv": ["true"]}, "anywhere": True},
+                ),
             ):
                 wanted = {"name": name, "timing": "1h", "run": run}
                 await core.schedules.set(ScheduleRequest.model_validate(wanted), given)
@@ -426,7 +430,10 @@ async def test_a_schedule_is_of_the_box_it_was_made_at(autojump_clock: Clock) ->
             assert {name: (view.needs, view.origin) for name, view in runs.items()} == {
                 "here": ({"box": "a"}, "a"),
                 "free": ({}, "a"),
+                "away": ({}, "a"),
             }
+            folders = {name: view.inputs.get("cwd") for name, view in runs.items()}
+            assert folders == {"here": "/home", "free": None, "away": None}
             kept = await store.surroundings(runs["here"].run_id)
             assert kept == Surroundings(b"A=1\0", None)
 

@@ -77,7 +77,7 @@ GPU = seen("loft", gpu="1")
             {"box": "lotf"},
             "here",
             [OWN, GPU],
-            "box",
+            "box_unknown",
             "It executes at the box lotf alone, and none of that name is known.",
         ),
         (

@@ -22,6 +22,7 @@ from penstock.words.config import Group
 from penstock.words.errors import RunNotFound
 from penstock.words.lifecycle import State
 from penstock.words.placement import place_of
+from penstock.words.wait_reason import Waiting
 
 Clock = trio.testing.MockClock
 
@@ -289,8 +290,13 @@ def test_what_executes_on_a_box_that_is_not_heard_is_told_with_that(
     there = line([], [], rules=ClaimRules(1, frozenset({"k"}), place=place), boxes=[bob])  # fmt: skip
     doubt = f"Its box bob {said}; how it has been since then is not known."
     codes: dict[State, str] = {"running": "running", "paused": "program_paused"}
+    codes["waiting"] = (
+        "ask"  # Whose answer is taken, and changes nothing before its box is heard.
+    )
+    asks = Waiting("ask", "which")
     for state, code in codes.items():
-        reasons = explain(RunView("r", kind="k", state=state, box="bob"), there).reasons
+        view = RunView("r", kind="k", state=state, box="bob", waiting=asks)
+        reasons = explain(view, there).reasons
         assert [r.code for r in reasons] == (["box", code] if said else [code])
         assert not said or reasons[0].text == doubt
     own = explain(RunView("r", kind="k", state="running", box="ann"), there)

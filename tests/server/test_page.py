@@ -20,7 +20,7 @@ from penstock.words.errors import Unauthorised
 
 #: What the page asks for, by the names of routes.
 ASKED = {
-    "list_runs", "get_run", "run_output", "run_events", "why", "cancel", "answer", "list_asks", "queue", "dismissals", "boxes",
+    "list_runs", "get_run", "run_output", "run_events", "why", "whys", "cancel", "answer", "list_asks", "queue", "dismissals", "boxes",
 }  # fmt: skip
 
 

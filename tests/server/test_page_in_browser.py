@@ -186,6 +186,23 @@ async def test_a_cancel_is_answered_with_its_receipt(
     assert browser.complaints == []
 
 
+async def test_what_a_run_in_line_waits_for_is_told(
+    real_daemon: RealDaemon, browser: Browser
+) -> None:
+    """SC-14 DU-07: in the list and on its own, in words; its place in the log says nothing to anybody."""
+    run_id = await submit("--on", "gpu=9", "true")
+    lacks = "It asks for gpu=9, which this box has not."
+    page = await browser.open(await address())
+    await page.shows(f"queued · {lacks}")
+    await page.click(f"a[href='#run={run_id}']")
+    why = "document.getElementById('why')?.textContent"
+    assert await page.until(why) == lacks
+    assert "place" not in await page.run("document.querySelector('h1').textContent")
+    await penstock("cancel", run_id)
+    await page.until(f"{why} === ''")
+    assert browser.complaints == []
+
+
 async def test_a_question_is_answered(
     start_daemon: Callable[..., RealDaemon], tmp_path: Path, browser: Browser
 ) -> None:

@@ -98,8 +98,30 @@ def test_what_failed_at_one_box_is_tried_again_at_another(start_box: StartBox) -
     refused = penstock(first, "retry", "r", *large)
     assert refused.returncode != 0
     assert "disk=large, which the box first has not" in refused.stderr
+    mistyped = penstock(first, "retry", "r", "--on", "box=secnod")
+    assert mistyped.returncode == 0
+    assert "the box secnod alone, and none of that name is known" in mistyped.stderr
     refused = penstock(first, "retry", "r", "--on", "second")
     assert "'second' is not KEY=VALUE" in refused.stderr
+
+
+def test_who_submits_hears_that_no_box_has_what_a_run_asks_for(
+    start_box: StartBox,
+) -> None:
+    """MB-16 SC-14: it is queued, since the box may come; nothing is said where a slot is all that it lacks."""
+    first = start_box("first")
+    start_box("second")
+    said = {
+        "box=secnod": "it executes at the box secnod alone, and none of that name is known",
+        "gpu=1": "it asks for gpu=1; none of the 2 boxes that are here has it",
+    }
+    for asked, why_not in said.items():
+        done = penstock(first, "submit", "--on", asked, "--anywhere", "--", "true")
+        assert done.returncode == 0
+        assert done.stderr == f"penstock: {done.stdout.strip()}: queued: {why_not}\n"
+    for asked in ("box=first", "box=second"):
+        done = penstock(first, "submit", "--on", asked, "--", "sleep", "1")
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_executes_elsewhere_has_nothing_of_its_callers_box(

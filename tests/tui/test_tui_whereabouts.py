@@ -108,6 +108,7 @@ def test_a_run_on_a_box_that_is_not_heard_says_so() -> None:
     boxes = [told("ann", own=True), told("bob", "silent", 50)]
     said = "its box bob is silent for 50 s: nothing of it is known since then"
     assert doubt_about(running("bob"), boxes) == said
+    assert doubt_about(RunView("r", state="waiting", box="bob"), boxes) == said
     assert doubt_about(running("ann"), boxes) == ""
     assert doubt_about(running("bob"), [told("bob")]) == ""
     assert doubt_about(RunView("r", state="failed", box="bob"), boxes) == ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from penstock.log.projections import RunView
 from penstock.words.box_standing import LATE
-from penstock.words.lifecycle import SLOT_STATES
+from penstock.words.lifecycle import EXECUTING_STATES
 from penstock.words.placement import BOX_LABEL, fits, in_words, pinned_to
 
 #: Rows of boxes, as the daemon tells them.
@@ -40,7 +40,7 @@ def late_boxes(boxes: BoxRows) -> Iterator[str]:
 
 def doubt_about(view: RunView, boxes: BoxRows) -> str:
     """Why what is told of a run that executes may be over; "" while its box is heard."""
-    if view.state not in SLOT_STATES:
+    if view.state not in EXECUTING_STATES:
         return ""
     for box in boxes:
         if box["box"] == view.box and not box.get("own") and (away := _away(box)):

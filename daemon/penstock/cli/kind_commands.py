@@ -32,6 +32,7 @@ from penstock.cli.first_word import (
 from penstock.cli.kind_flags import absolute, located, options_of, path_names
 from penstock.cli.offers import offer_programs, programs_like
 from penstock.cli.output import require_stdout
+from penstock.cli.reasons import tell_nowhere
 from penstock.cli.replies import show_started, tell_replayed
 from penstock.cli.run_options import (
     RunOptions,
@@ -358,6 +359,7 @@ def submit_only(session: Session, request: dict[str, Any], options: RunOptions) 
     reply = session.call(work)
     tell_replayed(reply)
     show_started(reply, as_json=options.as_json)
+    tell_nowhere(session, reply["run_id"], options.needs)
     if options.notify:
         # Late: few ask for it.
         from penstock.cli.bell import leave_bell
@@ -382,7 +384,9 @@ def _surroundings(session: Session, options: RunOptions) -> dict[str, Any]:
     `--inputs` may name both; flags go before it.
     """
     found: dict[str, Any] = {}
-    if options.cwd or options.inputs.get("cwd") is None:
+    # Of what may execute at any box the daemon says whether it has this one's folder.
+    stays = not options.anywhere and options.inputs.get("cwd") is None
+    if options.cwd or stays:
         found["cwd"] = cwd = absolute(options.cwd or ".")
         if not os.path.isdir(cwd):
             raise Refused("--cwd", f"there is no folder {cwd}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from penstock.cli.output import say
 from penstock.cli.session import Session
 from penstock.client.sync import SyncClient
 from penstock.words.errors import PenstockError
@@ -15,6 +16,8 @@ from penstock.words.sentences import ordinal
 
 #: Runs of a list that are explained: who stands further behind waits for these.
 MOST_EXPLAINED = 20
+#: Codes of what no free slot helps against: no box that is known has what the run asks for.
+NOWHERE = frozenset({"needs", "box_unknown"})
 #: Runs that are shown below an explanation.
 MOST_SHOWN = 5
 
@@ -79,6 +82,23 @@ def short_reason(reasons: Sequence[Told], group: str | None) -> str:
     made = short.get(reason["code"])
     # A newer daemon has reasons that this version does not know.
     return str(reason["text"]).rstrip(".") if made is None else made()
+
+
+def tell_nowhere(session: Session, run_id: str, needs: Sequence[str]) -> None:
+    """Say that no box will start this run which asks for something, as far as the daemon knows.
+
+    It is queued all the same: the box may come. But a name that was typed wrong waits for ever.
+    """
+    if not needs:
+        return
+    # Late: few runs ask for anything.
+    from penstock.cli.patience import reason_line
+
+    with suppress(PenstockError):
+        for why in session.call(lambda client: client.whys([run_id]))["runs"]:
+            kept = [r for r in why["reasons"] if r["code"] in NOWHERE]
+            if kept:
+                say(f"{run_id}: {reason_line({**why, 'reasons': kept})}")
 
 
 def _place(reasons: Sequence[Told]) -> str:

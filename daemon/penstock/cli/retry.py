@@ -12,6 +12,7 @@ from penstock.cli.archives import find_log
 from penstock.cli.changed_inputs import inputs_option, wanted_changes
 from penstock.cli.options import runs_argument
 from penstock.cli.output import require_stdout, say
+from penstock.cli.reasons import tell_nowhere
 from penstock.cli.replies import show_started
 from penstock.cli.run_options import needs_option, needs_said
 from penstock.cli.selecting import select_named
@@ -77,6 +78,7 @@ def retry(
             codes.append(exit_code_of(error))
             continue
         show_started(reply, as_json=as_json)
+        tell_nowhere(session, reply["run_id"], needs)
     raise click.exceptions.Exit(codes[0] if codes else Exit.OK)
 
 

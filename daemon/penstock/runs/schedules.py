@@ -25,7 +25,7 @@ from penstock.log.writes import (
     SetSchedule,
 )
 from penstock.runs.alarm import LOOK_SECONDS, wait_moment
-from penstock.runs.submit import Provenance, Submitter, placed_inputs
+from penstock.runs.submit import Provenance, Submitter
 from penstock.runs.timing import check_timing, next_due
 from penstock.words.api import ScheduleRequest, SubmitRequest, refused
 from penstock.words.errors import (
@@ -79,8 +79,7 @@ class Schedules:
         now = self.now()
         due = next_due(request.timing, request.zone, made_at=now, after=now)
         wanted = _request_of(request, due)
-        kind = self.submitter.kind(wanted.kind)
-        placed = dict(placed_inputs(kind, wanted.inputs, surroundings))
+        placed = dict(self.submitter.placed(wanted, surroundings))
         wanted = wanted.model_copy(update={"inputs": placed})
         spec = self.submitter.check(wanted, surroundings)
         # Which box submits its runs is nobody's choice: they are pinned where this one would be.

@@ -321,12 +321,28 @@ class Submitter:
         surroundings: Surroundings | None,
         source: Provenance,
     ) -> Inputs:
-        """The inputs as the kind has them; the caller's folder is for a run that stays. Refused."""
-        elsewhere = self._check_elsewhere(kind, request, source)
-        caller = None if elsewhere else surroundings
-        inputs = kind.parse(placed_inputs(kind, request.inputs, caller))
+        """The inputs as the kind has them. Refused."""
+        inputs = kind.parse(self._placed(kind, request, surroundings, source))
         self._check_model(kind, inputs)
         return inputs
+
+    def placed(
+        self, request: SubmitRequest, surroundings: Surroundings | None
+    ) -> Mapping[str, Any]:
+        """The inputs that a run would have which were submitted here now, as they are said. Refused."""
+        here = Provenance(self.place.box, self.place.box)
+        return self._placed(self.kind(request.kind), request, surroundings, here)
+
+    def _placed(
+        self,
+        kind: Kind,
+        request: SubmitRequest,
+        surroundings: Surroundings | None,
+        source: Provenance,
+    ) -> Mapping[str, Any]:
+        """The inputs as they are said; the caller's folder is for a run that stays. Refused."""
+        elsewhere = self._check_elsewhere(kind, request, source)
+        return placed_inputs(kind, request.inputs, None if elsewhere else surroundings)
 
     def _check_elsewhere(
         self, kind: Kind, request: SubmitRequest, source: Provenance

@@ -17,8 +17,9 @@ from penstock.words.placement import (
     pinned_to,
 )
 
-#: A box has it or starts it; no box has it; the one that has it takes its own runs only; it is drained.
-PlaceCode = Literal["box", "needs", "accept", "box_drained"]
+#: A box has it or starts it; no box is known by that name; no box has it; the one that has it takes its own
+#: runs only; it is drained.
+PlaceCode = Literal["box", "box_unknown", "needs", "accept", "box_drained"]
 Told = tuple[PlaceCode, str]
 
 
@@ -85,8 +86,10 @@ def _pinned(needs: Needs, origin: str, pin: str, boxes: Sequence[SeenBox]) -> To
     found = [b for b in boxes if b.name == pin]
     if not found:
         # A word that was typed wrong waits for ever; of a log that no other box shares nobody can say that.
-        unknown = ", and none of that name is known" if boxes else ""
-        return "box", f"It executes at the box {pin} alone{unknown}."
+        alone = f"It executes at the box {pin} alone"
+        if not boxes:
+            return "box", f"{alone}."
+        return "box_unknown", f"{alone}, and none of that name is known."
     box = found[0]
     if missing := lacking(needs, box.place.labels):
         return "needs", f"It asks for {in_words(missing)}, which its box {pin} has not."

@@ -23,6 +23,7 @@ from penstock.runs.queue import (
 )
 from penstock.runs.whereabouts import why_not_here, why_unheard
 from penstock.words.lifecycle import (
+    EXECUTING_STATES,
     FIRST_STATE,
     PAUSED,
     SLOT_STATES,
@@ -33,7 +34,7 @@ from penstock.words.wait_reason import Waiting
 
 Code = Literal[
     "ended", "cancelling", "running", "program_paused", "ask", "child", "model", "quota", "waiting", "preempted", "retry", "stopping",
-    "stashed", "not_before", "paused", "group_paused", "kind", "box", "needs", "accept", "box_drained", "group_unknown", "prerequisites", "next", "group_slots", "slots", "leaving",
+    "stashed", "not_before", "paused", "group_paused", "kind", "box", "box_unknown", "needs", "accept", "box_drained", "group_unknown", "prerequisites", "next", "group_slots", "slots", "leaving",
     "ahead", "first", "not_preemptible", "log",
 ]  # fmt: skip
 
@@ -82,7 +83,7 @@ def explain(view: RunView, queue: QueueSnapshot, *, log_away: str | None = None)
     else:
         reasons = [_waiting(view, queue)]
     doubt = why_unheard(view.box, queue.rules.place, queue.boxes)
-    if doubt is not None and state in SLOT_STATES:
+    if doubt is not None and state in EXECUTING_STATES:
         reasons.insert(0, Reason(*doubt))
     if view.cancel_requested is not None and not view.ended:
         why = f"It was asked to end: {view.cancel_requested}."

@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-#: What a page asks for, by method: rows and states, what was printed, questions, and streams of events.
+#: What a page asks for, by method: rows, states and their reasons, what was printed, questions, and streams of events.
 _ALLOWED = {
     "GET": re.compile(r"/runs|/runs/[^/]+(/output|/why|/events)?|/asks|/dismissals|/boxes|/queue|/ws(/[^/]+)?"),
-    "POST": re.compile(r"/runs/[^/]+/(cancel|asks/[^/]+)"),
+    "POST": re.compile(r"/why|/runs/[^/]+/(cancel|asks/[^/]+)"),
 }  # fmt: skip
 #: The last second that a key can name, some thirty thousand years from now.
 LATEST = 10**12 - 1

@@ -1,7 +1,7 @@
 // The list: who needs somebody, what runs, what stands in line, and what ended last.
 
 import { ask, Stream } from "./daemon.js";
-import { about, ago, element, glyph, harmless, hasEnded, nameOf, standing, took } from "./words.js";
+import { about, ago, element, glyph, harmless, hasEnded, nameOf, reasonShown, standing, took } from "./words.js";
 
 // Milliseconds between two looks at the list while something happens.
 const LOOK_PAUSE = 700;
@@ -12,6 +12,8 @@ const MOST_ENDED = 100;
 // What is open and not among the newest: what has begun, and what stands in line.
 const BEGUN = "state:running state:waiting state:paused";
 const IN_LINE = "state:queued state:preempted";
+// Runs that are asked why they are where they are, at most: those in line, and those whose box is not heard.
+const MOST_EXPLAINED = 20;
 // Seconds for which the loss of a box is told above all else.
 const LOSS_TOLD = 86400;
 const FAILED_LATELY = 15 * 60 * 1000;
@@ -41,7 +43,9 @@ class List {
       ]);
       if (this.over) return;
       const rows = new Map([...newest.runs, ...begun.runs, ...queued.runs].map((run) => [run.run_id, run]));
-      this.draw([...rows.values()], questions.asks, queue, new Set(dismissed.runs), boxes);
+      const reasons = await reasonsOf(queued.runs, begun.runs, boxes);
+      if (this.over) return;
+      this.draw([...rows.values()], questions.asks, queue, new Set(dismissed.runs), boxes, reasons);
       const last = Math.max(0, ...[...rows.values()].map((run) => run.position));
       this.stream ??= new Stream(null, last, (facts, gap) => this.heed(facts, gap), this.tellLink);
     } catch (error) {
@@ -67,7 +71,7 @@ class List {
     }, pause);
   }
 
-  draw(rows, questions, queue, dismissed, boxes) {
+  draw(rows, questions, queue, dismissed, boxes, reasons) {
     const asking = new Map(questions.map((question) => [question.run_id, question]));
     const lately = Date.now() - FAILED_LATELY;
     const sections = [["NEEDS YOU", []], ["RUNNING", []], ["QUEUED", []], ["ENDED", []]];
@@ -77,11 +81,11 @@ class List {
       sections[place][1].push(run);
     }
     sections[0][1].sort((one, other) => asking.has(other.run_id) - asking.has(one.run_id));
-    sections[2][1].sort((one, other) => (one.place || Infinity) - (other.place || Infinity));
+    sections[2][1].sort(byPlace);
     sections[3][1].sort((one, other) => other.ended_at.localeCompare(one.ended_at));
     const shown = sections.filter(([, runs]) => runs.length).flatMap(([title, runs]) => [
       element("h2", { text: title }),
-      element("ul", { class: "rows" }, ...runs.map((run) => rowOf(run, asking.get(run.run_id), boxes.length > 1))),
+      element("ul", { class: "rows" }, ...runs.map((run) => rowOf(run, asking.get(run.run_id), boxes.length > 1, reasons.get(run.run_id)))),
     ]);
     const none = element("p", { class: "note", text: "No runs yet. `penstock run make test` starts one." });
     const focused = document.activeElement?.getAttribute("href");
@@ -111,10 +115,21 @@ function boxesSaid(boxes) {
   return boxes.length > 1 ? `${here.length} boxes${ill.length ? ` (${ill.join(", ")})` : ""}` : "";
 }
 
-function rowOf(run, question, several) {
+// By run, why it stands in line, or that its box is not heard.
+async function reasonsOf(queued, begun, boxes) {
+  const unheard = new Set(boxes.filter((box) => !box.own && box.standing !== "ok").map((box) => box.box));
+  const meant = [...begun.filter((run) => unheard.has(run.box)), ...queued.sort(byPlace)].slice(0, MOST_EXPLAINED);
+  if (!meant.length) return new Map();
+  const told = await ask("why", { body: { runs: meant.map((run) => run.run_id) } });
+  return new Map(told.runs.map((why) => [why.run_id, reasonShown(why)]).filter(([, text]) => text));
+}
+
+const byPlace = (one, other) => (one.place || Infinity) - (other.place || Infinity);
+
+function rowOf(run, question, several, reason) {
   const state = question ? "asks" : run.state;
   const when = hasEnded(run) ? `${took(run)}  ${ago(run.ended_at)}` : took(run);
-  const said = question ? question.question : standing(run);
+  const said = [question ? question.question : standing(run), reason].filter(Boolean).join(" · ");
   const link = element("a", { href: `#run=${encodeURIComponent(run.run_id)}` },
     element("span", { class: `state-${state}`, text: glyph(state), title: state }),
     element("span", {}, element("b", { text: nameOf(run) }), element("span", { class: `state-${state}`, text: `  ${said}` })),

@@ -4,7 +4,7 @@ import { ask, get, Stream } from "./daemon.js";
 import { diffOf, patchOf } from "./diff.js";
 import { Printed } from "./printed.js";
 import { Transcript } from "./transcript.js";
-import { about, element, glyph, harmless, hasEnded, nameOf, receiptSaid, standing, took } from "./words.js";
+import { about, element, glyph, harmless, hasEnded, nameOf, reasonShown, receiptSaid, standing, took } from "./words.js";
 
 // Bytes of the output's end that are shown at first.
 const END_BYTES = 256 * 1024;
@@ -13,6 +13,8 @@ const MOST_FACTS = 20000;
 const MOST_PATCH = 1024 * 1024;
 // Milliseconds between two looks at the run while something happens to it.
 const LOOK_PAUSE = 300;
+// Milliseconds between two looks at why it is where it is: that its box is silent is no fact.
+const WHY_PAUSE = 5000;
 
 export function showRun(main, runId, tellLink) {
   const shown = new Run(main, runId, tellLink);
@@ -26,14 +28,16 @@ class Run {
     this.path = `runs/${encodeURIComponent(runId)}`;
     this.title = element("h1");
     this.about = element("div", { class: "dim" });
+    this.why = element("div", { id: "why", role: "status" });
     this.asks = element("div");
     this.actions = element("div", { class: "bar" });
     this.receipt = element("div", { role: "status" });
     this.output = element("div", { class: "printed", tabindex: "0", "aria-label": "output" });
     this.talk = element("div", { class: "talk", tabindex: "0", "aria-label": "transcript" });
     this.patch = element("div", { class: "patch" });
-    main.replaceChildren(this.title, this.about, this.asks, this.actions, this.receipt, this.talk, this.patch, this.output);
+    main.replaceChildren(this.title, this.about, this.why, this.asks, this.actions, this.receipt, this.talk, this.patch, this.output);
     this.clock = setInterval(() => this.run && !hasEnded(this.run) && this.drawHead(), 1000);
+    this.whyClock = setInterval(() => this.run && !hasEnded(this.run) && this.explain(), WHY_PAUSE);
   }
 
   // From its beginning: nothing stays of what was read before the daemon went away.
@@ -90,7 +94,19 @@ class Run {
 
   async look() {
     this.run = await ask(this.path);
-    if (!this.over) this.draw();
+    if (this.over) return;
+    this.draw();
+    if (hasEnded(this.run)) this.why.textContent = "";
+    else await this.explain();
+  }
+
+  async explain() {
+    try {
+      const told = await ask(`${this.path}/why`);
+      this.why.textContent = hasEnded(this.run) ? "" : reasonShown(told);
+    } catch {
+      // Whether the daemon answers is told by the stream.
+    }
   }
 
   heed(facts, gap) {
@@ -196,6 +212,7 @@ class Run {
   close() {
     this.over = true;
     clearInterval(this.clock);
+    clearInterval(this.whyClock);
     clearTimeout(this.timer);
     this.stream?.close();
   }

@@ -60,15 +60,24 @@ export function about(run) {
   return `${run.kind} ${Object.values(inputs).filter((value) => typeof value === "string").join(" ")}`;
 }
 
-// What the state comes to: "62 %", "exit 2", "2nd in line".
+// What the state comes to: "62 %", "exit 2", "quota 19:12".
 export function standing(run) {
   if (run.state === "running" && run.progress != null) return `${Math.round(run.progress * 100)} %`;
   if (run.kind === "agent" && run.state === "running" && run.step?.startsWith("silent for ")) return "silent";
   const quota = run.state === "waiting" && /^quota of .*? until (\d\d:\d\d) UTC on (\d{4}-\d\d-\d\d)$/s.exec(run.reason);
   if (quota) return `quota ${new Date(`${quota[2]}T${quota[1]}Z`).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`;
   if (run.state === "failed" && run.exit_code != null) return `exit ${run.exit_code}`;
-  if (run.state === "queued" && run.place) return `place ${run.place}`;
   return run.state;
+}
+
+// Codes of reasons that no state says: what a run is in line for is told whichever that is.
+const UNSEEN = new Set(["box", "log"]);
+
+// The first reason why a run is where it is, as a sentence; "" where its state says as much.
+export function reasonShown({ state, reasons }) {
+  const [first] = reasons;
+  const inLine = state === "queued" || state === "preempted";
+  return first && (inLine || UNSEEN.has(first.code)) ? harmless(first.text) : "";
 }
 
 // The receipt of a cancel in words, and whether all is as it should be.
