@@ -17,12 +17,13 @@ import trio
 from bench._shared import Row, in_turns, open_bench_core, scratch, share
 
 from penstock.log.checksum import checksum_of
+from penstock.log.new_events import new_event
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.store import open_sqlite, threads
 from penstock.log.tables.queries import READERS
 from penstock.log.tables.rows import to_json, to_micros
 from penstock.log.tables.transaction import INSERT_EVENT
-from penstock.log.writes import Append, new_event
+from penstock.log.writes import Append
 from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.words.api import SubmitRequest
 from penstock.words.events import Log

@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from fakes.contract import completed
 from fakes.stores import claim, enqueue
 from penstock.concurrency.threads import open_threads
+from penstock.log.kept import RunRow
+from penstock.log.results import Claimed
 from penstock.log.store import Store
 from penstock.log.tables.queries import READERS
-from penstock.log.writes import Claimed, RunRow
 
 #: Runs that share a commit, and commits of a round.
 SHARED = {1: 200, 5: 80, 25: 30}

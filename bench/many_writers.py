@@ -30,9 +30,9 @@ from bench.log_statements import turn
 
 from fakes.stores import append, enqueue
 from penstock.concurrency.threads import open_threads
+from penstock.log.kept import RunRow
 from penstock.log.store import Store
 from penstock.log.tables.queries import READERS
-from penstock.log.writes import RunRow
 from penstock.words.events import Log
 
 #: Boxes that write at once.

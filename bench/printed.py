@@ -19,8 +19,10 @@ import trio
 from bench._shared import Row, in_turns, open_bench_core, scratch, wait_ended
 
 from penstock.kinds.command import KIND
+from penstock.log.kept import RunSpec
+from penstock.log.new_events import new_event
 from penstock.log.sqlite.store import open_sqlite
-from penstock.log.writes import Append, Claim, Enqueue, RunSpec, new_event
+from penstock.log.writes import Append, Claim, Enqueue
 from penstock.processes.output import OutputPieces
 from penstock.testing.faulty_store import inline
 from penstock.words.api import SubmitRequest

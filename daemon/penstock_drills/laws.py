@@ -8,6 +8,7 @@ from datetime import timedelta
 import trio
 
 from penstock.log.audit import audit_log
+from penstock.log.kept import Bounds, RunRow
 from penstock.log.projections import fold
 from penstock.log.sqlite.older_logs import find_windows
 from penstock.log.tables.rows import (
@@ -19,7 +20,6 @@ from penstock.log.tables.rows import (
     state_in,
     to_micros,
 )
-from penstock.log.writes import Bounds, RunRow
 from penstock.words.events import (
     TERMINAL_TYPES,
     ArtifactPartial,

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import psycopg
 
 from penstock.log.audit import Audit, Finding
+from penstock.log.kept import Bounds, RunRow
 from penstock.log.postgresql.engine import PostgresDb
 from penstock.log.tables.output_window import Window
 from penstock.log.tables.rows import SELECT_EVENTS, SELECT_RUNS, recorded, run_row
-from penstock.log.writes import Bounds, RunRow
 from penstock.words.events import DAEMON_STREAM
 from penstock.words.recorded import Recorded
 

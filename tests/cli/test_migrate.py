@@ -25,8 +25,9 @@ from log.test_environments import MINE
 from log.test_export import tell_a_story
 from penstock.cli import migrate as verb
 from penstock.log import whole_copy
+from penstock.log.kept import ScheduleRow
 from penstock.log.sqlite.store import open_sqlite, threads
-from penstock.log.writes import ScheduleRow, SetSchedule, SetSlots
+from penstock.log.writes import SetSchedule, SetSlots
 from penstock.words.address import find_paths
 from penstock.words.errors import StartRefused
 

@@ -9,9 +9,9 @@ from typing import Any
 import trio
 
 from penstock import __version__
+from penstock.log.kept import BoxRow, Forsaken
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.store import Sharing
-from penstock.log.writes import BoxRow, Forsaken
 from penstock.testing.faulty_store import FaultyStore
 
 

@@ -7,14 +7,11 @@ from typing import Any, TypeVar
 from fakes.stores import (
     fact,
 )
+from penstock.log.kept import RunRow
 from penstock.log.postgresql.store import PostgresStore
+from penstock.log.results import Result
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import (
-    Complete,
-    Result,
-    RunRow,
-    Write,
-)
+from penstock.log.writes import Complete, Write
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import terminal
 

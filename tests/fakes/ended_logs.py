@@ -9,8 +9,9 @@ from pathlib import Path
 import trio
 
 from fakes.stores import append, start
+from penstock.log.new_events import new_event
 from penstock.log.sqlite.store import open_sqlite, threads
-from penstock.log.writes import Complete, new_event
+from penstock.log.writes import Complete
 from penstock.words.events import AnyEvent, Log
 from penstock.words.lifecycle import terminal
 

@@ -22,8 +22,9 @@ from fakes.boxes import FreshLease
 from fakes.cores import FakeProcesses, fake_environment, open_fake_core
 from fakes.stores import LIFE, inline_store
 from fakes.troubled_store import TroubledStore
+from penstock.log.new_events import new_event
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import Append, new_event
+from penstock.log.writes import Append
 from penstock.pipeline import Inputs, Kind, Output, Run
 from penstock.runs.core import Core
 from penstock.runs.run import ModelAccess

@@ -12,10 +12,12 @@ import trio
 
 from fakes.cores import SLEEP, fake_environment, open_fake_core, request
 from fakes.stores import inline_store
+from penstock.log.kept import BoxRow, Forsaken
 from penstock.log.postgresql.schema import make_boxes
+from penstock.log.results import Result
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.store import Store
-from penstock.log.writes import BoxRow, Forsaken, Result, Write
+from penstock.log.writes import Write
 from penstock.runs.core import Core
 from penstock.runs.kind import Kind
 from penstock.testing import FakeProcesses

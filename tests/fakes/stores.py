@@ -10,20 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from penstock.log.kept import Fence, RunRow, RunSpec
+from penstock.log.new_events import NewEvent, new_event
+from penstock.log.results import Claimed
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.store import Store
-from penstock.log.writes import (
-    Append,
-    Claim,
-    Claimed,
-    Enqueue,
-    Fence,
-    NewEvent,
-    RequestCancel,
-    RunRow,
-    RunSpec,
-    new_event,
-)
+from penstock.log.writes import Append, Claim, Enqueue, RequestCancel
 from penstock.testing import START, open_memory_store
 from penstock.words.events import AnyEvent, ProcessStarted
 from penstock.words.values import new_event_id

@@ -8,9 +8,11 @@ from typing import Any, cast
 import trio
 
 from penstock.log.filters import RunFilter
+from penstock.log.kept import BoxRow, RunRow
+from penstock.log.results import Result
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.store import Store
-from penstock.log.writes import BoxRow, Result, RunRow, Write
+from penstock.log.writes import Write
 from penstock.words.errors import PenstockError, Refused
 from penstock.words.recorded import Recorded
 

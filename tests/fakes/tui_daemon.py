@@ -28,7 +28,8 @@ from fakes.tui_agents import agents_at_work
 from fakes.tui_daily import daily_load
 from penstock.kinds.command import CommandOutput
 from penstock.kinds.registry import load_kinds
-from penstock.log.writes import Append, NewEvent, new_event
+from penstock.log.new_events import NewEvent, new_event
+from penstock.log.writes import Append
 from penstock.pipeline import Inputs, Kind, Output, ProcessFailed, Run
 from penstock.runs.core import Core
 from penstock.server.health import make_health

@@ -5,8 +5,9 @@ from __future__ import annotations
 import trio
 
 from fakes.stores import append, inline_store, start
+from penstock.log.new_events import new_event
 from penstock.log.recorder import Recorder, open_recorder
-from penstock.log.writes import Append, Complete, new_event
+from penstock.log.writes import Append, Complete
 from penstock.testing.virtual_time import virtual_now
 from penstock.words.errors import Terminal
 from penstock.words.events import Log, RunCompleted

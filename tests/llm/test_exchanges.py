@@ -28,8 +28,9 @@ from fakes.stores import inline_store
 from penstock.llm.chat import ChatRequest, Heard, Message, OnHeard, Reply, Usage
 from penstock.llm.exchanges import LARGEST_PROMPT, Exchange, without_middle
 from penstock.llm.models import make_daemon_models, open_models
+from penstock.log.new_events import new_event
 from penstock.log.redaction import make_redaction
-from penstock.log.writes import Append, new_event
+from penstock.log.writes import Append
 from penstock.pipeline import Run
 from penstock.words.config import Models
 from penstock.words.errors import MalformedAnswer

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from penstock.log.bus import Bus, Gap, Lagged, Overflow
-from penstock.log.writes import RunRow
+from penstock.log.kept import RunRow
 from penstock.testing.virtual_time import START
 from penstock.words.events import Log, RunCompleted, RunQueued, encode_event
 from penstock.words.recorded import Recorded

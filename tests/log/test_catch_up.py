@@ -14,6 +14,8 @@ import pytest
 
 from fakes.contract import completed, failed
 from fakes.stores import append, at, claim, enqueue, fact
+from penstock.log.kept import RunRow
+from penstock.log.results import Claimed
 from penstock.log.sqlite.database import open_database
 from penstock.log.sqlite.engine import SqliteDb
 from penstock.log.tables.handlers import event_ids, handle
@@ -21,14 +23,12 @@ from penstock.log.tables.output_window import LIMITS
 from penstock.log.tables.transaction import Transaction
 from penstock.log.writes import (
     Answer,
-    Claimed,
     Edit,
     Park,
     Prune,
     Rearrange,
     Release,
     RequestCancel,
-    RunRow,
     SetBox,
     SetDrain,
     SetPause,

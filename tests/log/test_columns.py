@@ -9,7 +9,8 @@ from fakes.postgres import PostgresServer
 from fakes.stores import append, enqueue, fact
 from fakes.stores_elsewhere import postgres_store
 from penstock.log.postgresql.columns import MANY, BinaryColumn, NumberColumn, TextColumn
-from penstock.log.writes import Append, Appended
+from penstock.log.results import Appended
+from penstock.log.writes import Append
 from penstock.words.events import Log
 from penstock.words.values import new_event_id
 

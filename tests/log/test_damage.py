@@ -20,16 +20,11 @@ from penstock.log.audit import audit_file
 from penstock.log.checksum import checksum_of
 from penstock.log.export import export_file, import_file
 from penstock.log.filters import RunFilter
+from penstock.log.new_events import new_event
+from penstock.log.results import Appended, Claimed, Pruned
 from penstock.log.sqlite.database import hold_lock
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.writes import (
-    Appended,
-    Claimed,
-    Complete,
-    Prune,
-    Pruned,
-    new_event,
-)
+from penstock.log.writes import Complete, Prune
 from penstock.runs.retention import newest_fact_at
 from penstock.server.health import make_health
 from penstock.words.errors import LogDamaged, Refused, StartRefused, StoreBroken

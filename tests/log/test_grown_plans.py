@@ -15,8 +15,9 @@ from fakes.contract import check_log, completed
 from fakes.postgres import PostgresServer
 from fakes.stores import claim, enqueue
 from fakes.stores_elsewhere import postgres_store
+from penstock.log.kept import RunRow
 from penstock.log.postgresql.store import PostgresStore
-from penstock.log.writes import Claimed, RunRow
+from penstock.log.results import Claimed
 
 pytestmark = pytest.mark.processes
 

@@ -20,15 +20,9 @@ import trio
 from fakes.stores import LIFE, enqueue
 from penstock.log.bus import Bus
 from penstock.log.export import export_file, import_file
-from penstock.log.put_back import (
-    HighWater,
-    Mark,
-    read_mark,
-    why_put_back,
-    write_mark,
-)
+from penstock.log.put_back import HighWater, Mark, read_mark, why_put_back, write_mark
+from penstock.log.results import Result
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.writes import Result
 from penstock.words.config import Config
 from penstock.words.values import utc_now
 

@@ -8,18 +8,15 @@ import trio.testing
 
 from fakes.cores import Nothing, Seconds, kind, open_fake_core, request, wait_ended
 from fakes.stores import append, claim, crashed, enqueue, inline_store, start
+from penstock.log.results import Appended, CancelAnswer, Claimed, Result
 from penstock.log.sqlite.store import SqliteStore
 from penstock.log.writes import (
-    Appended,
-    CancelAnswer,
-    Claimed,
     Continue,
     Edit,
     Park,
     Rearrange,
     RequestCancel,
     RequestPreempt,
-    Result,
     Suspend,
     Unpark,
     Write,

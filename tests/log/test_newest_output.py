@@ -11,8 +11,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.log.new_events import new_event
 from penstock.log.newest_output import newest_output, shown_tail
-from penstock.log.writes import new_event
 from penstock.words.events import Log, Progress
 from penstock.words.printed import STREAMS, piece_of
 from penstock.words.recorded import Recorded

@@ -14,14 +14,14 @@ import pytest
 from fakes.contract import get, one, types
 from fakes.stores import LIFE, at, claim, enqueue, fact, inline_store
 from penstock.log.export import export_file, import_file
+from penstock.log.kept import ScheduleRow
+from penstock.log.results import Result
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.log.writes import (
     Edit,
     Rearrange,
     Release,
     RequestCancel,
-    Result,
-    ScheduleRow,
     SetSchedule,
     Write,
 )

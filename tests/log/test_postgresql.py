@@ -22,13 +22,15 @@ from fakes.postgres import PostgresServer, open_postgres
 from fakes.stores import append, at, claim, enqueue, start
 from fakes.stores_elsewhere import postgres_store
 from penstock.log.filters import RunFilter
+from penstock.log.kept import Forsaken
 from penstock.log.postgresql import engine, ownership
 from penstock.log.postgresql import store as far_store
 from penstock.log.postgresql.dialect import translate
 from penstock.log.postgresql.schema import VERSION, make_tables, prepare
 from penstock.log.postgresql.store import PostgresStore
+from penstock.log.results import Accepted, Claimed
 from penstock.log.tables.db import Statements
-from penstock.log.writes import Accepted, Claimed, Forsaken, Prune, RequestCancel
+from penstock.log.writes import Prune, RequestCancel
 from penstock.words.config import Config
 from penstock.words.errors import (
     LeaseLost,

@@ -13,18 +13,11 @@ import trio.testing
 
 from fakes.cores import virtual_now
 from fakes.stores import enqueue
+from penstock.log.kept import Fence
+from penstock.log.new_events import new_event
 from penstock.log.recorder import Recorder, open_recorder
-from penstock.log.writes import (
-    Append,
-    Appended,
-    Claim,
-    Complete,
-    Enqueue,
-    Fence,
-    Result,
-    Write,
-    new_event,
-)
+from penstock.log.results import Appended, Result
+from penstock.log.writes import Append, Claim, Complete, Enqueue, Write
 from penstock.words.errors import (
     Conflict,
     LogDamaged,

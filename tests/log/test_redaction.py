@@ -18,17 +18,17 @@ from fakes.cores import (
     wait_ended,
     whole_log,
 )
+from penstock.log.kept import ScheduleRow
+from penstock.log.new_events import new_event
 from penstock.log.redaction import REDACTED, make_redaction, make_text_redaction
+from penstock.log.results import Result
 from penstock.log.writes import (
     AdvanceSchedule,
     Append,
     Edit,
     RequestCancel,
-    Result,
-    ScheduleRow,
     SetSchedule,
     Write,
-    new_event,
 )
 from penstock.pipeline import Inputs, Kind, Run
 from penstock.testing import START

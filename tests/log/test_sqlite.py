@@ -18,6 +18,7 @@ import trio
 
 from fakes.contract import completed, one
 from fakes.stores import LIFE, append, at, claim, enqueue, inline_store, start
+from penstock.log.results import Appended, Claimed
 from penstock.log.sqlite.database import hold_lock, network_type, open_database
 from penstock.log.sqlite.engine import SqliteDb
 from penstock.log.sqlite.schema import VERSION
@@ -25,7 +26,7 @@ from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.log.tables.handlers import HANDLERS, handle
 from penstock.log.tables.recent_ids import RecentIds
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import Append, Appended, Claim, Claimed, Prune
+from penstock.log.writes import Append, Claim, Prune
 from penstock.words.errors import (
     Conflict,
     PenstockError,
@@ -414,7 +415,7 @@ import trio
 from fakes.stores import LIFE, append, start
 from penstock.words.events import Log
 from penstock.log.sqlite.store import open_sqlite, threads
-from penstock.log.writes import Fence
+from penstock.log.kept import Fence
 
 async def main():
     async with open_sqlite(Path(sys.argv[1]), life=LIFE, run_blocking=threads(1)) as store:

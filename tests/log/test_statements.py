@@ -10,9 +10,11 @@ import pytest
 
 from fakes.contract import check_log, completed
 from fakes.stores import append, at, claim, enqueue, inline_store
+from penstock.log.kept import RunRow
+from penstock.log.results import Claimed
 from penstock.log.sqlite.engine import SqliteDb
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import Claimed, RequestCancel, RunRow
+from penstock.log.writes import RequestCancel
 from penstock.words.events import Log
 
 #: Begin, new runs, their large columns, those that end, those that start, facts, head, commit.

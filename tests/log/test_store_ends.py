@@ -13,16 +13,9 @@ from fakes.stores import (
     fact,
     start,
 )
-from penstock.log.writes import (
-    Answer,
-    CancelAnswer,
-    Complete,
-    Park,
-    Release,
-    RequestCancel,
-    RunRow,
-    Unpark,
-)
+from penstock.log.kept import RunRow
+from penstock.log.results import CancelAnswer
+from penstock.log.writes import Answer, Complete, Park, Release, RequestCancel, Unpark
 from penstock.words.errors import (
     AlreadyAnswered,
     AskNotFound,

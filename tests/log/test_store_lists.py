@@ -16,8 +16,9 @@ from fakes.stores import (
     start,
 )
 from penstock.log.filters import RunFilter
+from penstock.log.results import Pruned
 from penstock.log.tables import rows
-from penstock.log.writes import Prune, Pruned, RequestCancel
+from penstock.log.writes import Prune, RequestCancel
 from penstock.words.events import (
     Log,
 )

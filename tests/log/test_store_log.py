@@ -19,7 +19,9 @@ from fakes.stores import (
     start,
 )
 from penstock.log.filters import RunFilter
-from penstock.log.writes import Append, Appended, Concluded, Fence, RequestCancel
+from penstock.log.kept import Fence
+from penstock.log.results import Appended, Concluded
+from penstock.log.writes import Append, RequestCancel
 from penstock.words.clocks import happens_before
 from penstock.words.errors import (
     Conflict,

@@ -15,17 +15,10 @@ from fakes.contract import AnyStore, get, one
 from fakes.stores import LIFE, at, claim, enqueue, fact
 from penstock.log.audit import audit_file
 from penstock.log.export import export_file, import_file
+from penstock.log.kept import ScheduleRow
+from penstock.log.results import Claimed
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.writes import (
-    Claimed,
-    Park,
-    Release,
-    ScheduleRow,
-    SetBox,
-    SetPause,
-    SetSchedule,
-    Unpark,
-)
+from penstock.log.writes import Park, Release, SetBox, SetPause, SetSchedule, Unpark
 from penstock.words.events import RunQueued, RunRequeued
 from penstock.words.placement import Place, place_of
 from penstock.words.wait_reason import Waiting

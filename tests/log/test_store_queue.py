@@ -16,11 +16,8 @@ from fakes.stores import (
     fact,
     start,
 )
+from penstock.log.results import Accepted, Appended, Claimed, Existing
 from penstock.log.writes import (
-    Accepted,
-    Appended,
-    Claimed,
-    Existing,
     Park,
     Release,
     RequestCancel,

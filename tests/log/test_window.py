@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from fakes.stores import LIFE, append, at, fact, start
 from penstock.log.audit import audit_file, audit_whole
 from penstock.log.export import export_file, import_file
+from penstock.log.results import Appended
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
 from penstock.log.sqlite.whole_file import WholeFile
 from penstock.log.tables.output_window import WindowLimits
-from penstock.log.writes import Append, Appended, Complete, Prune
+from penstock.log.writes import Append, Complete, Prune
 from penstock.testing.faulty_store import inline
 from penstock.words.errors import Conflict, StoreUnavailable
 from penstock.words.events import Log

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes.few_numbers import some_fast
+from penstock.log.new_events import new_event
 from penstock.log.redaction import make_held_back, make_redaction
-from penstock.log.writes import Append, new_event
+from penstock.log.writes import Append
 from penstock.processes.output import (
     OutputPieces,
     RunOutput,

@@ -13,16 +13,11 @@ import trio.testing
 from fakes.cores import open_fake_core, request
 from fakes.few_numbers import some_fast
 from fakes.stores import at, claim, enqueue, inline_store
+from penstock.log.kept import RunRow
+from penstock.log.new_events import new_event
+from penstock.log.results import Claimed
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import (
-    Claimed,
-    Park,
-    Release,
-    RunRow,
-    SetPause,
-    Unpark,
-    new_event,
-)
+from penstock.log.writes import Park, Release, SetPause, Unpark
 from penstock.runs.core import Core
 from penstock.runs.queue import Candidate, ClaimRules, grant, in_order, rank
 from penstock.words.events import RunPreempted

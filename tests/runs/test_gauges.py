@@ -7,7 +7,8 @@ import trio
 import trio.testing
 
 from fakes.cores import open_fake_core, request, whole_log
-from penstock.log.writes import Append, new_event
+from penstock.log.new_events import new_event
+from penstock.log.writes import Append
 from penstock.runs.core import Core
 from penstock.runs.gauges import Gauges
 from penstock.runs.watermark import Level

@@ -18,7 +18,8 @@ import trio
 import trio.testing
 
 from fakes.cores import FakeProcesses, fake_environment, open_fake_core
-from penstock.log.writes import Append, new_event
+from penstock.log.new_events import new_event
+from penstock.log.writes import Append
 from penstock.processes.detection import Containment
 from penstock.processes.process import run_process
 from penstock.runs.core import Core

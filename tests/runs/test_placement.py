@@ -25,8 +25,9 @@ from fakes.cores import (
 )
 from fakes.stores import inline_store
 from penstock.kinds.command import KIND as COMMAND
+from penstock.log.kept import BoxRow
 from penstock.log.sqlite.store import SqliteStore
-from penstock.log.writes import BoxRow, SetSlots
+from penstock.log.writes import SetSlots
 from penstock.pipeline import Kind, Run
 from penstock.runs.core import Core
 from penstock.runs.open_core import open_core

@@ -29,7 +29,8 @@ from fakes.cores import (
 )
 from fakes.few_numbers import some_fast
 from fakes.stores import at, inline_store
-from penstock.log.writes import Complete, Fence, Release
+from penstock.log.kept import Fence
+from penstock.log.writes import Complete, Release
 from penstock.pipeline import Run
 from penstock.runs.core import Core
 from penstock.runs.execution import Execution, open_execution

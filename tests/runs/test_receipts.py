@@ -25,8 +25,9 @@ from fakes.cores import (
 )
 from fakes.stores import append, claim, enqueue, inline_store
 from penstock.log.audit import audit_whole
+from penstock.log.kept import TreeRun
+from penstock.log.results import Claimed
 from penstock.log.sqlite.whole_file import WholeFile
-from penstock.log.writes import Claimed, TreeRun
 from penstock.pipeline import Kind, Run
 from penstock.processes.process import Proof
 from penstock.runs.core import Core

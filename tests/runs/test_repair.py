@@ -21,7 +21,8 @@ from fakes.cores import (
     whole_log,
 )
 from fakes.stores import START_FACT, crashed, inline_store
-from penstock.log.writes import Enqueue, new_event
+from penstock.log.new_events import new_event
+from penstock.log.writes import Enqueue
 from penstock.runs.repair import end_all, verdict_on
 from penstock.words.events import DaemonStarted, ProcessStarted
 from penstock.words.wait_reason import RESTART_ASK

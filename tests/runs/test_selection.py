@@ -10,8 +10,9 @@ import pytest
 
 from fakes.stores import LIFE, at, enqueue, inline_store, start
 from penstock.log.export import export_file, import_file
+from penstock.log.results import Accepted
 from penstock.log.sqlite.store import SqliteStore, open_sqlite, threads
-from penstock.log.writes import Accepted, Prune, RequestCancel
+from penstock.log.writes import Prune, RequestCancel
 from penstock.runs import selection
 from penstock.runs.selection import Selection
 from penstock.words.errors import Refused, RunNotFound

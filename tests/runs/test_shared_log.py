@@ -21,10 +21,11 @@ from fakes.shared_log import (
     until,
 )
 from fakes.stores import append, enqueue
+from penstock.log.new_events import new_event
 from penstock.log.put_back import one_broken_store
 from penstock.log.spans import TraceSpan
 from penstock.log.store import Store
-from penstock.log.writes import Release, Write, new_event
+from penstock.log.writes import Release, Write
 from penstock.pipeline import Run
 from penstock.runs.core import Core
 from penstock.runs.table import RunTable

@@ -28,8 +28,9 @@ from fakes.cores import (
     wait_ended,
 )
 from fakes.history import recorded
+from penstock.log.new_events import new_event
 from penstock.log.projections import RunView
-from penstock.log.writes import Append, new_event
+from penstock.log.writes import Append
 from penstock.pipeline import Run
 from penstock.runs.core import Core
 from penstock.server.meter import Distribution, Meter, attach_meter

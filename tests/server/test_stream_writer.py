@@ -16,7 +16,8 @@ from wsproto.events import TextMessage
 
 from fakes.cores import open_fake_core, request
 from penstock.log.bus import Overflow
-from penstock.log.writes import Append, new_event
+from penstock.log.new_events import new_event
+from penstock.log.writes import Append
 from penstock.runs.core import Core
 from penstock.server.encoders import NDJSON, SSE, WEBSOCKET, Encoder
 from penstock.server.shutdown import Shutdown

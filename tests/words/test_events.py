@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from penstock.log.writes import LARGEST_SKEW, new_event
+from penstock.log.new_events import LARGEST_SKEW, new_event
 from penstock.words.errors import Refused, TooLarge
 from penstock.words.events import (
     EVENT_CLASSES,

@@ -29,8 +29,9 @@ from penstock.words.errors import LogInUse, PenstockError, Refused, StartRefused
 from penstock.words.exit_codes import Exit
 
 if TYPE_CHECKING:
+    from penstock.log.results import Pruned
     from penstock.log.store import Store
-    from penstock.log.writes import Prune, Pruned
+    from penstock.log.writes import Prune
     from penstock.runs.retention import PruneRound
     from penstock.words.config import Config
 

@@ -12,19 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from penstock.log.kept import Bounds, RunRow
 from penstock.log.sqlite.whole_file import read_whole_file
 from penstock.log.tables.callers import COUNT_UNUSED, LOST_ENVIRONMENTS
 from penstock.log.tables.db import Statements
 from penstock.log.tables.output_window import PIECE, Window, kept_size
-from penstock.log.tables.rows import (
-    damage_of,
-    run_columns,
-    run_row,
-    unchecked,
-)
+from penstock.log.tables.rows import damage_of, run_columns, run_row, unchecked
 from penstock.log.tables.run_head import head_of
 from penstock.log.tables.whole_log import WholeLog
-from penstock.log.writes import Bounds, RunRow
 from penstock.words.errors import LogDamaged
 from penstock.words.events import (
     DAEMON_STREAM,

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import trio
 
-from penstock.log.writes import RunRow
+from penstock.log.kept import RunRow
 from penstock.words.errors import PenstockError
 from penstock.words.events import TERMINAL_TYPES
 from penstock.words.lifecycle import TERMINAL_STATES

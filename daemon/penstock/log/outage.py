@@ -13,11 +13,11 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
+from penstock.log.results import Appended, Result
 from penstock.log.store import Store
 from penstock.log.writes import (
     Answer,
     Append,
-    Appended,
     Claim,
     Complete,
     Enqueue,
@@ -25,7 +25,6 @@ from penstock.log.writes import (
     Prune,
     Release,
     RequestCancel,
-    Result,
     Write,
 )
 from penstock.words.errors import (

@@ -29,7 +29,7 @@ import trio
 
 from penstock.concurrency.threads import run_in_thread
 from penstock.log.bus import Bus
-from penstock.log.writes import Bounds
+from penstock.log.kept import Bounds
 from penstock.words.errors import StartRefused, StoreBroken
 from penstock.words.plain_files import open_plain
 from penstock.words.recorded import Recorded

@@ -26,6 +26,8 @@ from typing import Any, Protocol, TypeVar
 import trio
 
 from penstock.concurrency.enduring import endure
+from penstock.log.kept import Fence
+from penstock.log.new_events import new_event
 from penstock.log.other_writers import InStep, OtherWriters
 from penstock.log.outage import (
     PROBE_SECONDS,
@@ -37,19 +39,9 @@ from penstock.log.outage import (
     retry_delay,
 )
 from penstock.log.redaction import Redact
+from penstock.log.results import Appended, Result
 from penstock.log.store import Store
-from penstock.log.writes import (
-    Append,
-    Appended,
-    Claim,
-    Complete,
-    Fence,
-    Release,
-    RequestPreempt,
-    Result,
-    Write,
-    new_event,
-)
+from penstock.log.writes import Append, Claim, Complete, Release, RequestPreempt, Write
 from penstock.words.errors import (
     PenstockError,
     StoreBroken,

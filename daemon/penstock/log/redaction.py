@@ -17,6 +17,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from penstock.log.new_events import NewEvent
+from penstock.log.results import Result
 from penstock.log.writes import (
     AdvanceSchedule,
     Answer,
@@ -24,11 +26,9 @@ from penstock.log.writes import (
     Complete,
     Edit,
     Enqueue,
-    NewEvent,
     Park,
     Release,
     RequestCancel,
-    Result,
     SetPause,
     SetSchedule,
     Write,

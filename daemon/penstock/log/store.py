@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from penstock.log.filters import RunFilter
-from penstock.log.writes import (
+from penstock.log.kept import (
     AskRow,
     Bounds,
     BoxRow,
     Forsaken,
     Opening,
-    Result,
     RunRow,
     ScheduleRow,
     TreeRun,
-    Write,
 )
+from penstock.log.results import Result
+from penstock.log.writes import Write
 from penstock.words.errors import PenstockError
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from penstock.log.kept import BoxRow
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.store import Store
-from penstock.log.writes import BoxRow, ForgetBox
+from penstock.log.writes import ForgetBox
 from penstock.runs.table import RunTable
 from penstock.runs.whereabouts import SeenBox
 from penstock.words.box_standing import (

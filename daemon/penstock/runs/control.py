@@ -10,12 +10,14 @@ from typing import Any
 
 import trio
 
+from penstock.log.kept import TreeRun
+from penstock.log.new_events import new_event
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
+from penstock.log.results import CancelAnswer
 from penstock.log.writes import (
     Answer,
     Append,
-    CancelAnswer,
     Dismiss,
     Edit,
     Rearrange,
@@ -24,8 +26,6 @@ from penstock.log.writes import (
     SetDrain,
     SetPause,
     SetSlots,
-    TreeRun,
-    new_event,
 )
 from penstock.runs.console import Console
 from penstock.runs.execution import Execution

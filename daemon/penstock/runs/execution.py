@@ -11,13 +11,9 @@ from typing import Any
 
 import trio
 
-from penstock.log.writes import (
-    Complete,
-    Fence,
-    Release,
-    RunRow,
-    new_event,
-)
+from penstock.log.kept import Fence, RunRow
+from penstock.log.new_events import new_event
+from penstock.log.writes import Complete, Release
 from penstock.processes.process import Proof
 from penstock.runs.console import Console
 from penstock.runs.receipts import (

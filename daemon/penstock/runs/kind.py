@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from penstock.log.kept import Manner, without_manner
 from penstock.log.left_out import left_out
-from penstock.log.writes import Manner, without_manner
 from penstock.words.errors import Refused
 from penstock.words.lifecycle import OnRestart
 

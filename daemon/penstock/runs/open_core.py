@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager, suppress
 import trio
 
 from penstock.concurrency.enduring import endure
+from penstock.log.kept import Opening, RunRow
+from penstock.log.new_events import new_event
 from penstock.log.projections import BrokenStory
 from penstock.log.recorder import open_recorder
 from penstock.log.store import Store
-from penstock.log.writes import Append, Opening, RunRow, SetSlots, new_event
+from penstock.log.writes import Append, SetSlots
 from penstock.runs.alarm import Alarm
 from penstock.runs.core import Core, Environment
 from penstock.runs.gauges import Gauges

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, TypeVar
 import trio
 
 from penstock.log.filters import RunFilter
+from penstock.log.kept import AskRow, RunRow
 from penstock.log.newest_output import shown_tail
 from penstock.log.outage import retry_delay
 from penstock.log.projections import RunView
 from penstock.log.store import Store
-from penstock.log.writes import AskRow, RunRow
 from penstock.words.api import RunReply, RunSummary
 from penstock.words.errors import RunNotFound, StoreUnavailable
 from penstock.words.events import DAEMON_STREAM, LARGEST_EVENT_BYTES

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from penstock.log.writes import RunRow, TreeRun
+from penstock.log.kept import RunRow, TreeRun
 from penstock.processes.process import Proof
 from penstock.words.api import CancelReceipt
 from penstock.words.events import ProcessStarted

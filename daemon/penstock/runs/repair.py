@@ -23,18 +23,13 @@ from typing import Any, Literal, cast
 
 import trio
 
+from penstock.log.kept import RunRow
+from penstock.log.new_events import new_event
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
+from penstock.log.results import Concluded
 from penstock.log.store import Store
-from penstock.log.writes import (
-    Complete,
-    Concluded,
-    Release,
-    RequestCancel,
-    RunRow,
-    Write,
-    new_event,
-)
+from penstock.log.writes import Complete, Release, RequestCancel, Write
 from penstock.runs.receipts import receipt_after, receipt_by_lease
 from penstock.words.errors import Fenced, StoreUnavailable, Terminal
 from penstock.words.events import TERMINAL_TYPES, ProcessStarted

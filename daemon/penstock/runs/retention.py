@@ -18,8 +18,9 @@ import trio
 
 from penstock.log.bus import Bus
 from penstock.log.recorder import Recorder
+from penstock.log.results import Pruned
 from penstock.log.store import Store
-from penstock.log.writes import Prune, Pruned
+from penstock.log.writes import Prune
 from penstock.runs.folders import FolderLocks
 from penstock.words.config import MIB, Config
 from penstock.words.errors import LogDamaged

@@ -30,9 +30,10 @@ import trio
 
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.log.bus import Bus
+from penstock.log.new_events import new_event
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
-from penstock.log.writes import Append, new_event
+from penstock.log.writes import Append
 from penstock.processes.feeding import sends
 from penstock.processes.output import HeldBack, OutputPieces, RunOutput, nothing_secret
 from penstock.processes.pseudoterminal import WindowSize

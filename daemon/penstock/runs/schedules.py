@@ -16,14 +16,10 @@ from typing import Any
 import trio
 from pydantic import ValidationError
 
+from penstock.log.kept import ScheduleRow
 from penstock.log.recorder import Recorder
 from penstock.log.store import Store
-from penstock.log.writes import (
-    AdvanceSchedule,
-    RemoveSchedule,
-    ScheduleRow,
-    SetSchedule,
-)
+from penstock.log.writes import AdvanceSchedule, RemoveSchedule, SetSchedule
 from penstock.runs.alarm import LOOK_SECONDS, wait_moment
 from penstock.runs.submit import Provenance, Submitter
 from penstock.runs.timing import check_timing, next_due

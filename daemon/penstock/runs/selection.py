@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from penstock.log.filters import RunFilter, parse_filter
+from penstock.log.kept import RunRow
 from penstock.log.store import Store
-from penstock.log.writes import RunRow
 from penstock.words.api import NamedRun
 from penstock.words.errors import Refused, RunNotFound
 from penstock.words.lifecycle import (

@@ -15,9 +15,11 @@ import pydantic_core
 import trio
 from pydantic import ValidationError
 
+from penstock.log.kept import RunRow, RunSpec
 from penstock.log.projections import RunView, fold
 from penstock.log.recorder import Recorder
-from penstock.log.writes import Accepted, Enqueue, Existing, RunRow, RunSpec
+from penstock.log.results import Accepted, Existing
+from penstock.log.writes import Enqueue
 from penstock.runs.kind import Inputs, Kind, check_whole, digest_inputs, encode_inputs
 from penstock.runs.reader import Reader, RunTerms, run_reply
 from penstock.runs.selection import no_group

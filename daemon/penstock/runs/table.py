@@ -8,27 +8,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from penstock.log.bus import Bus
+from penstock.log.kept import Opening, RunRow
 from penstock.log.projections import RunView
 from penstock.log.queue_view import QueueView
+from penstock.log.results import Accepted, CancelAnswer, Claimed, Concluded, Result
 from penstock.log.writes import (
-    Accepted,
     Answer,
     Append,
-    CancelAnswer,
     Claim,
-    Claimed,
     Complete,
-    Concluded,
     Continue,
     Enqueue,
-    Opening,
     Park,
     Rearrange,
     Release,
     RequestCancel,
     RequestPreempt,
-    Result,
-    RunRow,
     SetBox,
     SetPause,
     Suspend,

@@ -15,10 +15,11 @@ from datetime import datetime
 import trio
 
 from penstock.log.bus import Bus
+from penstock.log.kept import Forsaken, RunRow
 from penstock.log.projections import RunView
 from penstock.log.recorder import Recorder
 from penstock.log.store import Sharing, Store
-from penstock.log.writes import Forsaken, LoseBox, RunRow
+from penstock.log.writes import LoseBox
 from penstock.runs.repair import Repaired, none_ended, repair
 from penstock.words.errors import StoreUnavailable
 

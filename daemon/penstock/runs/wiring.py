@@ -10,9 +10,9 @@ from datetime import datetime
 
 import penstock
 from penstock.log.bus import Bus
+from penstock.log.kept import Bounds
 from penstock.log.recorder import Recorder
 from penstock.log.store import Sharing, Store
-from penstock.log.writes import Bounds
 from penstock.runs.boxes import Boxes
 from penstock.runs.control import Control, LineControl, QueueControl
 from penstock.runs.core import Core, Environment

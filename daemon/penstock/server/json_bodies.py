@@ -8,8 +8,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from penstock.log.bus import Bus, Gap, Overflow, SubscriberStatistics
+from penstock.log.kept import AskRow, ScheduleRow
 from penstock.log.projections import AskView, RunView
-from penstock.log.writes import AskRow, ScheduleRow
 from penstock.runs.boxes import KnownBox
 from penstock.runs.kind import Kind
 from penstock.runs.schedules import run_id_of

@@ -11,19 +11,19 @@ import trio
 
 from penstock.concurrency.threads import RunBlocking
 from penstock.log.filters import RunFilter
-from penstock.log.sqlite.store import SqliteStore, open_sqlite
-from penstock.log.store import Sharing
-from penstock.log.writes import (
+from penstock.log.kept import (
     AskRow,
     Bounds,
     BoxRow,
     Opening,
-    Result,
     RunRow,
     ScheduleRow,
     TreeRun,
-    Write,
 )
+from penstock.log.results import Result
+from penstock.log.sqlite.store import SqliteStore, open_sqlite
+from penstock.log.store import Sharing
+from penstock.log.writes import Write
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable
 from penstock.words.recorded import Recorded
 from penstock.words.surroundings import Surroundings

@@ -35,8 +35,9 @@ from fakes.living import living
 from fakes.model_server import ModelServer
 from fakes.real_daemon import RealDaemon
 from penstock.client.rest import Client, open_client
+from penstock.log.results import Result
 from penstock.log.store import Store
-from penstock.log.writes import Append, Result, Write
+from penstock.log.writes import Append, Write
 from penstock.words.address import Address
 from penstock.words.api import SubmitRequest
 from penstock.words.errors import PenstockError, StoreBroken, StoreUnavailable

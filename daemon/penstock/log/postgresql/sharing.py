@@ -12,6 +12,7 @@ import trio
 from pydantic_core import from_json
 
 from penstock.concurrency.threads import RunBlocking
+from penstock.log.kept import BoxRow, Forsaken
 from penstock.log.postgresql.dialect import NOW
 from penstock.log.postgresql.engine import (
     IDLE_PART,
@@ -21,7 +22,6 @@ from penstock.log.postgresql.engine import (
 )
 from penstock.log.postgresql.server_words import tell
 from penstock.log.tables.db import Statements
-from penstock.log.writes import BoxRow, Forsaken
 
 log = logging.getLogger("penstock.boxes")
 

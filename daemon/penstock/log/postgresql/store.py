@@ -19,6 +19,7 @@ import trio
 from penstock.concurrency.deferred import DeferredFailure
 from penstock.concurrency.threads import RunBlocking
 from penstock.log.filters import RunFilter
+from penstock.log.kept import Bounds, BoxRow, Opening, RunRow
 from penstock.log.outage import waited_for
 from penstock.log.postgresql.dialect import within_bytes
 from penstock.log.postgresql.engine import CALL_SECONDS, PostgresDb
@@ -32,6 +33,7 @@ from penstock.log.postgresql.ownership import (
 from penstock.log.postgresql.server_words import meaning_of, tell
 from penstock.log.postgresql.sharing import PostgresSharing, find_boxes
 from penstock.log.postgresql.sqlstates import Meaning, leaves_unsure
+from penstock.log.results import Result
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
 from penstock.log.tables.queries import (
@@ -52,15 +54,7 @@ from penstock.log.tables.rows import (
 from penstock.log.tables.schedules import find_box_slots, find_slots
 from penstock.log.tables.table_store import TableStore
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import (
-    Bounds,
-    BoxRow,
-    Opening,
-    Result,
-    RunRow,
-    Write,
-    size_of_batch,
-)
+from penstock.log.writes import Write, size_of_batch
 from penstock.words.errors import (
     PenstockError,
     Refused,

@@ -20,6 +20,8 @@ import trio
 
 from penstock.concurrency.threads import RunBlocking, run_in_thread
 from penstock.log.filters import RunFilter
+from penstock.log.kept import Bounds, Opening, RunRow
+from penstock.log.results import Result
 from penstock.log.sqlite.damage import (
     KnownFile,
     find_readable,
@@ -38,22 +40,10 @@ from penstock.log.store import Sharing
 from penstock.log.tables.handlers import event_ids, handle
 from penstock.log.tables.output_window import LIMITS, WindowLimits
 from penstock.log.tables.queries import READERS, open_rows
-from penstock.log.tables.rows import (
-    find_columns,
-    find_runs,
-    page,
-    run_row,
-)
+from penstock.log.tables.rows import find_columns, find_runs, page, run_row
 from penstock.log.tables.table_store import TableStore
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import (
-    Bounds,
-    Opening,
-    Result,
-    RunRow,
-    Write,
-    size_of_batch,
-)
+from penstock.log.writes import Write, size_of_batch
 from penstock.words.errors import (
     LogDamaged,
     PenstockError,

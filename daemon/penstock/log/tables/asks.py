@@ -6,10 +6,11 @@ from datetime import datetime
 
 from pydantic_core import from_json
 
+from penstock.log.new_events import NewEvent
 from penstock.log.tables.rows import to_json, to_micros
 from penstock.log.tables.run_head import RunHead
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import Answer, NewEvent
+from penstock.log.writes import Answer
 from penstock.words.errors import AlreadyAnswered, AskNotFound, Conflict, Refused
 from penstock.words.events import AskRaised, AskWithdrawn, parse_event
 from penstock.words.lifecycle import PARKED_STATES

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from pydantic_core import from_json
 
+from penstock.log.results import Appended
 from penstock.log.tables.rows import BOX_OF
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import Appended, ForgetBox, LoseBox
+from penstock.log.writes import ForgetBox, LoseBox
 from penstock.words.errors import Conflict, NotFound
 from penstock.words.events import BoxForgotten, BoxLost
 from penstock.words.placement import pinned_to

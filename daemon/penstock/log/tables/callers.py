@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 
+from penstock.log.kept import RunSpec
 from penstock.log.tables.db import Statements
-from penstock.log.writes import RunSpec
 from penstock.words.errors import LogDamaged
 from penstock.words.surroundings import Surroundings
 

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
+from penstock.log.kept import RunRow
+from penstock.log.results import Claimed
 from penstock.log.tables.plans import WaitPlan
 from penstock.log.tables.rows import BOX_OF, group_key, to_micros
 from penstock.log.tables.run_head import RunHead, check_move
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import Claim, Claimed, RunRow
+from penstock.log.writes import Claim
 from penstock.words.events import RunResumed, RunStarted
 from penstock.words.lifecycle import PARKED_STATES, QUEUED_STATES, SLOT_STATES
 from penstock.words.placement import knows_group, may_execute

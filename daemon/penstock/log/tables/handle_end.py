@@ -15,19 +15,14 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
+from penstock.log.new_events import NewEvent
+from penstock.log.results import CancelAnswer, Concluded
 from penstock.log.tables.asks import close_asks, open_ask
 from penstock.log.tables.plans import WaitPlan
 from penstock.log.tables.rows import to_json, to_micros
 from penstock.log.tables.run_head import RunHead, check_move
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import (
-    CancelAnswer,
-    Complete,
-    Concluded,
-    NewEvent,
-    Release,
-    RequestCancel,
-)
+from penstock.log.writes import Complete, Release, RequestCancel
 from penstock.words.cancel_receipt import left_of
 from penstock.words.errors import Conflict, Refused
 from penstock.words.events import (

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from penstock.log.results import Appended
 from penstock.log.tables.rows import BOX_OF, DRAIN_OF, group_key, to_micros
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import Appended, SetBox, SetDrain, SetPause
+from penstock.log.writes import SetBox, SetDrain, SetPause
 from penstock.words.errors import NotAvailable
 from penstock.words.events import (
     BoxDrained,

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock.log.results import Pruned
 from penstock.log.tables.callers import forget_unused
 from penstock.log.tables.db import Db
 from penstock.log.tables.rows import FOLDER_OF, FOLDERS, to_micros
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import Prune, Pruned
+from penstock.log.writes import Prune
 from penstock.words.errors import LogDamaged
 
 #: Folders that are still to be removed and are remembered; of more, the oldest are left for good.

@@ -7,6 +7,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from penstock.log.kept import RunSpec, without_manner
+from penstock.log.new_events import NewEvent, encode_within
+from penstock.log.results import Accepted, Existing
 from penstock.log.tables.callers import keep_surroundings
 from penstock.log.tables.handle_end import end
 from penstock.log.tables.handle_pauses import check_drained
@@ -15,15 +18,7 @@ from penstock.log.tables.plans import WaitPlan
 from penstock.log.tables.rows import shown_beside, to_json, to_micros
 from penstock.log.tables.run_head import RunHead, new_head
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import (
-    Accepted,
-    Enqueue,
-    Existing,
-    NewEvent,
-    RunSpec,
-    encode_within,
-    without_manner,
-)
+from penstock.log.writes import Enqueue
 from penstock.words.errors import (
     OtherInputs,
     QueueFull,

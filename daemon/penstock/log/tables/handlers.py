@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
+from penstock.log.new_events import NewEvent, encode_within
+from penstock.log.results import Appended, Result
 from penstock.log.tables.asks import (
     check_answer,
     check_ask,
@@ -18,12 +20,7 @@ from penstock.log.tables.asks import (
 )
 from penstock.log.tables.boxes import forget_box, lose_box
 from penstock.log.tables.handle_claim import claim
-from penstock.log.tables.handle_end import (
-    complete,
-    end,
-    release,
-    request_cancel,
-)
+from penstock.log.tables.handle_end import complete, end, release, request_cancel
 from penstock.log.tables.handle_pauses import set_box, set_drain, set_pause
 from penstock.log.tables.handle_prune import prune
 from penstock.log.tables.handle_submit import enqueue
@@ -42,7 +39,6 @@ from penstock.log.writes import (
     AdvanceSchedule,
     Answer,
     Append,
-    Appended,
     Claim,
     Complete,
     Continue,
@@ -51,7 +47,6 @@ from penstock.log.writes import (
     Enqueue,
     ForgetBox,
     LoseBox,
-    NewEvent,
     Park,
     Prune,
     Rearrange,
@@ -59,7 +54,6 @@ from penstock.log.writes import (
     RemoveSchedule,
     RequestCancel,
     RequestPreempt,
-    Result,
     SetBox,
     SetDrain,
     SetPause,
@@ -68,7 +62,6 @@ from penstock.log.writes import (
     Suspend,
     Unpark,
     Write,
-    encode_within,
 )
 from penstock.words.errors import (
     Conflict,

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from penstock.log.filters import RunFilter
+from penstock.log.kept import AskRow, BoxRow, RunRow, ScheduleRow, TreeRun
 from penstock.log.tables.callers import find_surroundings
 from penstock.log.tables.db import Statements
 from penstock.log.tables.rows import (
@@ -25,7 +26,6 @@ from penstock.log.tables.rows import (
     to_json,
 )
 from penstock.log.tables.schedules import find_box_slots, find_schedules, find_slots
-from penstock.log.writes import AskRow, BoxRow, RunRow, ScheduleRow, TreeRun
 from penstock.words.errors import LogDamaged
 from penstock.words.events import LARGEST_EVENT_BYTES
 from penstock.words.recorded import Recorded

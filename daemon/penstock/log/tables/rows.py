@@ -12,8 +12,8 @@ from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
 from penstock.log.filters import RunFilter
+from penstock.log.kept import AskRow, RunRow, TreeRun
 from penstock.log.tables.db import Statements
-from penstock.log.writes import AskRow, RunRow, TreeRun
 from penstock.words.errors import LogDamaged
 from penstock.words.lifecycle import (
     OPEN_STATES,

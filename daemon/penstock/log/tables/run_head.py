@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from penstock.log.kept import Fence, RunSpec
 from penstock.log.tables.db import Statements
 from penstock.log.tables.output_window import Window
 from penstock.log.tables.plans import WaitPlan
-from penstock.log.writes import Fence, RunSpec
 from penstock.words.clocks import Clock
 from penstock.words.errors import Conflict, Fenced, LogDamaged, Refused, Terminal
 from penstock.words.lifecycle import (

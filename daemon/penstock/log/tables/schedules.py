@@ -5,18 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from penstock.log.kept import ScheduleRow
+from penstock.log.new_events import encode_within
+from penstock.log.results import Appended
 from penstock.log.tables.db import Statements
 from penstock.log.tables.rows import BOX_OF, group_key, group_of_key, to_json, to_micros
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import (
-    AdvanceSchedule,
-    Appended,
-    RemoveSchedule,
-    ScheduleRow,
-    SetSchedule,
-    SetSlots,
-    encode_within,
-)
+from penstock.log.writes import AdvanceSchedule, RemoveSchedule, SetSchedule, SetSlots
 from penstock.words.errors import Conflict, ScheduleNotFound
 from penstock.words.events import (
     AnyEvent,

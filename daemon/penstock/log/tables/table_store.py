@@ -9,10 +9,12 @@ from queue import LifoQueue
 from typing import Any, TypeVar
 
 from penstock.concurrency.threads import RunBlocking
+from penstock.log.kept import RunRow
+from penstock.log.results import Result
 from penstock.log.tables.queries import Readings, open_rows
 from penstock.log.tables.run_head import damaged_row, load_open
 from penstock.log.tables.transaction import Transaction
-from penstock.log.writes import Result, RunRow, Write
+from penstock.log.writes import Write
 from penstock.words.errors import LogDamaged, PenstockError
 from penstock.words.recorded import Recorded
 

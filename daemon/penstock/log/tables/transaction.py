@@ -19,6 +19,8 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from penstock.log.checksum import checksum_of
+from penstock.log.kept import RunRow
+from penstock.log.new_events import NewEvent
 from penstock.log.tables.catch_up import MOST_FACTS, UNTOLD, catch_up
 from penstock.log.tables.db import Db, Rows
 from penstock.log.tables.new_run import (
@@ -50,7 +52,6 @@ from penstock.log.tables.rows import (
     to_micros,
 )
 from penstock.log.tables.run_head import KEPT, RunHead, damaged_row, load_head
-from penstock.log.writes import NewEvent, RunRow
 from penstock.words.clocks import Clock, merge, next_count
 from penstock.words.errors import LogDamaged, RunNotFound
 from penstock.words.events import (
