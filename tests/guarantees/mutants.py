@@ -3079,15 +3079,15 @@ TESTED_MUTANTS = (
     TestedMutant(
         "who waits for an answer on a box that is silent is told as if it were heard",
         "explain",
-        "doubt is not None and state in EXECUTING_STATES",
-        "doubt is not None and state in SLOT_STATES",
+        "if doubt is not None and state in EXECUTING_STATES: reasons.insert(0, Reason(*doubt))",
+        "if doubt is not None and state in SLOT_STATES: reasons.insert(0, Reason(*doubt))",
         "runs/test_why.py::test_what_executes_on_a_box_that_is_not_heard_is_told_with_that",
     ),
     TestedMutant(
         "what may execute anywhere has the folder of who submits it",
         "Submitter._placed",
-        "None if elsewhere else surroundings",
-        "surroundings",
+        "return placed_inputs(kind, request.inputs, None if elsewhere else surroundings)",
+        "return placed_inputs(kind, request.inputs, surroundings)",
         "runs/test_placement.py::test_a_schedule_is_of_the_box_it_was_made_at",
     ),
     TestedMutant(
