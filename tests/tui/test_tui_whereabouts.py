@@ -223,7 +223,8 @@ async def test_who_waits_for_a_proof_sees_that_the_box_is_silent(
             await shows(app, "● live")
             run = app.model.runs["r"].view
             run.box = "bob"
-            app.model.boxes = [told("bob", "silent", 50)]
+            # Not the model's, which the next look replaces.
+            boxes = [told("bob", "silent", 50)]
             never = asyncio.Event()
 
             async def cancel() -> dict[str, Any]:
@@ -231,7 +232,7 @@ async def test_who_waits_for_a_proof_sees_that_the_box_is_silent(
                 return {}
 
             app.push_screen(
-                CancelDialog("r", "", cancel, lambda: doubt_about(run, app.model.boxes))
+                CancelDialog("r", "", cancel, lambda: doubt_about(run, boxes))
             )
             await shows(app, "Cancel the run")
             await pilot.press("enter")
