@@ -2585,7 +2585,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a box that was lost keeps its runs",
-        "Neighbours.take_over",
+        "Neighbours._give_back",
         "rows.append(row)",
         "pass",
         "runs/test_shared_log.py::test_what_a_silent_box_executed_is_taken_over_when_its_lease_is_over",
