@@ -205,12 +205,14 @@ async def deaf_listener(agents: Agents, uri: str) -> AsyncIterator[None]:
 
 
 async def interviewed(client: Client, words: int) -> str:
-    """A run that has written its words and asks its question."""
+    """A run that has written its words, asks its question, and gave its slot back: nothing moves any more."""
     inputs = {"question": "Which?", "words": words}
     told = await call(client, "start_run", kind="interview", inputs=inputs)
     run_id = str(told["run_id"])
     asking = await call(client, "wait_run", run_id=run_id)
     assert asking["asks"]
+    while asking["state"] != "waiting":
+        asking = await call(client, "get_run", run_id=run_id)
     return run_id
 
 
