@@ -1216,7 +1216,7 @@ TESTED_MUTANTS = (
     ),
     TestedMutant(
         "a run that is not given back holds up the others",
-        "repair",
+        "runs/repair:_record",
         "done.left = error",
         "raise",
         "runs/test_troubled_takeover.py::test_a_run_that_is_not_given_back_holds_up_no_other",

@@ -126,23 +126,32 @@ async def repair(
     gone = await proven_gone(every) if every else frozenset[ProcessStarted]()
     for row, verdict in broken:
         programs, times = started[row.run_id], crashes[row.run_id] + 1
-        if row.run_id in by_lease:
+        lost = row.run_id in by_lease
+        if lost:
             receipt: dict[str, Any] | None = receipt_by_lease(row, programs)
         else:
             receipt = receipt_after(row, programs, gone)
         decision = _decision(row, verdict, now(), receipt, times)
-        try:
-            await recorder.record(decision, apart=row.run_id in by_lease)
-        except (Fenced, Terminal):
-            # Another daemon was there before us.
-            continue
-        except StoreUnavailable as error:
-            if row.run_id not in by_lease or not error.facts.get("code"):
-                raise
-            done.left = error
-            continue
-        _told_as(done, verdict).append(row.run_id)
+        if await _record(recorder, decision, done, lost=lost):
+            _told_as(done, verdict).append(row.run_id)
     return done
+
+
+async def _record(
+    recorder: Recorder, decision: Complete | Release, done: Repaired, *, lost: bool
+) -> bool:
+    """Whether that came of it: of a box that was lost, what a server that answers does not take is left."""
+    try:
+        await recorder.record(decision, apart=lost)
+    except (Fenced, Terminal):
+        # Another daemon was there before us.
+        return False
+    except StoreUnavailable as error:
+        if not lost or not error.facts.get("code"):
+            raise
+        done.left = error
+        return False
+    return True
 
 
 async def end_all(
