@@ -103,6 +103,12 @@ class Frozen:
         os.pwrite(fd, encode(boottime() + int(seconds * SECOND)), 0)
         os.close(fd)
 
+    def supervisor(self) -> int:
+        """The one of the program, to be asked before the lease is over: it may be gone at any time then."""
+        stat = read_stat(self.pid)
+        assert stat is not None
+        return stat.parent
+
     def members(self) -> list[int]:
         """What is there of the program's tree."""
         marker = {f"PENSTOCK_RUN_ID={self.run_id}".encode()}
@@ -201,9 +207,10 @@ def test_what_a_frozen_daemon_runs_is_gone_by_its_lease(
     wait_until(lambda: len(frozen.members()) >= 4)
     # It stopped renewing when it was stopped; nobody else knows.
     frozen.freeze()
+    supervisor = frozen.supervisor()
     frozen.tell(0.0)
     # The alarm was set to a time that is far off, and a daemon never writes an earlier one.
-    os.kill(parent_of(frozen.pid), signal.SIGCHLD)
+    wake(supervisor)
     frozen.wait_gone()
     stat = read_stat(frozen.daemon.pid)
     assert stat is not None
@@ -244,13 +251,16 @@ def test_what_wakes_after_the_lease_is_ended_without_a_grace(freezer: Freezer) -
     frozen = freezer.start(STUBBORN, grace=600.0)
     wait_until(lambda: len(frozen.members()) >= 4)
     everything = [frozen.daemon.pid, *descendants(frozen.daemon.pid)]
+    supervisor = frozen.supervisor()
     for pid in everything:
         os.kill(pid, signal.SIGSTOP)
     # Four seconds more than its deadline ago, which is its margin.
     frozen.tell(-5.0)
+    # It hears this when it goes on, and may be gone with its tree before the last of them does.
+    wake(supervisor)
     for pid in reversed(everything):
-        os.kill(pid, signal.SIGCONT)
-    os.kill(parent_of(frozen.pid), signal.SIGCHLD)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
     frozen.wait_gone()
 
 
@@ -260,8 +270,9 @@ def test_an_end_under_way_is_over_by_the_lease(freezer: Freezer) -> None:
     frozen = freezer.start(STUBBORN, grace=600.0)
     wait_until(lambda: len(frozen.members()) >= 4)
     frozen.freeze()
-    os.kill(parent_of(frozen.pid), signal.SIGTERM)
-    wait_until(lambda: rests(parent_of(frozen.pid)))
+    supervisor = frozen.supervisor()
+    os.kill(supervisor, signal.SIGTERM)
+    wait_until(lambda: rests(supervisor))
     frozen.tell(-2.0)
     frozen.wait_gone()
 
@@ -271,8 +282,9 @@ def test_what_cannot_be_read_is_over(freezer: Freezer) -> None:
     """MB-04: nobody can tell that others do not run it."""
     frozen = freezer.start("sleep 600")
     frozen.freeze()
+    supervisor = frozen.supervisor()
     os.truncate(frozen.lease, DEADLINE_BYTES - 1)
-    os.kill(parent_of(frozen.pid), signal.SIGCHLD)
+    wake(supervisor)
     frozen.wait_gone()
 
 
@@ -292,10 +304,10 @@ def test_what_the_lease_ended_is_proven_for_the_next_life(
     }
 
 
-def parent_of(pid: int) -> int:
-    stat = read_stat(pid)
-    assert stat is not None
-    return stat.parent
+def wake(supervisor: int) -> None:
+    """Have it look at its lease, unless it has by itself, and is gone."""
+    with suppress(ProcessLookupError):
+        os.kill(supervisor, signal.SIGCHLD)
 
 
 def rests(pid: int) -> bool:
