@@ -178,9 +178,11 @@ async def test_slots_of_a_group_are_counted_over_all_boxes(
             await submit(a, f"r{n}", group="g")
         await until(lambda: sorted(placed(b).values()) == ["a", "b"], b)
         await until(lambda: "r3" in b.table.views, b)
-        why = await b.why("r3")
-        assert any("a run on another box" in reason.text for reason in why.reasons)
-        mine = next(iter(a.table.executions))
+        mine, theirs = (next(iter(box.table.executions)) for box in (a, b))
+        [full] = [r for r in (await b.why("r3")).reasons if r.code == "group_slots"]
+        assert full.runs == (theirs, mine)
+        taken = f"taken by {theirs} (MEDIUM) and {mine} (MEDIUM) on the box a."
+        assert full.text == f"Its group 'g' has 2 slots, {taken}"
         await b.control.cancel(mine, "enough", wait=True)
         await until(lambda: len(placed(b)) == 2 and mine not in placed(b), b)
         await check_shared(log.store)

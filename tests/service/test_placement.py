@@ -119,9 +119,18 @@ def test_who_submits_hears_that_no_box_has_what_a_run_asks_for(
         done = penstock(first, "submit", "--on", asked, "--anywhere", "--", "true")
         assert done.returncode == 0
         assert done.stderr == f"penstock: {done.stdout.strip()}: queued: {why_not}\n"
+        every = penstock(
+            first, "every", "1d", "--name", asked[:3], "--on", asked, "--anywhere", "--", "true"
+        )  # fmt: skip
+        assert (every.returncode, every.stderr) == (
+            0,
+            f"penstock: {asked[:3]}: {why_not}\n",
+        )
     for asked in ("box=first", "box=second"):
         done = penstock(first, "submit", "--on", asked, "--", "sleep", "1")
         assert (done.returncode, done.stderr) == (0, "")
+    done = penstock(first, "every", "1d", "--on", "box=second", "--", "true")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_executes_elsewhere_has_nothing_of_its_callers_box(

@@ -9,7 +9,7 @@ import click
 
 from penstock.cli.agent_command import Requests
 from penstock.cli.kind_commands import Kinds
-from penstock.cli.output import emit
+from penstock.cli.output import emit, say
 from penstock.cli.run_options import RunOptions
 from penstock.cli.schedule_lines import show_schedules
 from penstock.cli.session import Session, pass_session
@@ -86,4 +86,6 @@ def _set(
         emit(told)
     else:
         show_schedules([told])
+    if (nowhere := told.get("nowhere")) is not None:
+        say(f"{name}: {nowhere[:1].lower()}{nowhere[1:].rstrip('.')}")
     return int(Exit.OK)

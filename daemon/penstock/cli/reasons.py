@@ -11,13 +11,12 @@ from penstock.cli.session import Session
 from penstock.client.sync import SyncClient
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import QUEUED_STATES
+from penstock.words.placement import NOWHERE
 from penstock.words.run_id import GENERATED
 from penstock.words.sentences import ordinal
 
 #: Runs of a list that are explained: who stands further behind waits for these.
 MOST_EXPLAINED = 20
-#: Codes of what no free slot helps against: no box that is known has what the run asks for.
-NOWHERE = frozenset({"needs", "box_unknown"})
 #: Runs that are shown below an explanation.
 MOST_SHOWN = 5
 

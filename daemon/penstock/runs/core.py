@@ -42,11 +42,12 @@ from penstock.runs.stop import Stop
 from penstock.runs.submit import Submitter
 from penstock.runs.suspension import Suspension
 from penstock.runs.table import RunTable
-from penstock.runs.whereabouts import SeenBox
+from penstock.runs.whereabouts import SeenBox, nowhere
 from penstock.runs.why import Why, explain
 from penstock.words.config import Config
 from penstock.words.errors import RunNotFound
 from penstock.words.events import ProcessStarted
+from penstock.words.placement import Needs
 
 
 class OwnLease(Protocol):
@@ -163,6 +164,11 @@ class Core:
                     head, queue = self.table.head, self._queue(boxes)
                 found.append(self._explain(view, queue))
         return found
+
+    async def nowhere(self, needs: Needs) -> str | None:
+        """Why no box that is known will start what asks for this here; None: one may."""
+        boxes = await self.boxes.seen() if needs else ()
+        return nowhere(needs, self.boxes.own, self.table.place, boxes)
 
     def _queue(self, boxes: Sequence[SeenBox]) -> QueueSnapshot:
         return replace(self.table.snapshot(), boxes=boxes)

@@ -161,6 +161,8 @@ class QueueSnapshot:
     states: Mapping[str, str]
     #: The boxes that share the log, where there are several.
     boxes: Sequence[SeenBox] = ()
+    #: Runs that have a slot of another box, each with the name of that.
+    elsewhere: Sequence[tuple[Candidate, str]] = ()
 
     @cached_property
     def ordered(self) -> list[Candidate]:

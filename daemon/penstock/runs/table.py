@@ -253,6 +253,7 @@ class RunTable:
             now=self.now(),
             claiming=self.claiming,
             states={run_id: str(view.state) for run_id, view in self.views.items()},
+            elsewhere=[(self._candidate(v), v.box) for v in self._held_elsewhere()],
         )
 
     def _candidate(self, view: RunView) -> Candidate:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from penstock.words.box_standing import BoxStanding
 from penstock.words.placement import (
+    NOWHERE,
     Needs,
     Place,
     accepted,
@@ -79,6 +80,20 @@ def why_unheard(box: str, here: Place, boxes: Sequence[SeenBox]) -> Told | None:
     if not found or (away := _away(found[0])) is None:
         return None
     return "box", f"Its box {box} {away}; how it has been since then is not known."
+
+
+def on_box(box: str, boxes: Sequence[SeenBox]) -> str:
+    """Where a run executes, after its name, and whether nothing is heard of there."""
+    away = next((_away(b) for b in boxes if b.name == box), None)
+    return f"on the box {box}{f', which {away}' if away else ''}"
+
+
+def nowhere(
+    needs: Needs, origin: str, here: Place, boxes: Sequence[SeenBox]
+) -> str | None:
+    """Why no box that is known will start what asks for this; None: one may."""
+    told = why_not_here(needs, origin, here, boxes)
+    return told[1] if told is not None and told[0] in NOWHERE else None
 
 
 def _pinned(needs: Needs, origin: str, pin: str, boxes: Sequence[SeenBox]) -> Told:

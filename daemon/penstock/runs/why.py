@@ -21,7 +21,7 @@ from penstock.runs.queue import (
     group_full,
     startable,
 )
-from penstock.runs.whereabouts import why_not_here, why_unheard
+from penstock.runs.whereabouts import on_box, why_not_here, why_unheard
 from penstock.words.lifecycle import (
     EXECUTING_STATES,
     FIRST_STATE,
@@ -62,11 +62,16 @@ class Why:
     state: str
     reasons: tuple[Reason, ...]
 
+    @property
+    def text(self) -> str:
+        """All sentences together."""
+        return " ".join(reason.text for reason in self.reasons)
+
     def to_json(self) -> dict[str, Any]:
-        """The body of `GET /runs/{id}/why`; `text` is all sentences together."""
+        """The body of `GET /runs/{id}/why`."""
         told = asdict(self)
         told["reasons"] = [{**r, "runs": list(r["runs"])} for r in told["reasons"]]
-        return {**told, "text": " ".join(reason.text for reason in self.reasons)}
+        return {**told, "text": self.text}
 
 
 def explain(view: RunView, queue: QueueSnapshot, *, log_away: str | None = None) -> Why:
@@ -232,11 +237,12 @@ def _taken(
             h for h in queue.slot_holders if h.candidate.group == candidate.group
         ]
         count = rules.group_slots[candidate.group or ""]
-        there = rules.elsewhere.get(candidate.group, 0)
+        there = [held for held in queue.elsewhere if held[0].group == candidate.group]
         takers = [_name(holder.candidate) for holder in members]
-        takers += [_elsewhere(there)] if there else []
+        takers += [f"{_name(c)} {on_box(box, queue.boxes)}" for c, box in there]
         why = f"Its group {candidate.group!r} has {_slots(count)}, taken by {_list(takers)}."
-        found.append(Reason("group_slots", why, _ids(members)))
+        ids = (*_ids(members), *(c.run_id for c, _ in there))
+        found.append(Reason("group_slots", why, ids))
     if held.total() >= rules.slots:
         why = f"{_ALL.get(rules.slots, f'All {rules.slots} slots are')} taken, by {_who(queue.slot_holders)}."
         found.append(Reason("slots", why, _ids(queue.slot_holders)))
@@ -280,10 +286,6 @@ def _much_less(holder: SlotHolder, candidate: Candidate) -> bool:
 
 def _ids(slot_holders: Sequence[SlotHolder]) -> tuple[str, ...]:
     return tuple(holder.candidate.run_id for holder in slot_holders)
-
-
-def _elsewhere(count: int) -> str:
-    return "a run on another box" if count == 1 else f"{count} runs on other boxes"
 
 
 def _who(slot_holders: Sequence[SlotHolder]) -> str:

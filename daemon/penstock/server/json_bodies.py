@@ -11,12 +11,13 @@ from penstock.log.bus import Bus, Gap, Overflow, SubscriberStatistics
 from penstock.log.kept import AskRow, ScheduleRow
 from penstock.log.projections import AskView, RunView
 from penstock.runs.boxes import KnownBox
+from penstock.runs.core import Core
 from penstock.runs.kind import Kind
 from penstock.runs.schedules import run_id_of
 from penstock.runs.submit import Submitted
 from penstock.words.address import websocket_url
 from penstock.words.api import GapFrame, RunReply, SubmitReply, TaskReply
-from penstock.words.lifecycle import FIRST_STATE
+from penstock.words.lifecycle import FIRST_STATE, TERMINAL_STATES
 from penstock.words.priority import Priority
 from penstock.words.values import format_time
 
@@ -67,6 +68,16 @@ def submit_json(
     return reply.model_dump(mode="json", exclude=None if live else {"live"})
 
 
+async def run_told_json(core: Core, run_id: str) -> dict[str, Any]:
+    """The run, and unless it just executes why it is where it is: for who has no call for that alone."""
+    told = (await core.reader.reply(run_id)).model_dump(mode="json")
+    if told["state"] not in TERMINAL_STATES:
+        why = await core.why(run_id)
+        if not {"running", "ended"} & {reason.code for reason in why.reasons[:1]}:
+            told["why"] = why.text
+    return told
+
+
 def task_reply(run: RunReply, base: str) -> TaskReply:
     """The task that a run is; `base` is how the caller addresses the daemon."""
     status = "created" if run.state == FIRST_STATE else run.state
@@ -92,6 +103,12 @@ def schedule_json(row: ScheduleRow) -> dict[str, Any]:
         "last_run": row.last_run,
         "skipped": row.skipped,
     }
+
+
+async def made_schedule_json(core: Core, row: ScheduleRow) -> dict[str, Any]:
+    """The same of one that was just made, with why no box that is known will start its runs, if so."""
+    nowhere = await core.nowhere(from_json(row.request).get("needs", {}))
+    return schedule_json(row) | ({} if nowhere is None else {"nowhere": nowhere})
 
 
 def ask_json(row: AskRow, details: Mapping[str, Any]) -> dict[str, Any]:

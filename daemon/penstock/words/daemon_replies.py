@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from penstock.words.api import Received
 from penstock.words.box_standing import BoxStanding
@@ -141,6 +141,8 @@ class BoxesReply(Received):
 class ScheduleReply(Received):
     """Something that is run again and again."""
 
+    # `nowhere` is sent only where there is something to say.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
     name: str
     timing: str
     zone: str
@@ -153,6 +155,8 @@ class ScheduleReply(Received):
     last_run: str | None = None
     #: How many due times made no run.
     skipped: int = 0
+    #: Why no box that is known will start its runs; said where it was just made, and is so.
+    nowhere: str | None = None
 
 
 class SchedulesReply(Received):

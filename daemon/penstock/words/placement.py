@@ -15,6 +15,8 @@ BOX_LABEL = "box"
 Needs = Mapping[str, str]
 #: Of a run that may execute anywhere.
 NOTHING: Needs = {}
+#: Codes of why a run waits that no free slot helps against: no box that is known has what it asks for.
+NOWHERE = frozenset({"needs", "box_unknown"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,10 @@ def test_every_tool_does_its_work(agents: Agents, era: str, loop: str) -> None:
             moved = await call(client, "retry_run", run_id=run_id, needs={"gpu": "1"})
             shown = await call(client, "get_run", run_id=moved["run_id"])
             assert shown["needs"] == {"gpu": "1"}
+            assert shown["why"] == "It asks for gpu=1, which this box has not."
+            waited = await call(client, "wait_run", run_id=moved["run_id"], seconds=0.1)
+            assert (waited["state"], waited["why"]) == ("queued", shown["why"])
+            assert "why" not in done
 
     run(scenario, loop)
 

@@ -75,7 +75,7 @@ def set_schedule(transaction: Transaction, write: SetSchedule) -> Appended:
     row, given = write.row, write.row.surroundings
     names = {name for (name,) in transaction.db.execute("SELECT name FROM schedules")}
     if row.name in names and not write.replace:
-        why = f"there is a schedule {row.name!r} already; `replace` changes it"
+        why = f"there is a schedule {row.name!r} already; `--replace` (over HTTP `replace`) changes it"
         raise Conflict(why)
     if row.name not in names and len(names) >= write.capacity:
         raise Conflict(f"there are {len(names)} schedules already")

@@ -24,7 +24,9 @@ from penstock.server.events_page import read_page
 from penstock.server.json_bodies import (
     boxes_json,
     kinds_json,
+    made_schedule_json,
     open_asks,
+    run_told_json,
     schedule_json,
     status_line,
     submit_json,
@@ -37,7 +39,6 @@ from penstock.server.shutdown import Shutdown
 from penstock.words.api import (
     RearrangeRequest,
     RetryRequest,
-    RunReply,
     ScheduleRequest,
     SlotsRequest,
     SubmitRequest,
@@ -104,7 +105,7 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
         schedule = {"name": name, "timing": request.every, "zone": zone, "run": wanted}
         told = taken(ScheduleRequest, schedule)
         row = await core.schedules.set(told, caller.surroundings)
-        return schedule_json(row)
+        return await made_schedule_json(core, row)
 
     async def retry_run(args: a.RetryRun, caller: Caller) -> dict[str, Any]:
         wanted = taken(RetryRequest, args.model_dump(exclude={"run_id"}))
@@ -114,7 +115,8 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
         return submit_json(submitted, caller.base)
 
     async def wait_run(args: a.WaitRun, caller: Caller) -> dict[str, Any]:
-        return (await waiting.wait(args, caller)).model_dump(mode="json")
+        await waiting.wait(args, caller)
+        return await run_told_json(core, args.run_id)
 
     return {
         "start_run": start_or_set,
@@ -125,7 +127,7 @@ def _submit_calls(core: Core, shutdown: Shutdown) -> dict[str, ToolCall]:
 
 def _look_calls(core: Core) -> dict[str, ToolCall]:
     async def get_run(args: a.OneRun, _caller: Caller) -> dict[str, Any]:
-        return (await core.reader.reply(args.run_id)).model_dump(mode="json")
+        return await run_told_json(core, args.run_id)
 
     async def list_runs(args: a.ListRuns, _caller: Caller) -> dict[str, Any]:
         wanted = parse_filter(args.q, before=args.before, limit=args.limit)
@@ -213,12 +215,12 @@ def _daemon_calls(core: Core) -> dict[str, ToolCall]:
         if args.action in a.OF_QUEUED:
             run_id = _needed("run_id", args.run_id)
             await core.line.rearrange(run_id, _rearranged(args))
-            return await _told(core, run_id)
+            return await run_told_json(core, run_id)
         if args.run_id is not None and args.action in ("pause", "resume"):
             pauses = args.action == "pause"
             act = core.suspension.pause if pauses else core.suspension.resume
             await act(args.run_id)
-            return await _told(core, args.run_id)
+            return await run_told_json(core, args.run_id)
         await _change_all(core, args)
         return await queue_status(a.NoArguments(), caller)
 
@@ -233,10 +235,6 @@ def _needed(name: str, value: str | None) -> str:
     if not value:
         raise Refused(name, "is needed for this action")
     return value
-
-
-async def _told(core: Core, run_id: str) -> dict[str, Any]:
-    return (await core.reader.reply(run_id)).model_dump(mode="json")
 
 
 def _rearranged(args: a.ChangeQueue) -> RearrangeRequest:
@@ -298,8 +296,8 @@ class RunWaiter:
         self._core, self._shutdown = core, shutdown
         self._numbers = itertools.count(1)
 
-    async def wait(self, args: a.WaitRun, caller: Caller) -> RunReply:
-        """The run when it has ended, asks something, its seconds are over, or the daemon stops."""
+    async def wait(self, args: a.WaitRun, caller: Caller) -> None:
+        """Until the run has ended, asks something, its seconds are over, or the daemon stops."""
         view_of, run_id = self._core.reader.view, args.run_id
         view = await view_of(run_id)
         deadline = trio.current_time() + args.seconds
@@ -319,7 +317,6 @@ class RunWaiter:
                 if batch.facts:
                     # Outside the scope: a deadline must not cut a notification in two.
                     await caller.report(batch.facts[-1].sequence, status_line(view))
-        return await self._core.reader.reply(run_id)
 
     async def _ask(self, view: RunView, caller: Caller, deadline: float) -> bool:
         """Have the caller's user answer what the run asks; false if there is no answer to be had."""

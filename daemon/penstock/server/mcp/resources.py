@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -11,6 +12,7 @@ from mcp.types import Resource, ResourceTemplate
 from penstock.log.filters import parse_filter
 from penstock.runs.core import Core
 from penstock.server.events_page import read_page
+from penstock.server.json_bodies import run_told_json
 from penstock.server.mcp.arguments import LARGEST_CURSOR, LONGEST_PAGE, PAGE_BYTES
 from penstock.words.errors import NotFound, TooLarge
 from penstock.words.events import DAEMON_STREAM, ArtifactPartial
@@ -95,8 +97,8 @@ async def read_resource(core: Core, uri: str) -> tuple[str, str]:
             core, parts.run_id, parts.after, LONGEST_PAGE, max_bytes=PAGE_BYTES
         )
         return "application/json", page.decode()
-    run = await core.reader.reply(parts.run_id)
-    return "application/json", run.model_dump_json()
+    run = await run_told_json(core, parts.run_id)
+    return "application/json", json.dumps(run, ensure_ascii=False)
 
 
 async def read_artifact(core: Core, run_id: str, artifact_id: str) -> str:

@@ -99,7 +99,7 @@ class Tool:
 
 _STATE = (
     "The states completed, failed and cancelled are final. `result` is what a completed run gave,"
-    " `error` why one failed, `output_tail` what it printed last."
+    " `error` why one failed, `output_tail` what it printed last; `why` tells what one waits for."
 )
 
 TOOLS: dict[str, Tool] = {

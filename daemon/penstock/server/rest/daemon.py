@@ -16,6 +16,7 @@ from penstock.server.json_bodies import (
     boxes_json,
     clients_json,
     kinds_json,
+    made_schedule_json,
     schedule_json,
 )
 from penstock.server.meter import Meter, ReadLoop
@@ -92,7 +93,7 @@ def schedule_handlers(core: Core) -> dict[str, Handler]:
         row = await core.schedules.set(
             request, None if caller is None else caller.surroundings()
         )
-        return json_answer(schedule_json(row), 201)
+        return json_answer(await made_schedule_json(core, row), 201)
 
     async def remove_schedule(call: Call) -> HttpAnswer:
         await core.schedules.remove(call.path["name"])
