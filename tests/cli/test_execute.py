@@ -34,7 +34,7 @@ from penstock.words.surroundings import unpack_environ
 HERE = Address("http://localhost", socket=Path("/nowhere"))
 
 #: Seconds for the thread that interrupts to be over.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class TellingInputs(Inputs):

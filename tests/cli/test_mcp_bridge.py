@@ -196,7 +196,7 @@ def test_a_daemon_that_has_its_lock_and_does_not_listen_yet_is_waited_for(
             looked.start()
             assert b"POST /mcp" in first_request(listener, looked)
             agent.send_signal(signal.SIGTERM)
-            assert agent.wait(20) == 0
+            assert agent.wait(60) == 0
     assert not (state / "embedded").exists()
 
 
@@ -333,7 +333,7 @@ def test_a_signal_ends_it_while_the_agent_says_nothing(agents: Agents) -> None:
         process.stdin.flush()
         assert b'"penstock"' in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_daemon_that_was_named_and_is_not_there_is_an_error(home: Path) -> None:

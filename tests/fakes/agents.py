@@ -89,7 +89,7 @@ class Agents:
             "Authorization": f"Bearer {self.token}",
             "Accept": "application/json, text/event-stream",
         }
-        async with httpx2.AsyncClient(headers=headers, timeout=20) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
             return await http.post(self.url, json=INITIALIZE)
 
 

@@ -16,7 +16,7 @@ R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 #: Seconds for it to start and to stop; both are instant.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)

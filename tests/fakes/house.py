@@ -123,7 +123,7 @@ class House:
         """The run's facts, when one of them is of this type."""
         kind = wanted.model_fields["type"].default
         facts: list[Recorded] = []
-        with trio.fail_after(10), self.core.bus.subscribe(run_id, 0) as subscription:
+        with trio.fail_after(60), self.core.bus.subscribe(run_id, 0) as subscription:
             async for batch in subscription:
                 facts += batch.facts
                 if any(fact.type == kind for fact in facts):
@@ -144,13 +144,13 @@ class House:
 
     async def wait_subscribers(self, count: int) -> None:
         """Wait until so many read streams."""
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while self.core.bus.statistics().subscribers != count:
                 await trio.testing.wait_all_tasks_blocked(0.005)
 
     async def wait_submitters(self, count: int) -> None:
         """Wait until so many stand in line for room in the queue."""
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while self.core.statistics().waiting_submits != count:
                 await trio.testing.wait_all_tasks_blocked(0.005)
 

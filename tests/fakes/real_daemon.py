@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 #: Seconds a daemon may take to answer: a cold start on a loaded box.
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 #: Seconds a daemon may take to stop; its own bounds add up to less.
-STOP_SECONDS = 20.0
+STOP_SECONDS = 60.0
 #: Seconds a verb may take that waits for nothing: it starts a Python first.
 VERB_SECONDS = 60.0
 #: The command line, in a process of its own.

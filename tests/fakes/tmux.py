@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 #: Seconds until something must be on the screen; a loaded box may take its time.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class TmuxWindow:

@@ -47,7 +47,7 @@ LIFE = "a1b2"
 #: Seconds a cancelled program takes to go: long enough to be seen on the screen of a busy box.
 CANCEL_SECONDS = 1.5
 #: Seconds for the core to do what a fact of the scene tells.
-PATIENCE = 10.0
+PATIENCE = 60.0
 #: Seconds between the steps of a flood.
 TICK = 0.02
 #: Facts about code that say of which version they are.

@@ -19,7 +19,7 @@ from penstock_tui.screens.overview import Overview
 from penstock_tui.settings import Settings
 
 #: Seconds for something to appear.
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from penstock_drills.relay import open_relay
 pytestmark = [pytest.mark.processes, pytest.mark.sockets]
 
 #: Seconds that a server may take for what it was asked.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def end_session(server: PostgresServer, db: PostgresDb) -> None:

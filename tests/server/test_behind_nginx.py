@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.sockets]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "proxy.md"
 PUBLIC = "https://box.example/penstock"
 #: Seconds for nginx to listen, and for one answer.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def documented(upstream: int, port: int) -> str:

@@ -52,7 +52,7 @@ async def answer(stream: trio.SocketStream) -> tuple[int, bytes]:
 async def wait_end(stream: trio.SocketStream) -> bytes:
     """What comes until the other side closes the connection."""
     data = b""
-    with trio.fail_after(5):
+    with trio.fail_after(15):
         try:
             while more := await stream.receive_some():
                 data += more
@@ -337,7 +337,7 @@ async def test_a_stream_is_known_by_its_first_frame() -> None:
             async with await house.raw() as other:
                 assert await ask(house, other) == 200
             await house.start("a")
-            with trio.fail_after(5):
+            with trio.fail_after(15):
                 while "run.queued" not in await shown.get_message():
                     pass
 

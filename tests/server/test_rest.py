@@ -325,7 +325,7 @@ async def test_a_page_ends_with_what_everybody_has_seen() -> None:
         house.store.answering = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(house.record, "r", Log(text="x"))
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 await house.store.done.wait()
             assert (await house.core.store.bounds()).head == 4
             page = (await client.get("/events")).json()
@@ -728,7 +728,7 @@ async def test_a_request_of_http_1_0_is_answered() -> None:
         head = f"GET /health HTTP/1.0\r\nHost: 127.0.0.1:{house.port}\r\n\r\n"
         await stream.send_all(head.encode())
         data = b""
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while more := await stream.receive_some():
                 data += more
         assert b" 200 " in data.splitlines()[0]

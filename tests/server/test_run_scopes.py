@@ -48,7 +48,7 @@ class Scripted:
 
     async def wait_token(self) -> str:
         """The token of the next execution that takes one."""
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await self._news.wait()
         self._news = trio.Event()
         return self.tokens["agent"]
@@ -251,7 +251,7 @@ async def test_a_stream_is_judged_by_the_run_that_is_followed() -> None:
             await client.send_message(json.dumps({"type": "open", "token": token}))
             await until(client, "ready")
             await end_agent(house, scripted)
-            with pytest.raises(ConnectionClosed), trio.fail_after(10):
+            with pytest.raises(ConnectionClosed), trio.fail_after(60):
                 while True:
                     await client.get_message()
         with pytest.raises(ConnectionRejected):
@@ -264,7 +264,7 @@ async def test_a_stream_of_a_child_ends_with_the_run_that_follows_it() -> None:
     async with open_scripted() as (house, scripted, token), house.http(token) as client:
         await client.post("/runs", json={"kind": "echo", "run_id": "agent.one"})
         stream = {"Accept": "application/x-ndjson"}
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             async with client.stream(
                 "GET", "/runs/agent.one/events", headers=stream
             ) as told:

@@ -78,7 +78,7 @@ async def attached(
     rows: int = 0,
     cols: int = 0,
 ) -> AsyncIterator[AttachedTerminal]:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_terminal(
             address, run_id, watch=watch, rows=rows, cols=cols
         ) as remote:
@@ -163,7 +163,7 @@ async def test_who_leaves_makes_room_even_while_its_program_does_not_read(
             with trio.move_on_after(1):
                 for _ in range(1000):
                     await remote.send(bytes(32 * KIB))
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await until_free(address)
         assert not console_of(house).over
 
@@ -220,7 +220,7 @@ async def test_the_end_is_told() -> None:
     async with open_run() as (house, address), attached(address) as remote:
         await remote.receive()
         await house.core.control.cancel("r", "enough")
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not isinstance(got := await remote.receive(), Over):
                 pass
         assert got == Over("the program has ended")

@@ -13,7 +13,7 @@ import pytest
 from penstock.service.log_writer import DescriptorHandler, LogWriter
 
 #: Seconds for anything here; a loaded box may take its time.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class StuckReader(logging.Handler):

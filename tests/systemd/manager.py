@@ -27,7 +27,7 @@ RUNTIME = Path(f"/run/user/{USER}")
 CHECKOUT = Path(__file__).parents[2]
 SYSTEMD = Path("/lib/systemd/systemd")
 JOURNALD = Path("/lib/systemd/systemd-journald")
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 #: <linux/sockios.h>, <net/if.h>
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 

@@ -29,7 +29,7 @@ from penstock_tui.screens.run import RunScreen
 pytestmark = pytest.mark.sockets
 
 #: Seconds for the submitter's thread to be over once it has room.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @contextmanager

@@ -113,7 +113,7 @@ async def request_head(
     }
     headers = {name: value for name, value in headers.items() if value}
     url = agents.daemon.url + path.replace("TOKEN", agents.token)
-    async with httpx2.AsyncClient(headers=headers, timeout=20) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
         if method in ("POST", "PUT") and body is None:
             return await http.request(method, url, json=INITIALIZE)
         if body is not None:

@@ -44,7 +44,7 @@ async def ask(
     }
     if session is not None:
         headers["Mcp-Session-Id"] = session
-    async with httpx2.AsyncClient(headers=headers, timeout=20) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
         return await http.request(method, agents.url, **options)
 
 
