@@ -72,6 +72,8 @@ def test_a_run_in_line_says_what_it_waits_for_by_the_numbers_people_type(
         ([("retry", ()), ("group_slots", ("a",))], "group disk full"),
         ([("retry", ()), ("not_before", ())], ""),
         ([("slots", ("a",)), ("first", ())], "1st"),
+        ([("box_unknown", ())], "no box lotf"),
+        ([("needs", ())], "no box has box=lotf, gpu=1"),
         ([("of_tomorrow", ())], "What nobody knows yet"),
         ([], ""),
     ],
@@ -84,7 +86,8 @@ def test_what_keeps_a_run_is_said_in_a_word_or_two(
         {"code": code, "text": "What nobody knows yet.", "runs": runs}
         for code, runs in reasons
     ]
-    assert short_reason(told, "disk") == said
+    row = {"group": "disk", "needs": {"box": "lotf", "gpu": "1"}}
+    assert short_reason(told, row) == said
 
 
 def test_a_run_that_is_stashed_is_told_by_its_number_how_to_go_on(

@@ -11,7 +11,7 @@ from penstock.cli.session import Session
 from penstock.client.sync import SyncClient
 from penstock.words.errors import PenstockError
 from penstock.words.lifecycle import QUEUED_STATES
-from penstock.words.placement import NOWHERE
+from penstock.words.placement import NOWHERE, in_words, pinned_to
 from penstock.words.run_id import GENERATED
 from penstock.words.sentences import ordinal
 
@@ -48,27 +48,29 @@ def explained(client: SyncClient, rows: Iterable[Told]) -> list[dict[str, Any]]:
         return found
     by_id = {why["run_id"]: why["reasons"] for why in told["runs"]}
     for row in waiting:
-        said = short_reason(by_id.get(row["run_id"], ()), row.get("group"))
+        said = short_reason(by_id.get(row["run_id"], ()), row)
         row["reason"] = with_numbers(said, told["numbers"])
     return found
 
 
-def short_reason(reasons: Sequence[Told], group: str | None) -> str:
-    """The first of these reasons in a word or two; "" where a line of the list says as much."""
+def short_reason(reasons: Sequence[Told], row: Told) -> str:
+    """The first of these reasons of a run in a word or two; "" where its line of the list says as much."""
     if not reasons:
         return ""
-    reason = reasons[0]
+    reason, group, needs = reasons[0], row.get("group"), row.get("needs") or {}
     runs = ", ".join(reason.get("runs", ())[:MOST_SHOWN])
     short: Mapping[str, Callable[[], str]] = {
         "stopping": lambda: "the daemon stops",
         # The line says so, by its state or when it starts.
-        "retry": lambda: short_reason(reasons[1:], group),
+        "retry": lambda: short_reason(reasons[1:], row),
         "stashed": lambda: "",
         "not_before": lambda: "",
         "paused": lambda: "paused",
         "group_paused": lambda: f"group {group} paused",
         "kind": lambda: "its kind is not installed",
         "accept": lambda: "of another box",
+        "box_unknown": lambda: f"no box {pinned_to(needs)}",
+        "needs": lambda: f"no box has {in_words(needs)}",
         "box_drained": lambda: "this box is drained",
         "prerequisites": lambda: f"after {runs}",
         "group_slots": lambda: f"group {group} full",
