@@ -22,6 +22,8 @@ import psycopg
 PATIENCE = 60.0
 #: Where Debian has each version's programs, which are not on the PATH.
 DEBIANS = Path("/usr/lib/postgresql")
+#: Names the folder of another one's programs.
+NAMED = "POSTGRES_PROGRAMS"
 
 
 class NoPostgresError(Exception):
@@ -29,7 +31,9 @@ class NoPostgresError(Exception):
 
 
 def find_programs() -> Path | None:
-    """The folder of the newest `postgres` that is installed; None: there is none."""
+    """The folder of the newest `postgres` that is installed, or of the one named; None: there is none."""
+    if named := os.environ.get(NAMED):
+        return Path(named)
     found = [*DEBIANS.glob("*/bin/postgres")]
     if found:
         return max(found, key=lambda path: int(path.parts[-3])).parent

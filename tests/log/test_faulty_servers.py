@@ -67,6 +67,8 @@ def with_hba(server: PostgresServer, *lines: str, **settings: str) -> Iterator[N
     file = server.folder / "hba"
     file.write_text("".join(f"{line}\n" for line in lines))
     os.chmod(file, 0o644)
+    # Before 14 it is MD5 unless said.
+    server.ask("ALTER ROLE penstock SET password_encryption = 'scram-sha-256'")
     server.ask("ALTER ROLE penstock PASSWORD 'right'")
     restart(server, hba_file=str(file), **settings)
     yield

@@ -18,6 +18,10 @@ _BY_WORDS = {
     "password authentication failed": _PASSWORD,
     "no password supplied": _PASSWORD,
     "unsupported startup parameter": POOLER,
+    # The newest of those that a session begins with.
+    'unrecognized configuration parameter "tcp_user_timeout"': (
+        "the server is older than PostgreSQL 12, which is needed"
+    ),
     "certificate verify failed": _SIGNER,
     "root certificate file": _SIGNER,
     "does not support SSL": "turn TLS on there, or say `sslmode=disable` where nobody else can listen",
