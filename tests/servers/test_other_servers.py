@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.processes]
 HERE = Path(__file__).parent
 TESTS = HERE.parent
 #: Seconds that all of these tests may take, on a loaded box.
-PATIENCE = 1800
+PATIENCE = 800
 #: What needs a server. A standby is made by a program that is not there; and one counts what older
 #: servers tell when they like.
 CHOSEN = [
