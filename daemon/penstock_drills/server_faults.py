@@ -49,8 +49,12 @@ async def _promote(rig: BoxRig, rng: Random) -> None:
     await trio.to_thread.run_sync(rig.server.copy_to, standby)
     await trio.to_thread.run_sync(lambda: standby.start(hot_standby="on"))
     # What is on record by now the standby gets; what comes after this it may have got, or not.
-    rig.lost_from = since_boot()
-    await trio.to_thread.run_sync(_until_followed, rig.server, standby)
+    began = since_boot()
+    if not await trio.to_thread.run_sync(_followed, rig.server, standby):
+        # Promoted it would lose more than is looked for, and each of that would be a broken law.
+        rig.broken.append("the drill: its standby does not follow the server")
+        return
+    rig.lost_from = began
     for sql in ("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"):
         await trio.to_thread.run_sync(standby.ask, sql)
     await trio.sleep(rng.uniform(0.3, 2))
@@ -69,13 +73,16 @@ async def _promote(rig: BoxRig, rng: Random) -> None:
             box.relay.mode = "up"
 
 
-def _until_followed(server: PostgresServer, standby: PostgresServer) -> None:
-    """The standby has what the server had when this was asked for."""
+def _followed(server: PostgresServer, standby: PostgresServer) -> bool:
+    """Whether the standby has soon what the server had when this was asked for."""
     ((place,),) = server.ask("SELECT pg_current_wal_flush_lsn()")
     give_up = time.monotonic() + PATIENCE
     reached = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false)"
-    while standby.ask(reached, place) != [(True,)] and time.monotonic() < give_up:
+    while standby.ask(reached, place) != [(True,)]:
+        if time.monotonic() > give_up:
+            return False
         time.sleep(LOOK_SECONDS)
+    return True
 
 
 async def _write_older(rig: BoxRig, rng: Random) -> None:
