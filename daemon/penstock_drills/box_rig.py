@@ -140,11 +140,13 @@ class BoxRig:
         before = since_boot()
         while True:
             asked = since_boot()
-            facts = await trio.to_thread.run_sync(self.watch.read)
+            facts, whole = await trio.to_thread.run_sync(self.watch.read)
             seen = since_boot()
             for fact in facts:
                 self.judge.note(fact.run_id, fact.type, before, seen)
-            before = asked
+            # While the server is away a run may be over, and executed anew, that is not seen to be.
+            if whole:
+                before = asked
             await trio.sleep(WATCH_SECONDS)
 
     def read_marks(self) -> None:

@@ -44,20 +44,22 @@ class LogWatch:
     #: Facts of the daemons themselves, by type.
     daemons: dict[str, int] = field(default_factory=dict)
 
-    def read(self) -> list[Recorded]:
-        """What came since the last time; nothing while the server is away, or of a log read anew."""
+    def read(self) -> tuple[list[Recorded], bool]:
+        """What came since the last time, nothing of a log that is read anew; and whether the server told all."""
+        facts: list[Recorded] = []
         with closing(PostgresDb(self.url, self.schema, "drill")) as db:
             try:
                 ((epoch,),) = db.execute("SELECT epoch FROM log").fetchall()
-                anew = self.anew or epoch != self.epoch
+                self.anew = anew = self.anew or epoch != self.epoch
                 if anew:
-                    self.anew, self.epoch, self.position = False, epoch, 0
+                    self.epoch, self.position = epoch, 0
                     self.found += self.audit.findings
                     self.audit = Audit(Bounds(1, 0))
-                facts = list(self._new(db))
+                facts.extend(self._new(db))
+                self.anew = False
             except psycopg.Error:
-                return []
-        return [] if anew else facts
+                return ([] if self.anew else facts), False
+        return ([] if anew else facts), True
 
     def findings(self) -> list[str]:
         """What was found in the facts that were read since this was last asked."""
