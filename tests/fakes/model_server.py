@@ -441,13 +441,22 @@ class ModelServer:
         self, count: int, *states: str, sent: int = 0
     ) -> list[dict[str, Any]]:
         """The log, once so many requests are in one of these states and have sent so many tokens."""
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while True:
                 log = self.log()
                 if (
                     sum(r["state"] in states and r["sent"] >= sent for r in log)
                     >= count
                 ):
+                    return log
+                await trio.sleep(0.005)
+
+    async def wait_over(self) -> list[dict[str, Any]]:
+        """The log, once none of its requests is being answered: one that was cut off may come late."""
+        with trio.fail_after(60):
+            while True:
+                log = self.log()
+                if all(record["state"] != "generating" for record in log):
                     return log
                 await trio.sleep(0.005)
 
