@@ -157,6 +157,8 @@ def open_postgres(
     programs = find_programs()
     if programs is None:
         raise NoPostgresError("PostgreSQL is not installed (Debian: postgresql)")
+    if not (programs / "postgres").exists():
+        raise NoPostgresError(f"{NAMED}: there is no program `postgres` in {programs}")
     folder = Path(tempfile.mkdtemp(prefix="pg", dir=within))
     account = _account()
     if account:

@@ -43,6 +43,9 @@ async def _restart_at_once(rig: BoxRig, _rng: Random) -> None:
 
 async def _promote(rig: BoxRig, rng: Random) -> None:
     """An asynchronous standby that lags takes the server's place: what it had not got is lost."""
+    if not (rig.server.programs / "pg_basebackup").exists():
+        rig.broken.append("the drill: there is no pg_basebackup beside the server")
+        return
     standby = rig.servers.enter_context(
         open_postgres(rig.folder, empty=True, within=rig.folder)
     )

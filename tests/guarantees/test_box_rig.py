@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
 import pytest
 import trio
 
 from fakes.postgres import PostgresServer
 from fakes.stores import enqueue
 from fakes.stores_elsewhere import postgres_store
+from penstock.log.postgresql.engine import PostgresDb
 from penstock.testing import START
 from penstock.words.events import RunRequeued, encode_event
 from penstock.words.recorded import Recorded
@@ -34,6 +37,19 @@ class ServerAway(LogWatch):
     def read(self) -> tuple[list[Recorded], bool]:
         self.asked.append(since_boot())
         return self.given.popleft() if self.given else ([], False)
+
+
+@dataclass(slots=True)
+class CutShort(LogWatch):
+    """Its server goes after the first fact of a look, if so told."""
+
+    cut: bool = False
+
+    def _new(self, db: PostgresDb) -> Iterator[Recorded]:
+        for fact in LogWatch._new(self, db):
+            yield fact
+            if self.cut:
+                raise psycopg.OperationalError("gone")
 
 
 async def test_a_look_that_the_server_did_not_answer_saw_nothing(
@@ -62,16 +78,23 @@ async def test_a_look_that_the_server_did_not_answer_saw_nothing(
 async def test_what_came_before_the_server_went_is_told(
     postgres: PostgresServer,
 ) -> None:
-    """And that it is not all."""
+    """Once, and that it is not all; a log that is read anew begins again, since nothing of it was told."""
     schema = postgres.new_schema()
-    watch = LogWatch(postgres.url, schema)
+    watch = CutShort(postgres.url, schema)
+    fails: tuple[list[Recorded], bool] = ([], False)
     async with postgres_store(postgres, schema=schema) as store:
-        await store.commit([enqueue("one")])
+        await store.commit([enqueue("old")])
+        watch.cut = True
+        assert watch.read() == fails
+        watch.cut = False
         assert watch.read() == ([], True)
-        await store.commit([enqueue("two")])
+        await store.commit([enqueue("one"), enqueue("two")])
+        watch.cut = True
+        facts, whole = watch.read()
+        assert ([fact.run_id for fact in facts], whole) == (["one"], False)
+        watch.cut = False
         facts, whole = watch.read()
         assert ([fact.run_id for fact in facts], whole) == (["two"], True)
-        await store.commit([enqueue("three")])
-    away = LogWatch("postgresql://penstock@/penstock?host=/nowhere", schema)
-    assert away.read() == ([], False)
-    assert away.anew
+    assert (
+        LogWatch("postgresql://penstock@/penstock?host=/nowhere", "s").read() == fails
+    )

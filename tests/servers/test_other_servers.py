@@ -39,7 +39,7 @@ CHOSEN = [
         )
     ),
     "-k",
-    "(not sqlite or sqlstates) and not standby and not commits_were_lost",
+    "not sqlite and not standby and not commits_were_lost",
 ]  # fmt: skip
 
 

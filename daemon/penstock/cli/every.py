@@ -19,7 +19,7 @@ from penstock.words.durations import local_zone_name
 from penstock.words.errors import Refused
 from penstock.words.exit_codes import Exit
 from penstock.words.run_id import NAME_LABEL
-from penstock.words.sentences import made_name
+from penstock.words.sentences import clause, made_name
 
 
 @click.command(
@@ -87,5 +87,5 @@ def _set(
     else:
         show_schedules([told])
     if (nowhere := told.get("nowhere")) is not None:
-        say(f"{name}: {nowhere[:1].lower()}{nowhere[1:].rstrip('.')}")
+        say(f"{name}: {clause(nowhere)}")
     return int(Exit.OK)

@@ -15,6 +15,7 @@ from penstock.cli.notes import WAITING_STATES, RunNotes
 from penstock.cli.output import say
 from penstock.words.backoff import backoff
 from penstock.words.errors import PenstockError
+from penstock.words.sentences import clause
 
 T = TypeVar("T")
 
@@ -140,8 +141,7 @@ def _ask(client: Explains, run_id: str) -> str:
 
 def reason_line(told: dict[str, Any], *, child: bool = False) -> str:
     """`queued: the queue is paused (lunch)`."""
-    reasons = (reason["text"] for reason in told["reasons"])
-    causes = "; ".join(text[:1].lower() + text[1:].rstrip(".") for text in reasons)
+    causes = "; ".join(clause(reason["text"]) for reason in told["reasons"])
     whose = f"its child {told['run_id']} is " if child else ""
     return f"{whose}{told['state']}: {causes}"
 

@@ -171,7 +171,9 @@ class Core:
         return nowhere(needs, self.boxes.own, self.table.place, boxes)
 
     def _queue(self, boxes: Sequence[SeenBox]) -> QueueSnapshot:
-        return replace(self.table.snapshot(), boxes=boxes)
+        table = self.table
+        elsewhere = table.candidates_elsewhere()
+        return replace(table.snapshot(), boxes=boxes, elsewhere=elsewhere)
 
     def _explain(self, view: RunView, queue: QueueSnapshot) -> Why:
         return explain(view, queue, log_away=self.recorder.unavailable)

@@ -159,9 +159,9 @@ class QueueSnapshot:
     claiming: bool
     #: State of every open run.
     states: Mapping[str, str]
-    #: The boxes that share the log, where there are several.
+    #: For who explains a wait: the boxes that share the log, where there are several.
     boxes: Sequence[SeenBox] = ()
-    #: Runs that have a slot of another box, each with the name of that.
+    #: For the same: runs that have a slot of another box, each with the name of that.
     elsewhere: Sequence[tuple[Candidate, str]] = ()
 
     @cached_property

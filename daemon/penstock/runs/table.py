@@ -253,8 +253,11 @@ class RunTable:
             now=self.now(),
             claiming=self.claiming,
             states={run_id: str(view.state) for run_id, view in self.views.items()},
-            elsewhere=[(self._candidate(v), v.box) for v in self._held_elsewhere()],
         )
+
+    def candidates_elsewhere(self) -> list[tuple[Candidate, str]]:
+        """Runs that have a slot of another box, each with its name: for who explains a wait."""
+        return [(self._candidate(view), view.box) for view in self._held_elsewhere()]
 
     def _candidate(self, view: RunView) -> Candidate:
         """A run as it is queued, or would be."""

@@ -107,6 +107,11 @@ def ordinal(place: int) -> str:
 _ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 
 
+def clause(sentence: str) -> str:
+    """A sentence as it stands within another, or after a colon."""
+    return sentence[:1].lower() + sentence[1:].rstrip(".")
+
+
 def size(count: int) -> str:
     """Bytes: 12 MiB."""
     amount = float(count)
